@@ -1,0 +1,165 @@
+package alloctest
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"unsafe"
+
+	"github.com/galloc-go/galloc"
+	"github.com/galloc-go/galloc/trace"
+)
+
+// Fuzz makes f a fuzz target for the allocators that new returns: the input is decoded by
+// [Ops] and checked by [Check]. An input that fails is printed as a trace: save those lines
+// in a file, and galloc replay -check runs it on any allocator.
+func Fuzz(f *testing.F, new func() galloc.Allocator) {
+	for _, seed := range seeds {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if err := Check(new(), Ops(data)); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// seeds are programs that go through the size classes, resize, and free in several orders.
+var seeds = []string{
+	"",
+	"\x00\x00\x08\x00\x00\x00\x18\x00\x04\x00\x00\x00\x04\x00\x00\x00",
+	"\x01\x00\x40\x01\x02\x00\x41\x22\x03\x00\x42\x33\x03\x01\x43\x05\x04\x02\x00\x00\x04\x00\x00\x00",
+	"\x00\x00\xff\x0c\x01\x00\xff\x0c\x03\x01\x01\x00\x03\x00\xff\x0f\x04\x01\x00\x00\x01\x00\xff\x0c",
+	"\x42\x00\x07\x00\x82\x00\x07\x00\xc2\x00\x07\x00\x03\x02\x80\x04\x03\x01\x80\x04\x03\x00\x80\x04",
+}
+
+// opBytes is how many bytes of fuzz input make one event.
+const opBytes = 4
+
+// Ops turns any bytes into a sequence of events that a program may produce, at most one
+// for every four bytes: a kind and alignment, a choice among the live objects, and a size
+// of 0 to 1 MiB, small ones being the more frequent.
+func Ops(data []byte) []trace.Op {
+	var ops []trace.Op
+	var live []uint64
+	var next uint64
+	for ; len(data) >= opBytes; data = data[opBytes:] {
+		exponent := min(data[3]&15, data[3]>>4)
+		size := uint64(data[2]) << exponent >> 3 // 0 to 255 eighths, times 1 to 32768
+		op := trace.Op{Size: size}
+		choice := 0
+		if len(live) > 0 {
+			choice = int(data[1]) % len(live)
+		}
+		switch data[0] & 7 {
+		case 0:
+			op.Kind = trace.Malloc
+		case 1:
+			op.Kind = trace.Calloc
+		case 2:
+			op.Kind, op.Align = trace.Aligned, 1<<(data[0]>>3&15)
+		case 3, 6:
+			op.Kind = trace.Realloc
+			if len(live) > 0 {
+				op.Old = live[choice]
+			}
+		case 4, 5, 7:
+			if len(live) == 0 {
+				continue
+			}
+			op = trace.Op{Kind: trace.Free, ID: live[choice]}
+		}
+		if dead := op.Old + op.ID; dead != 0 { // a realloc or a free ends an object
+			live[choice] = live[len(live)-1]
+			live = live[:len(live)-1]
+		}
+		if op.Kind != trace.Free {
+			next++
+			op.ID = next
+			live = append(live, next)
+		}
+		ops = append(ops, op)
+	}
+	return ops
+}
+
+// Check runs the events on a through a [Model], with every byte of every block checked
+// again and again (after each event while the blocks are few) and at the end; then it frees
+// what is left. Allocations that fail are left out. The error, if a breaks a rule, shows the
+// events up to that point as a trace.
+func Check(a galloc.Allocator, ops []trace.Op) error {
+	m := NewModel(a)
+	for i, op := range ops {
+		err := perform(m, op)
+		if err == nil && (m.Len() < 4 || i%16 == 0) {
+			err = m.Verify()
+		}
+		if err != nil {
+			return traceError(err, ops[:i+1])
+		}
+	}
+	err := m.Verify()
+	if err == nil {
+		err = m.FreeAll()
+	}
+	if err != nil {
+		return traceError(err, ops)
+	}
+	return nil
+}
+
+// perform does what op says. A block that could not be had is simply not there later on.
+func perform(m *Model, op trace.Op) error {
+	size, align := op.Layout()
+	l, err := galloc.NewLayout(uintptr(size), uintptr(align))
+	if err != nil {
+		return err
+	}
+	switch op.Kind {
+	case trace.Calloc:
+		err = m.AllocateZeroed(op.ID, l)
+	case trace.Free:
+		if m.blocks[op.ID] != nil {
+			err = m.Free(op.ID)
+		}
+	case trace.Realloc:
+		if b := m.blocks[op.Old]; b != nil {
+			err = m.Resize(op.Old, mustLayout(l.Size(), b.l.Align()), size%2 == 0)
+			m.rename(op.Old, op.ID)
+			break
+		}
+		fallthrough
+	default:
+		err = m.Allocate(op.ID, l)
+	}
+	if v := (*Violation)(nil); errors.As(err, &v) {
+		return err
+	}
+	return nil
+}
+
+// rename gives a block another number, as a realloc in a trace does.
+func (m *Model) rename(old, id uint64) {
+	if b := m.blocks[old]; b != nil {
+		delete(m.blocks, old)
+		b.id = id
+		m.blocks[id] = b
+	}
+}
+
+func traceError(err error, ops []trace.Op) error {
+	var text strings.Builder
+	w := trace.NewWriter(&text)
+	for _, op := range ops {
+		if err := w.Write(op); err != nil {
+			return err
+		}
+	}
+	if err := w.Close(); err != nil {
+		return err
+	}
+	return fmt.Errorf("%w, after the %d events of this trace:\n%s", err, len(ops), text.String())
+}
+
+func addressOf[T any](p *T) unsafe.Pointer { return unsafe.Pointer(p) }

@@ -1,0 +1,285 @@
+package alloctest
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"unsafe"
+
+	"github.com/galloc-go/galloc"
+)
+
+// Model uses an allocator and knows what must be true of it: where the blocks are, that
+// no two overlap, that they are aligned and long enough, and what each of their bytes is.
+// It fills each block, to the end of what is usable, with bytes that depend on the block
+// and on their place in it, and looks whether they are still there before it gives the
+// block back or resizes it. Blocks are named by numbers that the caller chooses.
+//
+// A method returns nil, or the allocator's error if memory could not be had (an
+// [*galloc.AllocError]; nothing has changed then), or a [*Violation] if the allocator has
+// broken a rule. A Model is not safe for concurrent use, but several may use one allocator
+// at the same time.
+type Model struct {
+	a      galloc.Allocator
+	blocks map[uint64]*block
+	sorted []*block // by address, without those of size 0
+	fits   int      // rotates through the layouts that fit
+}
+
+type block struct {
+	id   uint64
+	mem  []byte
+	l    galloc.Layout
+	salt byte // makes its bytes different from those of other blocks
+}
+
+// Violation is a rule broken by an allocator.
+type Violation struct{ What string }
+
+// Error returns what is wrong.
+func (v *Violation) Error() string { return "alloctest: " + v.What }
+
+func violation(format string, args ...any) error {
+	return &Violation{fmt.Sprintf(format, args...)}
+}
+
+// NewModel returns a model of a, with no blocks.
+func NewModel(a galloc.Allocator) *Model {
+	return &Model{a: a, blocks: map[uint64]*block{}}
+}
+
+// Allocate allocates block id, which must not exist, and fills it.
+func (m *Model) Allocate(id uint64, l galloc.Layout) error {
+	mem, err := m.a.Allocate(l)
+	return m.add(id, l, mem, err)
+}
+
+// AllocateZeroed is Allocate, and checks that the block is zero.
+func (m *Model) AllocateZeroed(id uint64, l galloc.Layout) error {
+	mem, err := galloc.AllocateZeroed(m.a, l)
+	if err == nil {
+		if err := wantZero(mem, 0, "AllocateZeroed", l); err != nil {
+			return err
+		}
+	}
+	return m.add(id, l, mem, err)
+}
+
+// Resize makes block id one of layout l, by Shrink, by Grow, or by GrowZeroed if zeroed is
+// true, and checks what must be kept and what must be zero.
+func (m *Model) Resize(id uint64, l galloc.Layout, zeroed bool) error {
+	b := m.blocks[id]
+	if err := b.verify(len(b.mem)); err != nil {
+		return err
+	}
+	old, p := b.l, b.address()
+	var mem []byte
+	var err error
+	what := "Grow"
+	switch {
+	case l.Size() < old.Size():
+		what = "Shrink"
+		mem, err = galloc.Shrink(m.a, p, old, l)
+	case zeroed:
+		what = "GrowZeroed"
+		mem, err = galloc.GrowZeroed(m.a, p, old, l)
+	default:
+		mem, err = galloc.Grow(m.a, p, old, l)
+	}
+	if err != nil {
+		if err := b.verify(len(b.mem)); err != nil {
+			return violation("a failed %s changed the block: %v", what, err)
+		}
+		return refusal(err, l)
+	}
+	kept := block{id, mem, l, b.salt}
+	if err := kept.verify(int(min(old.Size(), l.Size()))); err != nil {
+		return violation("%s from %v to %v lost bytes: %v", what, old, l, err)
+	}
+	if what == "GrowZeroed" {
+		for i := int(old.Size()); i < len(b.mem) && i < len(mem); i++ {
+			if mem[i] != 0 && mem[i] != b.at(i) {
+				return violation("byte %d after GrowZeroed from %v (%d usable) to %v is %#02x, neither kept nor zero", i, old, len(b.mem), l, mem[i])
+			}
+		}
+		if err := wantZero(mem, len(b.mem), what, l); err != nil {
+			return err
+		}
+	}
+	m.remove(b)
+	return m.add(id, l, mem, nil)
+}
+
+// ResizeInPlace asks for another size of block id where it is, reports whether it has it,
+// and checks what must be kept.
+func (m *Model) ResizeInPlace(id uint64, size uintptr) (bool, error) {
+	b := m.blocks[id]
+	if err := b.verify(len(b.mem)); err != nil {
+		return false, err
+	}
+	if !galloc.Resize(m.a, b.address(), b.l, size) {
+		return false, b.verify(len(b.mem))
+	}
+	l, err := galloc.NewLayout(size, b.l.Align())
+	if err != nil {
+		return true, violation("Resize to %d bytes cannot have succeeded: %v", size, err)
+	}
+	kept := min(b.l.Size(), size)
+	m.remove(b)
+	c := &block{id, unsafe.Slice(unsafe.SliceData(b.mem), size), l, b.salt}
+	if err := c.verify(int(kept)); err != nil {
+		return true, violation("Resize from %v to %v lost bytes: %v", b.l, l, err)
+	}
+	return true, m.add(id, l, c.mem, nil)
+}
+
+// Free gives block id back, with one of the layouts that fit it.
+func (m *Model) Free(id uint64) error {
+	b := m.blocks[id]
+	if err := b.verify(len(b.mem)); err != nil {
+		return err
+	}
+	m.remove(b)
+	l := b.l
+	if extra := uintptr(len(b.mem)) - l.Size(); extra > 0 && l.Size() > 0 {
+		m.fits++
+		l = mustLayout(l.Size()+[]uintptr{0, extra, extra / 2}[m.fits%3], l.Align())
+	}
+	m.a.Deallocate(b.address(), l)
+	return nil
+}
+
+// Len returns the number of blocks.
+func (m *Model) Len() int { return len(m.blocks) }
+
+// Verify checks every byte of every block.
+func (m *Model) Verify() error {
+	for _, b := range m.blocks {
+		if err := b.verify(len(b.mem)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// FreeAll gives all blocks back, in the order of their numbers.
+func (m *Model) FreeAll() error {
+	ids := make([]uint64, 0, len(m.blocks))
+	for id := range m.blocks {
+		ids = append(ids, id)
+	}
+	slices.Sort(ids)
+	for _, id := range ids {
+		if err := m.Free(id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Forget drops all blocks without giving them back: the allocator has been reset.
+func (m *Model) Forget() {
+	clear(m.blocks)
+	m.sorted = nil
+}
+
+// add takes in a block as the allocator returned it.
+func (m *Model) add(id uint64, l galloc.Layout, mem []byte, err error) error {
+	if err != nil {
+		return refusal(err, l)
+	}
+	b := &block{id, mem, l, byte(id)*31 + byte(id>>8)*17 + 1}
+	p := b.address()
+	switch {
+	case p == nil:
+		return violation("the block of %v is nil, without an error", l)
+	case uintptr(p)&(l.Align()-1) != 0:
+		return violation("the block of %v is at %p, which is not aligned", l, p)
+	case uintptr(len(mem)) < l.Size():
+		return violation("the block of %v has only %d bytes", l, len(mem))
+	case l.Size() == 0 && len(mem) != 0:
+		return violation("a block of size 0 has %d bytes", len(mem))
+	case cap(mem) != len(mem):
+		return violation("the block of %v has length %d and capacity %d, which must be equal", l, len(mem), cap(mem))
+	case uintptr(p)+uintptr(len(mem)) < uintptr(p):
+		return violation("the block of %v at %p wraps around the end of the address space", l, p)
+	}
+	if len(mem) > 0 {
+		i, _ := slices.BinarySearchFunc(m.sorted, b, byAddress)
+		for _, j := range []int{i - 1, i} {
+			if j >= 0 && j < len(m.sorted) && m.sorted[j].overlaps(b) {
+				o := m.sorted[j]
+				return violation("block %d (%v at %p) overlaps block %d (%v at %p)", id, l, p, o.id, o.l, o.address())
+			}
+		}
+		m.sorted = slices.Insert(m.sorted, i, b)
+	}
+	b.fill()
+	m.blocks[id] = b
+	return nil
+}
+
+func (m *Model) remove(b *block) {
+	delete(m.blocks, b.id)
+	if i, ok := slices.BinarySearchFunc(m.sorted, b, byAddress); ok && len(b.mem) > 0 {
+		m.sorted = slices.Delete(m.sorted, i, i+1)
+	}
+}
+
+func byAddress(a, b *block) int {
+	p, q := uintptr(a.address()), uintptr(b.address())
+	switch {
+	case p < q:
+		return -1
+	case p > q:
+		return 1
+	}
+	return 0
+}
+
+func (b *block) address() unsafe.Pointer { return unsafe.Pointer(unsafe.SliceData(b.mem)) }
+
+func (b *block) overlaps(c *block) bool {
+	p, q := uintptr(b.address()), uintptr(c.address())
+	return p < q+uintptr(len(c.mem)) && q < p+uintptr(len(b.mem))
+}
+
+func (b *block) at(i int) byte { return b.salt + byte(i)*7 + byte(i>>8)*13 + byte(i>>16) }
+
+func (b *block) fill() {
+	for i := range b.mem {
+		b.mem[i] = b.at(i)
+	}
+}
+
+// verify checks the first n bytes.
+func (b *block) verify(n int) error {
+	for i, v := range b.mem[:n] {
+		if v != b.at(i) {
+			return violation("byte %d of block %d (%v at %p, %d bytes) is %#02x, but %#02x was written there",
+				i, b.id, b.l, b.address(), len(b.mem), v, b.at(i))
+		}
+	}
+	return nil
+}
+
+func wantZero(mem []byte, from int, what string, l galloc.Layout) error {
+	for i := from; i < len(mem); i++ {
+		if mem[i] != 0 {
+			return violation("byte %d of %d after %s of %v is %#02x, not zero", i, len(mem), what, l, mem[i])
+		}
+	}
+	return nil
+}
+
+// refusal returns err, an allocator's error, if it is one that allocators return.
+func refusal(err error, l galloc.Layout) error {
+	var ae *galloc.AllocError
+	if !errors.As(err, &ae) {
+		return violation("the error for %v is %T, which does not wrap an *AllocError: %v", l, err, err)
+	}
+	if l.Size() == 0 {
+		return violation("size 0 failed: %v", err)
+	}
+	return err
+}

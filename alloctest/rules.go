@@ -1,0 +1,412 @@
+package alloctest
+
+import (
+	"errors"
+	"math"
+	"slices"
+	"sync"
+	"testing"
+
+	"github.com/galloc-go/galloc"
+)
+
+// alignments that every allocator must support.
+var alignments = []uintptr{1, 2, 4, 8, 16, 32, 64, 128, 256, 1 << 10, 1 << 12, 1 << 14, 1 << 16}
+
+var rules = []rule{
+	{
+		name:    "SmallSizesAreAligned",
+		explain: "a block is aligned as its layout says, also if it is smaller than its alignment",
+		check: func(c *checker) {
+			for _, align := range []uintptr{1, 2, 4, 8, 16, 32} {
+				for _, size := range []uintptr{1, 2, align / 2, align - 1, 8, 10, 20, 40, 64} {
+					if size == 0 {
+						continue
+					}
+					for range 128 { // all alive: what is aligned by luck cannot be so every time
+						c.allocate(size, align)
+					}
+				}
+			}
+		},
+	},
+	{
+		name:    "LargeAlignments",
+		explain: "alignments up to 64 KiB are supported, with sizes below and above them",
+		check: func(c *checker) {
+			for _, align := range alignments {
+				for _, size := range []uintptr{1, align - 1, align, align + 1, 3 * align} {
+					for range 4 {
+						if size > 0 {
+							c.allocate(size, align)
+						}
+					}
+				}
+				c.must(c.m.FreeAll())
+			}
+		},
+	},
+	{
+		name:    "EverySize",
+		explain: "a block has at least the size asked for, all of it usable, and overlaps no other",
+		check: func(c *checker) {
+			for size := uintptr(1); size <= 1100; size++ {
+				c.allocate(size, 1)
+				c.allocate(size, 16)
+			}
+			for shift := 10; shift <= 20; shift++ {
+				for d := range uintptr(5) {
+					c.allocate(1<<shift+d-2, 8)
+				}
+			}
+		},
+	},
+	{
+		name:    "SizeZero",
+		explain: "size 0 never fails and takes no memory: the block is not nil, aligned, and need not be freed",
+		check: func(c *checker) {
+			for _, align := range alignments {
+				for range 100 {
+					c.allocate(0, align)
+					c.allocateZeroed(0, align)
+				}
+			}
+			c.m.Forget() // need not be freed
+			for _, align := range alignments {
+				id := c.allocate(0, align)
+				c.resize(id, 0, align)
+				c.resize(id, 100, align) // growing from 0 allocates
+				c.resize(id, 0, align)   // shrinking to 0 deallocates
+				c.must(c.m.Resize(id, mustLayout(100, 1), true))
+				c.resize(id, 0, 1)
+				c.a.Deallocate(nil, mustLayout(0, align)) // ignored, whatever the address
+			}
+		},
+	},
+	{
+		name:    "ZeroedMemoryIsZero",
+		explain: "AllocateZeroed gives zeroes on fresh memory and on memory that was written to and freed",
+		check: func(c *checker) {
+			for range 3 {
+				for _, size := range []uintptr{1, 7, 8, 16, 100, 1024, 4096, 5000, 40_000, 1 << 17, 1 << 20} {
+					for range 8 {
+						c.allocateZeroed(size, 8)
+					}
+					c.allocateZeroed(size, 64)
+				}
+				c.must(c.m.FreeAll())
+			}
+		},
+	},
+	{
+		name:    "GrowKeepsTheContent",
+		explain: "Grow keeps the first old.Size() bytes, also when the alignment rises or falls, or when nothing changes",
+		check: func(c *checker) {
+			for _, align := range []uintptr{4, 8, 16, 32, 4096} {
+				id := c.allocate(20, align)
+				c.resize(id, 40, 4*align)
+				c.resize(id, 40, 4*align)
+				c.resize(id, 41, align)
+				for size := uintptr(41); size < 1<<18; size += size/2 + 1 {
+					c.resize(id, size, align)
+				}
+			}
+		},
+	},
+	{
+		name:    "GrowZeroedClearsTheGain",
+		explain: "GrowZeroed keeps the first old.Size() bytes and clears what the block gains",
+		check: func(c *checker) {
+			for round := range uintptr(4) {
+				for size := uintptr(1); size < 1<<18; size = size*3 + round {
+					id := c.allocate(size, 8)
+					c.must(c.m.Resize(id, mustLayout(size+1, 8), true))
+					c.must(c.m.Resize(id, mustLayout(size*2+1, 64), true))
+					c.must(c.m.Resize(id, mustLayout(size*5, 16), true))
+				}
+				c.must(c.m.FreeAll())
+			}
+			id := c.allocateZeroed(20, 8)
+			c.must(c.m.Resize(id, mustLayout(40, 32), true))
+		},
+	},
+	{
+		name:    "ShrinkKeepsTheContent",
+		explain: "Shrink keeps the first new.Size() bytes, also when the alignment rises or falls, or when nothing changes",
+		check: func(c *checker) {
+			for _, align := range []uintptr{4, 8, 16, 32, 4096} {
+				id := c.allocate(1<<18, align)
+				c.resize(id, 1<<18, align)
+				for size := uintptr(1 << 17); size > 0; size = size * 2 / 3 {
+					c.resize(id, size, align)
+				}
+				id = c.allocate(40, align)
+				c.resize(id, 10, align/2)
+				c.resize(id, 9, 4*align)
+			}
+		},
+	},
+	{
+		name:    "ResizingSparesTheNeighbours",
+		explain: "growing and shrinking a block changes no byte of the others",
+		check: func(c *checker) {
+			// Rows of 10 to 80 bytes, in pairs; all are grown and shrunk back, from the
+			// top down and from the bottom up, with every byte of every row checked after
+			// each step.
+			var ids []uint64
+			sizes := map[uint64]uintptr{}
+			for size := uintptr(10); size <= 80; size += 10 {
+				for range 2 {
+					id := c.allocate(size, 8)
+					ids, sizes[id] = append(ids, id), size
+				}
+			}
+			step := func(id uint64, size uintptr) {
+				c.resize(id, size, 8)
+				c.must(c.m.Verify())
+			}
+			for i := len(ids) - 1; i >= 0; i-- {
+				step(ids[i], 160)
+			}
+			for i := len(ids) - 1; i >= 0; i-- {
+				step(ids[i], sizes[ids[i]])
+			}
+			for _, id := range ids {
+				step(id, 160)
+			}
+			for _, id := range ids {
+				step(id, sizes[id])
+			}
+		},
+	},
+	{
+		name:    "ResizeInPlace",
+		explain: "Resize either changes the size where the block is, or changes nothing; keeping the size always succeeds",
+		check: func(c *checker) {
+			for _, size := range []uintptr{1, 7, 8, 24, 100, 4096, 40_000, 1 << 20} {
+				for _, n := range []uintptr{size, 1, size - 1, size + 1, size * 2, 10 * size, size / 2, math.MaxInt, math.MaxUint} {
+					if n == 0 {
+						continue
+					}
+					id := c.allocate(size, 8)
+					ok, err := c.m.ResizeInPlace(id, n)
+					c.must(err)
+					if n == size && !ok {
+						c.fail("a block of %d bytes cannot keep its size", size)
+					}
+				}
+			}
+		},
+	},
+	{
+		name:    "AnyOrderOfFree",
+		explain: "blocks may be freed in any order, and their memory is used again",
+		check: func(c *checker) {
+			sizes := []uintptr{8, 24, 100, 1000, 5000, 70_000}
+			for order := range 4 {
+				var ids []uint64
+				for i := range 300 {
+					ids = append(ids, c.allocate(sizes[i%len(sizes)], 8))
+				}
+				switch order {
+				case 1: // last first
+					slices.Reverse(ids)
+				case 2:
+					c.random.Shuffle(len(ids), func(i, j int) { ids[i], ids[j] = ids[j], ids[i] })
+				case 3: // every second one first, then the others
+					slices.SortStableFunc(ids, func(a, b uint64) int { return int(a%2) - int(b%2) })
+				}
+				c.free(ids...)
+			}
+		},
+	},
+	{
+		name:    "RandomUse",
+		explain: "any sequence of calls that keeps to the contract works",
+		check: func(c *checker) {
+			data := make([]byte, opBytes*4000)
+			for i := range data {
+				data[i] = byte(c.random.Uint32())
+			}
+			c.must(Check(c.a, Ops(data)))
+		},
+	},
+	{
+		name:    "HugeSizesFail",
+		explain: "a size or alignment that cannot be had is an error, without side effects: no panic, no crash, no memory lost",
+		check: func(c *checker) {
+			id := c.allocate(100, 8)
+			for _, l := range []galloc.Layout{
+				mustLayout(math.MaxInt, 1), mustLayout(math.MaxInt-7, 8), mustLayout(math.MaxInt-4095, 4096),
+				mustLayout(math.MaxInt-1<<20+1, 1<<16), mustLayout(math.MaxInt/2+1, 16), mustLayout(1, math.MaxInt/2+1),
+			} {
+				for range 10 {
+					var ae *galloc.AllocError
+					if _, err := c.a.Allocate(l); !errors.As(err, &ae) {
+						c.fail("Allocate(%v): error %v, want an *AllocError", l, err)
+					}
+					if _, err := galloc.AllocateZeroed(c.a, l); !errors.As(err, &ae) {
+						c.fail("AllocateZeroed(%v): error %v, want an *AllocError", l, err)
+					}
+					if l.Size() < 100 {
+						continue
+					}
+					for _, zeroed := range []bool{false, true} {
+						if err := c.m.Resize(id, l, zeroed); !errors.As(err, &ae) {
+							c.fail("growing to %v: error %v, want an *AllocError", l, err)
+						}
+					}
+				}
+			}
+			c.must(c.m.Verify())
+			c.allocate(1<<20, 8)
+		},
+	},
+	{
+		name:    "UsableSize",
+		explain: "UsableSize is at least the size asked for, and no block is shorter than it says",
+		check: func(c *checker) {
+			for size := range uintptr(3000) {
+				l := mustLayout(size, 8)
+				n := galloc.UsableSize(c.a, l)
+				b, err := c.a.Allocate(l)
+				c.must(err)
+				if n < size || uintptr(len(b)) < n {
+					c.fail("size %d: UsableSize says %d, the block has %d", size, n, len(b))
+				}
+				c.next++
+				c.must(c.m.add(c.next, l, b, nil))
+			}
+		},
+	},
+	{
+		name:    "Equivalence",
+		explain: "an allocator is equivalent to itself, and not to one that cannot free its blocks",
+		check: func(c *checker) {
+			if !galloc.Equivalent(c.a, c.a) {
+				c.fail("it is not equivalent to itself")
+			}
+			if f := Failing(0); galloc.Equivalent(c.a, f) || galloc.Equivalent(f, c.a) {
+				c.fail("it is equivalent to a new allocator of another kind")
+			}
+		},
+	},
+	{
+		name:    "OwnsItsBlocks",
+		explain: "if the allocator has Owns, it owns its blocks, and not those of others",
+		check: func(c *checker) {
+			o, ok := c.a.(galloc.Owner)
+			if !ok {
+				c.Skip("the allocator does not have Owns")
+			}
+			var foreign int
+			for _, size := range []uintptr{1, 8, 100, 5000, 1 << 20} {
+				if b := c.m.blocks[c.allocate(size, 8)]; !o.Owns(b.address()) {
+					c.fail("it does not own block %d (%v at %p)", b.id, b.l, b.address())
+				}
+			}
+			if o.Owns(nil) || o.Owns(addressOf(&foreign)) {
+				c.fail("it owns what it has not allocated")
+			}
+		},
+	},
+	{
+		name:    "ResetFreesAll",
+		explain: "if the allocator has Reset, it frees all blocks at once, and the allocator is as good as new",
+		check: func(c *checker) {
+			r, ok := c.a.(galloc.Resetter)
+			if !ok {
+				c.Skip("the allocator does not have Reset")
+			}
+			for range 20 {
+				for _, size := range []uintptr{1, 8, 100, 5000, 1 << 20} {
+					c.allocate(size, 8)
+					c.allocateZeroed(size, 8)
+				}
+				c.must(c.m.Verify())
+				c.m.Forget()
+				r.Reset()
+			}
+		},
+	},
+	{
+		name:    "NothingOnTheGoHeap",
+		explain: "allocating, resizing and freeing makes no garbage on the Go heap, nor does failing to",
+		except:  GoGarbage,
+		check: func(c *checker) {
+			if _, ok := c.a.(galloc.TypedAllocator); ok {
+				c.Skip("the allocator's memory is the Go heap")
+			}
+			huge := mustLayout(math.MaxInt-4095, 8)
+			for _, size := range []uintptr{8, 24, 1000, 40_000, 1 << 20} {
+				l, larger := mustLayout(size, 8), mustLayout(size*2, 8)
+				if n := testing.AllocsPerRun(50, func() {
+					b, err := c.a.Allocate(l)
+					if err != nil {
+						return
+					}
+					_, _ = galloc.Grow(c.a, addressOf(&b[0]), l, huge)
+					if g, err := galloc.GrowZeroed(c.a, addressOf(&b[0]), l, larger); err == nil {
+						b, _ = galloc.Shrink(c.a, addressOf(&g[0]), larger, l)
+					}
+					c.a.Deallocate(addressOf(&b[0]), l)
+				}); n != 0 {
+					c.fail("blocks of %d bytes: %v Go allocations per round", size, n)
+				}
+			}
+		},
+	},
+	{
+		name:    "ConcurrentUse",
+		explain: "the allocator may be used by several goroutines at once",
+		except:  SingleGoroutine,
+		check: func(c *checker) {
+			var wg sync.WaitGroup
+			for g := range 8 {
+				wg.Go(func() {
+					data := make([]byte, opBytes*1500)
+					for i := range data {
+						data[i] = byte((i*i + 7*i) >> (g % 5) * (2*g + 1))
+					}
+					if err := Check(c.a, Ops(data)); err != nil {
+						c.Errorf("goroutine %d: %v", g, err)
+					}
+				})
+			}
+			wg.Wait()
+		},
+	},
+	{
+		name:    "FreeOnAnotherGoroutine",
+		explain: "a block may be freed by another goroutine than the one that allocated it",
+		except:  SingleGoroutine,
+		check: func(c *checker) {
+			const producers, batches = 4, 40
+			models := make(chan *Model, 3)
+			var made, freed sync.WaitGroup
+			for range producers {
+				made.Go(func() {
+					for i := range uint64(batches) {
+						m := NewModel(c.a)
+						for id := range uint64(100) {
+							if err := m.Allocate(id, mustLayout(uintptr(1+(id*7+i)%900), 8)); err != nil {
+								c.Error(err)
+							}
+						}
+						models <- m
+					}
+				})
+				freed.Go(func() {
+					for m := range models {
+						if err := m.FreeAll(); err != nil {
+							c.Error(err)
+						}
+					}
+				})
+			}
+			made.Wait()
+			close(models)
+			freed.Wait()
+		},
+	},
+}

@@ -1,0 +1,38 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"strconv"
+)
+
+// startRSS sets the peak of the resident memory back to what is resident now, and returns
+// that in bytes; ok is false where the kernel does not let us.
+func startRSS() (now int64, ok bool) {
+	if os.WriteFile("/proc/self/clear_refs", []byte("5"), 0) != nil {
+		return 0, false
+	}
+	_, now = peakRSS()
+	return now, now > 0
+}
+
+// peakRSS returns the peak of the resident memory since startRSS, and what is resident now.
+// The kernel counts in batches per CPU: each may be off by some hundred kilobytes.
+func peakRSS() (peak, now int64) {
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return 0, 0
+	}
+	for line := range bytes.Lines(status) {
+		if key, value, _ := bytes.Cut(line, []byte(":")); len(value) > 0 {
+			kb, _ := strconv.ParseInt(string(bytes.TrimSuffix(bytes.TrimSpace(value), []byte(" kB"))), 10, 64)
+			switch string(key) {
+			case "VmHWM":
+				peak = kb << 10
+			case "VmRSS":
+				now = kb << 10
+			}
+		}
+	}
+	return peak, now
+}

@@ -1,0 +1,185 @@
+package galloc_test
+
+import (
+	"testing"
+	"unsafe"
+
+	"github.com/galloc-go/galloc"
+	"github.com/galloc-go/galloc/alloctest"
+)
+
+func TestSystemKeepsTheContract(t *testing.T) {
+	alloctest.Run(t, func() galloc.Allocator { return galloc.System })
+	alloctest.RunGlobal(t, func() galloc.GlobalAlloc { return galloc.System })
+}
+
+func TestGlobalKeepsTheContract(t *testing.T) {
+	alloctest.Run(t, func() galloc.Allocator { return galloc.Global })
+	alloctest.RunGlobal(t, func() galloc.GlobalAlloc { return galloc.Global })
+}
+
+func TestGoHeapKeepsTheContract(t *testing.T) {
+	alloctest.Run(t, func() galloc.Allocator { return galloc.GoHeap })
+}
+
+// An allocator with the two methods alone gets everything else from the defaults.
+func TestDefaultsKeepTheContract(t *testing.T) {
+	alloctest.Run(t, func() galloc.Allocator { return minimal{} })
+	alloctest.RunGlobal(t, func() galloc.GlobalAlloc { return new(counting) })
+}
+
+func TestAdaptersKeepTheContract(t *testing.T) {
+	alloctest.Run(t, func() galloc.Allocator { return galloc.AsAllocator(new(counting)) })
+	alloctest.RunGlobal(t, func() galloc.GlobalAlloc { return galloc.AsGlobal(minimal{}) })
+	alloctest.Run(t, func() galloc.Allocator { return galloc.AsAllocator(galloc.AsGlobal(roomy{})) })
+}
+
+func TestRoomyBlocksKeepTheContract(t *testing.T) {
+	alloctest.Run(t, func() galloc.Allocator { return roomy{} })
+}
+
+func FuzzSystem(f *testing.F) {
+	alloctest.Fuzz(f, func() galloc.Allocator { return galloc.System })
+}
+
+func FuzzGoHeap(f *testing.F) {
+	alloctest.Fuzz(f, func() galloc.Allocator { return galloc.GoHeap })
+}
+
+// minimal has the two methods of Allocator and no others.
+type minimal struct{}
+
+func (minimal) Allocate(l galloc.Layout) ([]byte, error)     { return galloc.System.Allocate(l) }
+func (minimal) Deallocate(p unsafe.Pointer, l galloc.Layout) { galloc.System.Deallocate(p, l) }
+
+// roomy gives blocks of a multiple of 64 bytes, lets them be resized within that, and says
+// so beforehand: an allocator whose usable size is more than what was asked for.
+type roomy struct{}
+
+func (roomy) real(l galloc.Layout) (galloc.Layout, error) {
+	if l.Size() == 0 {
+		return l, nil
+	}
+	return galloc.NewLayout((l.Size()+63)&^63, l.Align())
+}
+
+func (r roomy) Allocate(l galloc.Layout) ([]byte, error) {
+	big, err := r.real(l)
+	if err != nil {
+		return nil, galloc.ErrUnsupported.For(l)
+	}
+	return galloc.System.Allocate(big)
+}
+
+func (r roomy) Deallocate(p unsafe.Pointer, l galloc.Layout) {
+	big, _ := r.real(l)
+	galloc.System.Deallocate(p, big)
+}
+
+func (r roomy) UsableSize(l galloc.Layout) uintptr {
+	big, _ := r.real(l)
+	return big.Size()
+}
+
+func (r roomy) Resize(p unsafe.Pointer, l galloc.Layout, newSize uintptr) bool {
+	old, _ := r.real(l)
+	n, err := galloc.NewLayout(newSize, l.Align())
+	if err != nil {
+		return false
+	}
+	big, err := r.real(n)
+	return err == nil && big == old
+}
+
+func TestOptionalMethodsAreUsed(t *testing.T) {
+	l, m := layout(t, 10, 8), layout(t, 20, 8)
+	if n := galloc.UsableSize(roomy{}, l); n != 64 {
+		t.Errorf("UsableSize: %d", n)
+	}
+	if n := galloc.UsableSize(minimal{}, l); n != 10 {
+		t.Errorf("UsableSize by default: %d", n)
+	}
+	b := galloc.Must(roomy{}.Allocate(l))
+	p := unsafe.Pointer(&b[0])
+	if !galloc.Resize(roomy{}, p, l, 64) || galloc.Resize(roomy{}, p, l, 65) {
+		t.Error("Resize within the block failed, or beyond it did not")
+	}
+	g := galloc.Must(galloc.Grow(roomy{}, p, l, m)) // in place, though roomy has no Grow
+	if &g[0] != &b[0] || len(g) != 20 {
+		t.Errorf("Grow moved the block, or gave %d bytes", len(g))
+	}
+	galloc.System.Deallocate(p, layout(t, 64, 8))
+}
+
+func TestEquivalent(t *testing.T) {
+	for _, c := range []struct {
+		a, b galloc.Allocator
+		want bool
+	}{
+		{galloc.System, galloc.System, true},
+		{galloc.Global, galloc.Global, true},
+		{galloc.Global, galloc.System, false}, // not even where System is behind Global
+		{galloc.System, galloc.GoHeap, false},
+		{uncomparable{}, uncomparable{}, false},
+		{family{1}, family{2}, true},
+		{family{1}, galloc.System, false},
+		{galloc.System, family{3}, false},
+		{nil, nil, true},
+		{nil, galloc.System, false},
+	} {
+		if got := galloc.Equivalent(c.a, c.b); got != c.want {
+			t.Errorf("%T and %T: %v", c.a, c.b, got)
+		}
+		if got := galloc.Equivalent(c.b, c.a); got != c.want {
+			t.Errorf("%T and %T: %v", c.b, c.a, got)
+		}
+	}
+}
+
+type uncomparable struct {
+	minimal
+	_ []int
+}
+
+type family struct{ member int }
+
+func (family) Allocate(l galloc.Layout) ([]byte, error)     { return galloc.System.Allocate(l) }
+func (family) Deallocate(p unsafe.Pointer, l galloc.Layout) { galloc.System.Deallocate(p, l) }
+func (family) EquivalentTo(a galloc.Allocator) bool {
+	_, ok := a.(family)
+	return ok
+}
+
+func TestGrowAndShrinkPanicWhenConfused(t *testing.T) {
+	small, large := layout(t, 20, 8), layout(t, 40, 8)
+	for _, a := range []galloc.Allocator{galloc.System, galloc.Global, minimal{}, roomy{}} {
+		b := galloc.Must(a.Allocate(large))
+		p := unsafe.Pointer(&b[0])
+		for _, c := range []struct {
+			want string
+			f    func()
+		}{
+			{"galloc: Grow from 40 to 20 bytes: that is for Shrink", func() { _, _ = galloc.Grow(a, p, large, small) }},
+			{"galloc: Grow from 40 to 20 bytes: that is for Shrink", func() { _, _ = galloc.GrowZeroed(a, p, large, small) }},
+			{"galloc: Shrink from 20 to 40 bytes: that is for Grow", func() { _, _ = galloc.Shrink(a, p, small, large) }},
+		} {
+			if got := recovered(c.f); got != c.want {
+				t.Errorf("%T: panicked with %q, want %q", a, got, c.want)
+			}
+		}
+		a.Deallocate(p, large)
+	}
+}
+
+func TestAdaptersUnwrap(t *testing.T) {
+	if galloc.AsAllocator(galloc.System) != galloc.Allocator(galloc.System) || galloc.AsGlobal(galloc.System) != galloc.GlobalAlloc(galloc.System) {
+		t.Error("System is both already")
+	}
+	c := new(counting)
+	if galloc.AsGlobal(galloc.AsAllocator(c)) != galloc.GlobalAlloc(c) {
+		t.Error("AsGlobal does not undo AsAllocator")
+	}
+	if galloc.AsAllocator(galloc.AsGlobal(minimal{})) != galloc.Allocator(minimal{}) {
+		t.Error("AsAllocator does not undo AsGlobal")
+	}
+}

@@ -1,0 +1,215 @@
+package galloc_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"testing"
+	"unsafe"
+
+	"github.com/galloc-go/galloc"
+)
+
+// refusing is an Allocator that has no memory.
+type refusing struct{ err error }
+
+func (r refusing) Allocate(galloc.Layout) ([]byte, error)       { return nil, r.err }
+func (r refusing) Deallocate(p unsafe.Pointer, l galloc.Layout) {}
+
+func TestAllocErrorForLayout(t *testing.T) {
+	l := layout(t, 1000, 16)
+	err := galloc.ErrOutOfMemory.For(l)
+	if !errors.Is(err, galloc.ErrOutOfMemory) || errors.Is(err, galloc.ErrUnsupported) || err.Layout() != l {
+		t.Errorf("got %#v", err)
+	}
+	if got, want := err.Error(), "galloc: memory allocation of 1000 bytes (align 16) failed: out of memory"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if got, want := galloc.ErrOutOfMemory.Error(), "galloc: out of memory"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	// Kept errors never change, and never stand for another layout or kind.
+	for size := range uintptr(1000) {
+		for _, kind := range []*galloc.AllocError{galloc.ErrOutOfMemory, galloc.ErrUnsupported} {
+			l := layout(t, size, 1<<(size%13))
+			if e := kind.For(l); e.Layout() != l || !errors.Is(e, kind) {
+				t.Fatalf("%v: got %v", l, e)
+			}
+		}
+	}
+	if err.Layout() != l || !errors.Is(err, galloc.ErrOutOfMemory) {
+		t.Errorf("an error changed to %v", err)
+	}
+}
+
+func TestFailingAllocatesNothing(t *testing.T) {
+	l := layout(t, 1<<20, 8)
+	a := galloc.Allocator(refusing{galloc.ErrOutOfMemory})
+	for name, f := range map[string]func(){
+		"For":       func() { _ = galloc.ErrUnsupported.For(l) },
+		"New":       func() { _, _ = galloc.New[[100]int](a) },
+		"MakeSlice": func() { _, _ = galloc.MakeSlice[int](a, 100) },
+		"Grow":      func() { _, _ = galloc.Grow(a, nil, galloc.Layout{}, l) },
+		"pointers":  func() { _, _ = galloc.New[*int](a) },
+	} {
+		if n := testing.AllocsPerRun(100, f); n != 0 {
+			t.Errorf("%s: %v allocations on the Go heap per failure", name, n)
+		}
+	}
+}
+
+func TestTypedErrorsCarryTheLayout(t *testing.T) {
+	foreign := errors.New("quota reached")
+	for _, cause := range []error{galloc.ErrOutOfMemory, galloc.ErrUnsupported, foreign} {
+		a := refusing{cause}
+		_, err1 := galloc.New[[10]uint32](a)
+		_, err2 := galloc.MakeSlice[uint32](a, 10)
+		_, err3 := galloc.GrowSlice[uint32](a, nil, 10)
+		for _, err := range []error{err1, err2, err3} {
+			var e *galloc.AllocError
+			if !errors.Is(err, cause) || !errors.As(err, &e) || e.Layout() != layout(t, 40, 4) {
+				t.Errorf("got %v, want %v of 40 bytes", err, cause)
+			}
+		}
+	}
+}
+
+func TestMustReturnsTheValue(t *testing.T) {
+	if v := galloc.Must(42, nil); v != 42 {
+		t.Errorf("got %d", v)
+	}
+	_, err := galloc.MakeSlice[int](nil, -1)
+	if got := recovered(func() { galloc.Must(0, err) }); got != err {
+		t.Errorf("a caller's bug: panicked with %v, want %v", got, err)
+	}
+	_, err = galloc.New[string](nil)
+	if got := recovered(func() { galloc.Must(0, err) }); got != err {
+		t.Errorf("a type with pointers: panicked with %v, want %v", got, err)
+	}
+}
+
+func recovered(f func()) (v any) {
+	defer func() { v = recover() }()
+	f()
+	return nil
+}
+
+func TestHooks(t *testing.T) {
+	defer galloc.TakeAllocErrorHook()
+	l := layout(t, 42, 2)
+	var got []galloc.Layout
+	hook := func(l galloc.Layout) {
+		got = append(got, l)
+		if len(got) < 3 {
+			galloc.HandleAllocError(l) // the hook stays set: an ordinary recursive call
+		}
+		panic("unwound")
+	}
+	galloc.SetAllocErrorHook(hook)
+	if v := recovered(func() { galloc.HandleAllocError(l) }); v != "unwound" {
+		t.Errorf("panicked with %v", v)
+	}
+	if len(got) != 3 || got[0] != l || got[2] != l {
+		t.Errorf("hook called with %v", got)
+	}
+	got = nil
+	if v := recovered(func() { galloc.Must(galloc.New[[50]int](refusing{galloc.ErrOutOfMemory})) }); v != "unwound" || got[0] != galloc.LayoutOf[[50]int]() {
+		t.Errorf("Must: panicked with %v, hook called with %v", v, got)
+	}
+	taken := galloc.TakeAllocErrorHook()
+	got = make([]galloc.Layout, 3) // so that the hook does not recurse
+	if v := recovered(func() { taken(l) }); v != "unwound" || len(got) != 4 {
+		t.Error("TakeAllocErrorHook did not return the hook")
+	}
+	if galloc.TakeAllocErrorHook() == nil {
+		t.Error("TakeAllocErrorHook did not return the default hook")
+	}
+	galloc.SetAllocErrorHook(hook)
+	galloc.SetAllocErrorHook(nil) // the default again; the children below see that it prints
+}
+
+//go:noinline
+func needsMemory() { galloc.HandleAllocError(testLayout(42, 1)) }
+
+func init() {
+	children["alloc error"] = func() { needsMemory() }
+	children["default hook set by hand"] = func() {
+		galloc.SetAllocErrorHook(galloc.TakeAllocErrorHook())
+		needsMemory()
+	}
+	children["hook returns"] = func() {
+		galloc.SetAllocErrorHook(func(l galloc.Layout) { fmt.Println("hook saw", l.Size()) })
+		needsMemory()
+	}
+	children["hook exits"] = func() {
+		galloc.SetAllocErrorHook(func(l galloc.Layout) {
+			s := galloc.Must(galloc.MakeSlice[byte](nil, 5)) // the hook may allocate itself
+			copy(s, "tried")
+			fmt.Printf("%s %d\n", s, l.Size())
+			os.Exit(0)
+		})
+		needsMemory()
+	}
+	children["must"] = func() {
+		galloc.Must(galloc.MakeSlice[uint64](refusing{galloc.ErrOutOfMemory}, 100))
+	}
+	children["system out of memory"] = func() {
+		galloc.Must(galloc.MakeSlice[byte](nil, int(^uint(0)>>2)))
+	}
+}
+
+// wantAbort fails the test unless the child has ended by an abort.
+func wantAbort(t *testing.T, o outcome) {
+	t.Helper()
+	var exit *exec.ExitError
+	if !errors.As(o.err, &exit) {
+		t.Fatalf("ended with %v", o.err)
+	}
+	if runtime.GOOS == "linux" && exit.Error() != "signal: aborted" && exit.Error() != "signal: aborted (core dumped)" {
+		t.Errorf("ended with %v, want SIGABRT", exit)
+	}
+}
+
+func TestAllocErrorPrintsAndAborts(t *testing.T) {
+	for _, c := range []struct{ child, size, caller string }{
+		{"alloc error", "42", "galloc_test.needsMemory"},
+		{"default hook set by hand", "42", "galloc_test.needsMemory"},
+		{"must", "800", "galloc_test.init"},
+		{"system out of memory", fmt.Sprint(^uint(0) >> 2), "galloc_test.init"},
+	} {
+		t.Run(c.child, func(t *testing.T) {
+			o := runChild(t, c.child, "GOTRACEBACK=none")
+			wantAbort(t, o)
+			lines := strings.Split(o.stderr, "\n")
+			if lines[0] != "memory allocation of "+c.size+" bytes failed" {
+				t.Errorf("first line is %q", lines[0])
+			}
+			if len(lines) != 3 || !strings.Contains(lines[1], c.caller) || !strings.Contains(lines[1], "error_test.go:") || lines[2] != "" {
+				t.Errorf("then comes %q", lines[1:])
+			}
+			if o.stdout != "" {
+				t.Errorf("stdout has %q", o.stdout)
+			}
+			if o := runChild(t, c.child, "GOTRACEBACK="); !strings.Contains(o.stderr, "goroutine 1 [running]") {
+				t.Errorf("no stack in:\n%s", o.stderr)
+			}
+		})
+	}
+}
+
+func TestHookThatReturnsAborts(t *testing.T) {
+	o := runChild(t, "hook returns")
+	wantAbort(t, o)
+	if o.stdout != "hook saw 42\n" || o.stderr != "" {
+		t.Errorf("got %q and %q", o.stdout, o.stderr)
+	}
+}
+
+func TestHookThatExits(t *testing.T) {
+	if o := runChild(t, "hook exits"); o.err != nil || o.stdout != "tried 42\n" {
+		t.Errorf("got %v, %q, %q", o.err, o.stdout, o.stderr)
+	}
+}

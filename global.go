@@ -1,0 +1,268 @@
+package galloc
+
+import (
+	"fmt"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"sync/atomic"
+	"unsafe"
+)
+
+// GlobalAlloc is an allocator that can be registered as the global one. It is the
+// minimum: two methods; see [GlobalAllocZeroed] and [GlobalRealloc] for what it may
+// do better than the defaults, and [AsAllocator] to use it where an [Allocator] is
+// wanted.
+//
+// Both methods may be called from any goroutine at any time. They must not panic,
+// and must not use the global allocator, directly or through [Global]: that would
+// call them again. They are never called with a size of 0. They should not allocate
+// on the Go heap, so as to be usable where that would be wrong or slow.
+//
+// A block is currently allocated from the time a method returns it until it is
+// passed to Dealloc, or to a Realloc that does not return nil. While it is, the
+// allocator must not touch its bytes, and no other block may overlap it.
+type GlobalAlloc interface {
+	// Alloc returns a block of l.Size() bytes at a multiple of l.Align(), or nil
+	// if memory is exhausted or l is not supported. Its content is undefined. The
+	// caller owns it until it is deallocated.
+	Alloc(l Layout) unsafe.Pointer
+
+	// Dealloc takes back the block at p, which must be currently allocated by this
+	// allocator with exactly the layout l. It cannot fail.
+	Dealloc(p unsafe.Pointer, l Layout)
+}
+
+// GlobalAllocZeroed is a GlobalAlloc that can do better than allocate and clear,
+// for example because fresh memory is known to be zero.
+type GlobalAllocZeroed interface {
+	GlobalAlloc
+	// AllocZeroed is Alloc with all l.Size() bytes zero.
+	AllocZeroed(l Layout) unsafe.Pointer
+}
+
+// GlobalRealloc is a GlobalAlloc that can do better than allocate, copy and
+// deallocate, for example because it can grow some blocks where they are.
+type GlobalRealloc interface {
+	GlobalAlloc
+	// Realloc makes the block at p, currently allocated with layout l, newSize
+	// bytes large, keeping the alignment and the first min(l.Size(), newSize)
+	// bytes. newSize is not 0 and is valid with l.Align(). The returned block
+	// replaces the old one, which is deallocated even if the address is the same.
+	// If Realloc returns nil, the old block is still allocated, and untouched.
+	Realloc(p unsafe.Pointer, l Layout, newSize uintptr) unsafe.Pointer
+}
+
+// DefaultAllocZeroed is AllocZeroed for an allocator without that method: Alloc,
+// then clear.
+func DefaultAllocZeroed(a GlobalAlloc, l Layout) unsafe.Pointer {
+	p := a.Alloc(l)
+	if p != nil {
+		clear(unsafe.Slice((*byte)(p), l.size))
+	}
+	return p
+}
+
+// DefaultRealloc is Realloc for an allocator without that method: Alloc, copy,
+// Dealloc.
+func DefaultRealloc(a GlobalAlloc, p unsafe.Pointer, l Layout, newSize uintptr) unsafe.Pointer {
+	q := a.Alloc(Layout{newSize, l.lg})
+	if q != nil {
+		copyBytes(q, p, min(l.size, newSize))
+		a.Dealloc(p, l)
+	}
+	return q
+}
+
+// Alloc allocates a block of l.Size() bytes at a multiple of l.Align() from the
+// global allocator. It returns nil if that fails: the caller decides what to do,
+// see [HandleAllocError]. The content is undefined. A size of 0 never fails and
+// allocates nothing: the result is l.Dangling(). Safe for concurrent use, as are
+// the three functions below; together they are to the global allocator what
+// malloc, calloc, realloc and free are to C.
+//
+// The block must be given back by [Dealloc] or [Realloc], and not by a method of
+// the registered allocator.
+func Alloc(l Layout) unsafe.Pointer {
+	if l.size == 0 {
+		return l.Dangling()
+	}
+	return current().alloc.Alloc(l)
+}
+
+// AllocZeroed is Alloc with all bytes of the block zero.
+func AllocZeroed(l Layout) unsafe.Pointer {
+	if l.size == 0 {
+		return l.Dangling()
+	}
+	return current().zeroed.AllocZeroed(l)
+}
+
+// Realloc changes the size of the block at p, which must be currently allocated
+// by the global allocator with layout l, to newSize bytes, and returns where it
+// now is. The alignment and the first min(l.Size(), newSize) bytes are kept; bytes
+// beyond l.Size() are undefined. The new layout is (newSize, l.Align()), and p is
+// dead even if the block did not move.
+//
+// If memory is exhausted, or if newSize is too large for any Layout, Realloc
+// returns nil, and the block stays as and where it was. Growing from size 0
+// allocates; shrinking to size 0 deallocates.
+func Realloc(p unsafe.Pointer, l Layout, newSize uintptr) unsafe.Pointer {
+	n := Layout{newSize, l.lg}
+	switch {
+	case newSize > maxSize(l.Align()):
+		return nil
+	case l.size == 0:
+		return Alloc(n)
+	case newSize == 0:
+		Dealloc(p, l)
+		return n.Dangling()
+	}
+	return current().realloc.Realloc(p, l, newSize)
+}
+
+// Dealloc gives the block at p back to the global allocator. It must be currently
+// allocated by it with exactly the layout l: the same size and the same alignment.
+// With a size of 0, Dealloc does nothing.
+func Dealloc(p unsafe.Pointer, l Layout) {
+	if l.size != 0 {
+		current().alloc.Dealloc(p, l)
+	}
+}
+
+// Global is the global allocator as a value: a [GlobalAlloc] with AllocZeroed and
+// Realloc whose methods are the functions of the same names, and an [Allocator] with
+// AllocateZeroed, Grow, GrowZeroed and Shrink on top of them. Blocks may go both
+// ways. Which allocator is behind it is settled by [RegisterGlobal], or by the first
+// use; see [GlobalName].
+var Global global
+
+type global struct {
+	freeFunctions
+	face[freeFunctions]
+}
+
+func (global) String() string { return "galloc.Global" }
+
+// freeFunctions is the four functions as methods.
+type freeFunctions struct{}
+
+func (freeFunctions) Alloc(l Layout) unsafe.Pointer       { return Alloc(l) }
+func (freeFunctions) AllocZeroed(l Layout) unsafe.Pointer { return AllocZeroed(l) }
+func (freeFunctions) Dealloc(p unsafe.Pointer, l Layout)  { Dealloc(p, l) }
+func (freeFunctions) Realloc(p unsafe.Pointer, l Layout, newSize uintptr) unsafe.Pointer {
+	return Realloc(p, l, newSize)
+}
+
+// A registration is an allocator in force as the global one. It is immutable.
+type registration struct {
+	resolved
+	explicit bool   // by RegisterGlobal; otherwise the default, in force since its first use
+	place    string // file:line of the call of RegisterGlobal, or of the first use
+}
+
+// inForce is the whole state of the global allocator. It is set once: nil, then
+// what RegisterGlobal was given or, at the first use before that, the default.
+var inForce atomic.Pointer[registration]
+
+// current returns the registration in force, after settling it if need be.
+func current() *registration {
+	if r := inForce.Load(); r != nil {
+		return r
+	}
+	return settle()
+}
+
+// settle puts the default in force, unless somebody else has settled it meanwhile.
+func settle() *registration {
+	inForce.CompareAndSwap(nil, &registration{resolved: resolve(defaultGlobal()), place: callerOutside()})
+	return inForce.Load()
+}
+
+// defaultGlobal returns what is in force in a program that registers nothing.
+func defaultGlobal() GlobalAlloc { return System }
+
+// RegisterGlobal makes a the global allocator of the program. It can be called once,
+// before the first use of the global allocator: from an init function or at the start
+// of main, and best by the program, not by a library. It panics, naming the places
+// concerned as file:line, if a is nil, if it is called twice, if the global allocator
+// has been used already, and if a would call itself since it is made of [Global].
+//
+// Whether a has AllocZeroed and Realloc is looked up here, once; if not, the defaults
+// are used. The price of a call through the global allocator is one atomic load and one
+// call of an interface method.
+func RegisterGlobal(a GlobalAlloc) {
+	here := callerOutside()
+	if a == nil {
+		panic("galloc: RegisterGlobal(nil) at " + here + alreadyAt())
+	}
+	if isGlobal(a) {
+		panic("galloc: RegisterGlobal at " + here + " of an allocator made of galloc.Global, which would call itself" + alreadyAt())
+	}
+	if !inForce.CompareAndSwap(nil, &registration{resolved: resolve(a), explicit: true, place: here}) {
+		panic("galloc: RegisterGlobal at " + here + alreadyAt())
+	}
+}
+
+// alreadyAt returns the second half of the messages above: what came first.
+func alreadyAt() string {
+	switch r := inForce.Load(); {
+	case r == nil:
+		return "; no other allocator is registered"
+	case r.explicit:
+		return "; a global allocator is already registered at " + r.place
+	default:
+		return "; the global allocator is already in use since " + r.place + ": register before the first use"
+	}
+}
+
+// GlobalName tells which allocator is the global one, and why, in words: the place of
+// its registration as file:line, or that it is the default, and for which build mode.
+// Before the first use it tells what the default would be, and does not settle it.
+func GlobalName() string {
+	r := inForce.Load()
+	if r != nil && r.explicit {
+		return fmt.Sprintf("%s, registered at %s", allocatorName(r.alloc), r.place)
+	}
+	return fmt.Sprintf("%s, the default for -buildmode=%s", allocatorName(defaultGlobal()), buildMode())
+}
+
+// allocatorName returns the String of a, or its type if it has none.
+func allocatorName(a any) string {
+	if s, ok := a.(fmt.Stringer); ok {
+		return s.String()
+	}
+	return fmt.Sprintf("%T", a)
+}
+
+// buildMode returns the -buildmode the program was built with, "unknown" where the
+// build has not recorded it.
+func buildMode() string {
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, s := range info.Settings {
+			if s.Key == "-buildmode" {
+				return s.Value
+			}
+		}
+	}
+	return "unknown"
+}
+
+// callerOutside returns the file:line of the nearest caller outside of this package.
+func callerOutside() string {
+	f := frameOutside()
+	return fmt.Sprintf("%s:%d", f.File, f.Line)
+}
+
+func frameOutside() runtime.Frame {
+	var pcs [32]uintptr
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(2, pcs[:])])
+	for {
+		f, more := frames.Next()
+		if !strings.HasPrefix(f.Function, packagePath) || !more {
+			return f
+		}
+	}
+}
+
+const packagePath = "github.com/galloc-go/galloc."

@@ -1,0 +1,258 @@
+//go:build galloc_pages || !(windows || (cgo && unix))
+
+// Runs of pages. See libc_pages.go for overview.
+//
+// An extent is a reservation that pages are handed out from. Its pages are committed in address order, as far as the frontier,
+// so that the kernel describes it by two mappings; what lies below the frontier and is not handed out is in its list of free
+// runs:
+//
+//	base                                                      frontier                     size
+//	│ handed out │ free │ handed out │ handed out │ free      │ reserved, never touched     │
+//
+// An allocation takes the first free run that fits, lowest address first; if there is none, it moves a frontier; if no extent has
+// room, it reserves another. What it takes goes back as it was taken, or in parts, and joins the free runs on both sides.
+
+package libc
+
+import (
+	"cmp"
+	"slices"
+	"sync"
+	"unsafe"
+
+	"github.com/galloc-go/galloc/internal/vm"
+)
+
+const (
+	purgeFrom = 1 << 20   // bytes; a freed run of that size gives its memory back at once
+	clearTo   = 128 << 10 // bytes; below it, writing zeros is cheaper than new pages are
+)
+
+// extentSize is what to reserve, if no request needs more. The Go heap port has no address space to be generous with.
+var extentSize = func() uintptr {
+	if vm.GoMemory {
+		return 4 << 20
+	}
+	return 64 << 20
+}()
+
+// A run is a row of pages in an extent.
+type run struct {
+	off, n uintptr // bytes from the extent's base, and bytes; whole pages
+}
+
+func (r run) end() uintptr { return r.off + r.n }
+
+// An extent is a reservation. Its numbers are in bytes, whole pages.
+//
+//	0 <= frontier <= size
+//	free[i].n > 0
+//	free[i].end() < free[i+1].off: ascending, and neighbours are joined
+//	free[last].end() <= frontier
+//	frontier == Σ free[i].n + Σ runs handed out
+//
+// No sum of an offset and a request overflows: an extent ends spanSize below MaxInt or earlier, because Reserve counts its
+// alignment, and a request with its padding is at most MaxInt and a page, because its size rounded up to its alignment is at most
+// MaxInt.
+type extent struct {
+	base     unsafe.Pointer
+	size     uintptr
+	frontier uintptr // pages below it are Ready, the others Reserved
+	free     []run
+}
+
+// A runHeap hands out runs of whole pages.
+type runHeap struct {
+	mu      sync.Mutex // guards all below
+	extents []*extent  // by ascending base
+}
+
+var large runHeap
+
+// pagesFor returns size rounded up to whole pages.
+func pagesFor(size uintptr) uintptr {
+	page := vm.PageSize()
+	return (size + page - 1) &^ (page - 1)
+}
+
+// alloc returns a run of at least size bytes, or nil.
+func (h *runHeap) alloc(size, align uintptr) unsafe.Pointer {
+	n, align := pagesFor(size), max(align, vm.PageSize())
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, x := range h.extents {
+		if p := x.take(n, align); p != nil {
+			return p
+		}
+	}
+	for _, x := range h.extents {
+		if x.grow(n, align) {
+			return x.take(n, align)
+		}
+	}
+	return h.extend(n, align)
+}
+
+// allocZeroed is alloc with zeroed memory.
+func (h *runHeap) allocZeroed(size, align uintptr) unsafe.Pointer {
+	p := h.alloc(size, align)
+	switch {
+	case p == nil:
+	case size < clearTo:
+		// SAFETY: the run holds size bytes.
+		clear(unsafe.Slice((*byte)(p), size))
+	case vm.Purge(p, pagesFor(size)) != nil:
+		return nil // The run is without memory now. It stays out of use, and costs its addresses only.
+	}
+	return p
+}
+
+// put takes back the run of size bytes at p.
+func (h *runHeap) put(p unsafe.Pointer, size uintptr) {
+	n := pagesFor(size)
+	if n >= purgeFrom && vm.Purge(p, n) != nil {
+		return // as in allocZeroed
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	x := h.extentOf(p)
+	x.give(run{uintptr(p) - uintptr(x.base), n})
+}
+
+// resize changes the size of the run at p where it lies, if it can.
+func (h *runHeap) resize(p unsafe.Pointer, oldSize, newSize uintptr) bool {
+	old, new := pagesFor(oldSize), pagesFor(newSize)
+	if new < old {
+		// SAFETY: the rest of the run begins new bytes into it.
+		h.put(unsafe.Add(p, new), old-new)
+	}
+	if new <= old {
+		return true
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	x := h.extentOf(p)
+	return x.takeAt(uintptr(p)-uintptr(x.base)+old, new-old)
+}
+
+// extend reserves an extent and takes n bytes from it. Only here is address space given back: nobody has seen it.
+func (h *runHeap) extend(n, align uintptr) unsafe.Pointer {
+	for size := max(extentSize, n); ; size = max(size/2, n) {
+		base, err := vm.Reserve(size, max(align, spanSize))
+		if err == nil {
+			x := &extent{base: base, size: size}
+			if !x.grow(n, align) {
+				_ = vm.Release(base, size)
+				return nil
+			}
+			h.extents = slices.Insert(h.extents, h.above(base), x)
+			return x.take(n, align)
+		}
+		if size == n {
+			return nil
+		}
+	}
+}
+
+// extentOf returns the extent that p is in.
+func (h *runHeap) extentOf(p unsafe.Pointer) *extent {
+	return h.extents[h.above(p)-1]
+}
+
+// above returns how many extents begin at p or below, which is the index of the first one above.
+func (h *runHeap) above(p unsafe.Pointer) int {
+	i, _ := slices.BinarySearchFunc(h.extents, uintptr(p)+1, func(x *extent, at uintptr) int {
+		return cmp.Compare(uintptr(x.base), at)
+	})
+	return i
+}
+
+// take hands out n bytes from the first free run that has them at a multiple of align, or returns nil.
+func (x *extent) take(n, align uintptr) unsafe.Pointer {
+	for i, r := range x.free {
+		off := r.off + x.pad(r.off, align)
+		if off+n > r.end() {
+			continue
+		}
+		x.split(i, off, n)
+		// SAFETY: off lies in the free run, and so in the reservation.
+		return unsafe.Add(x.base, off)
+	}
+	return nil
+}
+
+// takeAt hands out the n bytes at off, and says whether they were free or could be committed.
+func (x *extent) takeAt(off, n uintptr) bool {
+	i, end := x.search(off), off
+	if i < len(x.free) && x.free[i].off == off {
+		end = x.free[i].end()
+	}
+	if end-off < n && (end != x.frontier || !x.commit(off+n)) {
+		return false
+	}
+	x.split(i, off, n) // What commit adds at the frontier joins run i, or is run i.
+	return true
+}
+
+// split takes the n bytes at off out of free run i, which holds them.
+func (x *extent) split(i int, off, n uintptr) {
+	r := x.free[i]
+	before, after := run{r.off, off - r.off}, run{off + n, r.end() - off - n}
+	switch {
+	case before.n == 0 && after.n == 0:
+		x.free = slices.Delete(x.free, i, i+1)
+	case before.n == 0:
+		x.free[i] = after
+	case after.n == 0:
+		x.free[i] = before
+	default:
+		x.free[i] = before
+		x.free = slices.Insert(x.free, i+1, after)
+	}
+}
+
+// grow moves the frontier just so far that take(n, align) succeeds, and says whether it could.
+func (x *extent) grow(n, align uintptr) bool {
+	from := x.frontier
+	if last := len(x.free) - 1; last >= 0 && x.free[last].end() == from {
+		from = x.free[last].off
+	}
+	return x.commit(from + x.pad(from, align) + n)
+}
+
+// commit moves the frontier to a higher place and frees the pages in between, if the extent has the room and the system the memory.
+func (x *extent) commit(frontier uintptr) bool {
+	r := run{x.frontier, frontier - x.frontier}
+	// SAFETY: frontier <= size, so the pages lie in the reservation.
+	if frontier > x.size || vm.Commit(unsafe.Add(x.base, r.off), r.n) != nil {
+		return false
+	}
+	x.frontier = frontier
+	x.give(r)
+	return true
+}
+
+// give adds a run to the free ones.
+func (x *extent) give(r run) {
+	i := x.search(r.off)
+	if i < len(x.free) && r.end() == x.free[i].off {
+		r.n += x.free[i].n
+		x.free = slices.Delete(x.free, i, i+1)
+	}
+	if i > 0 && x.free[i-1].end() == r.off {
+		x.free[i-1].n += r.n
+		return
+	}
+	x.free = slices.Insert(x.free, i, r)
+}
+
+// search returns the index of the first free run at off or above.
+func (x *extent) search(off uintptr) int {
+	i, _ := slices.BinarySearchFunc(x.free, off, func(r run, off uintptr) int { return cmp.Compare(r.off, off) })
+	return i
+}
+
+// pad returns the distance from off to the next address that is a multiple of align.
+func (x *extent) pad(off, align uintptr) uintptr {
+	return -(uintptr(x.base) + off) & (align - 1)
+}

@@ -1,0 +1,359 @@
+// Replaying a program.
+//
+// Three loops run compiled programs. They do the same work in the same order for every
+// allocator:
+//
+//   - Replay.Round: the timed one. One thread; every event is a call of galloc.Alloc,
+//     AllocZeroed, Realloc or Dealloc, and so goes to the registered allocator. Each
+//     block is touched as a program would touch it: the first byte of every 4 KiB and
+//     the last byte.
+//   - ThreadReplay.Round: the same with a goroutine for each thread.
+//   - checkRun, behind both: no timing, every byte of every block is written, and
+//     compared before the block is freed or resized.
+//
+// What the loop itself costs is seen with an allocator that does nothing: see Null.
+
+package trace
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+	"unsafe"
+
+	"github.com/galloc-go/galloc"
+	"github.com/galloc-go/galloc/internal/vm"
+)
+
+// Replay replays a [Program] through the global allocator, as often as is wanted. It is
+// not safe for concurrent use.
+type Replay struct {
+	p     *Program
+	code  code
+	table []unsafe.Pointer // by slot; Go memory, so that blocks on the Go heap stay alive
+	free  func() error
+}
+
+// NewReplay prepares to replay p. The instructions are copied to pages of their own off the
+// Go heap, where they do not influence how often the garbage collector runs, and all memory
+// that Round itself needs is touched. Close gives it back.
+func NewReplay(p *Program) (*Replay, error) {
+	r := &Replay{p: p, code: p.code, table: touchedTable(p.Slots)}
+	var err error
+	if r.code.instrs, r.free, err = offHeap(p.code.instrs); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// Round replays the whole trace and returns how long that took; what is alive at its end
+// stays so until FreeSurvivors. If an allocation fails, the round ends with an error that
+// wraps [galloc.ErrOutOfMemory], and all that was allocated is freed.
+func (r *Replay) Round() (time.Duration, error) {
+	start := time.Now()
+	code, table := r.code.instrs, r.table
+	for i := 0; i < len(code); i++ {
+		in := &code[i]
+		switch in.op {
+		case opAlloc, opAllocZeroed:
+			var p unsafe.Pointer
+			if in.op == opAlloc {
+				p = galloc.Alloc(in.layout)
+			} else {
+				p = galloc.AllocZeroed(in.layout)
+			}
+			if p == nil {
+				return 0, r.fail(i)
+			}
+			touch(p, in.layout.Size())
+			table[in.slot] = p
+		case opFree:
+			galloc.Dealloc(table[in.slot], in.layout)
+			table[in.slot] = nil
+		case opRealloc:
+			i++
+			into := &code[i]
+			p := galloc.Realloc(table[in.slot], in.layout, into.layout.Size())
+			if p == nil {
+				return 0, r.fail(i - 1)
+			}
+			touch(p, into.layout.Size())
+			table[in.slot] = nil
+			table[into.slot] = p
+		}
+	}
+	return time.Since(start), nil
+}
+
+// fail frees all that the instructions before number n have left alive, and returns the
+// error for it.
+func (r *Replay) fail(n int) error {
+	live := map[uint32]galloc.Layout{}
+	for _, in := range r.code.instrs[:n] {
+		if in.op == opFree || in.op == opRealloc {
+			delete(live, in.slot)
+		} else {
+			live[in.slot] = in.layout
+		}
+	}
+	for slot, l := range live {
+		galloc.Dealloc(r.table[slot], l)
+		r.table[slot] = nil
+	}
+	in := r.code.instrs[n]
+	if in.op == opRealloc {
+		in = r.code.instrs[n+1]
+	}
+	return outOfMemory(in.layout)
+}
+
+// FreeSurvivors frees what is alive at the end of the trace, after a Round.
+func (r *Replay) FreeSurvivors() { freeSurvivors(r.code.survivors, r.table) }
+
+// Check replays the trace on a, which may be [galloc.Global], then frees the survivors. Every
+// byte of every block is written, and must still be there when the block is freed or
+// resized; blocks must be aligned, and those of a calloc zero. It returns the number of
+// bytes compared, and an error that names the first event at which something is wrong;
+// blocks stay allocated then.
+func (r *Replay) Check(a galloc.Allocator) (uint64, error) {
+	run := checkRun{a: a}
+	run.thread(0, r.code, r.table)
+	return run.result()
+}
+
+// Close gives back the memory for the instructions. The Replay cannot be used afterwards.
+func (r *Replay) Close() error {
+	r.code = code{}
+	return r.free()
+}
+
+// ThreadReplay replays a [ThreadProgram] through the global allocator, with one goroutine
+// for each thread.
+type ThreadReplay struct {
+	p       *ThreadProgram
+	threads []code
+	tables  [][]unsafe.Pointer
+	shared  []unsafe.Pointer // accessed atomically; nil until the block is born
+	frees   []func() error
+}
+
+// NewThreadReplay prepares to replay p, as [NewReplay] does.
+func NewThreadReplay(p *ThreadProgram) (*ThreadReplay, error) {
+	r := &ThreadReplay{p: p, shared: touchedTable(p.SharedSlots)}
+	for _, c := range p.threads {
+		instrs, free, err := offHeap(c.instrs)
+		if err != nil {
+			return nil, errors.Join(err, r.Close())
+		}
+		c.instrs = instrs
+		r.threads = append(r.threads, c)
+		r.tables = append(r.tables, touchedTable(c.slots))
+		r.frees = append(r.frees, free)
+	}
+	return r, nil
+}
+
+// Round replays the whole trace, each goroutine doing the events of its thread in their
+// order, and waiting only for blocks that another thread has to allocate first. It returns
+// how long that took, from the start of all to the end of the last. If an allocation
+// fails, all end at their next event with an error that wraps [galloc.ErrOutOfMemory], and
+// what was allocated stays so: end the process.
+func (r *ThreadReplay) Round() (time.Duration, error) {
+	var failed atomic.Pointer[error]
+	clear(r.shared)
+	took := r.together(func(t int) {
+		if err := r.thread(t, &failed); err != nil {
+			failed.CompareAndSwap(nil, &err)
+		}
+	})
+	if err := failed.Load(); err != nil {
+		return 0, *err
+	}
+	return took, nil
+}
+
+func (r *ThreadReplay) thread(t int, failed *atomic.Pointer[error]) error {
+	code, table := r.threads[t].instrs, r.tables[t]
+	for i := 0; i < len(code); i++ {
+		in := &code[i]
+		var old unsafe.Pointer
+		if in.op == opFree || in.op == opRealloc {
+			if old = takeBlock(in, table, r.shared, failed); old == nil {
+				return nil
+			}
+		}
+		if in.op == opFree {
+			galloc.Dealloc(old, in.layout)
+			continue
+		}
+		var p unsafe.Pointer
+		switch in.op {
+		case opAlloc:
+			p = galloc.Alloc(in.layout)
+		case opAllocZeroed:
+			p = galloc.AllocZeroed(in.layout)
+		case opRealloc:
+			i++
+			p = galloc.Realloc(old, in.layout, code[i].layout.Size())
+			in = &code[i]
+		}
+		if p == nil {
+			return outOfMemory(in.layout)
+		}
+		touch(p, in.layout.Size())
+		if in.shared {
+			atomic.StorePointer(&r.shared[in.slot], p)
+		} else {
+			table[in.slot] = p
+		}
+	}
+	return nil
+}
+
+// takeBlock returns the block that in ends. If another thread has to allocate it, it waits for
+// that, and returns nil if some thread has failed meanwhile.
+func takeBlock(in *instr, table, shared []unsafe.Pointer, failed *atomic.Pointer[error]) unsafe.Pointer {
+	if !in.shared {
+		p := table[in.slot]
+		table[in.slot] = nil
+		return p
+	}
+	for {
+		if p := atomic.LoadPointer(&shared[in.slot]); p != nil {
+			shared[in.slot] = nil // nobody else has a use for it any more
+			return p
+		}
+		if failed.Load() != nil {
+			return nil
+		}
+		runtime.Gosched()
+	}
+}
+
+// FreeSurvivors frees what is alive at the end of the trace, after a Round.
+func (r *ThreadReplay) FreeSurvivors() {
+	for t, c := range r.threads {
+		freeSurvivors(c.survivors, r.tables[t])
+	}
+}
+
+// Check replays the trace on a with one goroutine for each thread, as [Replay.Check] does
+// with one.
+func (r *ThreadReplay) Check(a galloc.Allocator) (uint64, error) {
+	clear(r.shared)
+	run := checkRun{a: a, shared: r.shared}
+	r.together(func(t int) { run.thread(t, r.threads[t], r.tables[t]) })
+	return run.result()
+}
+
+// Close gives back the memory for the instructions. The ThreadReplay cannot be used
+// afterwards.
+func (r *ThreadReplay) Close() error {
+	var errs []error
+	for _, free := range r.frees {
+		errs = append(errs, free())
+	}
+	r.threads, r.frees = nil, nil
+	return errors.Join(errs...)
+}
+
+// together runs f for each thread, all started at once, and returns how long it took until
+// the last has ended.
+func (r *ThreadReplay) together(f func(thread int)) time.Duration {
+	var ready, done sync.WaitGroup
+	start := make(chan struct{})
+	for t := range r.threads {
+		ready.Add(1)
+		done.Go(func() {
+			ready.Done()
+			<-start
+			f(t)
+		})
+	}
+	ready.Wait()
+	began := time.Now()
+	close(start)
+	done.Wait()
+	return time.Since(began)
+}
+
+// Null returns an allocator that does nothing: every block is at the same address, the
+// base of size bytes of address space. A replay on it shows what the replay itself costs:
+// loop, table and touching. size must be at least that of the largest object.
+func Null(size uint64) (galloc.GlobalAlloc, error) {
+	n := roundToPage(uintptr(min(size, math.MaxInt/2)) + 1)
+	p, err := vm.Reserve(n, 1<<16)
+	if err != nil {
+		return nil, err
+	}
+	if err := vm.Commit(p, n); err != nil {
+		return nil, errors.Join(err, vm.Release(p, n))
+	}
+	return null{p}, nil
+}
+
+type null struct{ p unsafe.Pointer }
+
+func (n null) Alloc(galloc.Layout) unsafe.Pointer                                  { return n.p }
+func (n null) AllocZeroed(galloc.Layout) unsafe.Pointer                            { return n.p }
+func (n null) Dealloc(unsafe.Pointer, galloc.Layout)                               {}
+func (n null) Realloc(p unsafe.Pointer, _ galloc.Layout, _ uintptr) unsafe.Pointer { return p }
+func (n null) String() string                                                      { return "null" }
+
+// touch writes to the first byte of every 4 KiB of a block and to its last byte.
+func touch(p unsafe.Pointer, size uintptr) {
+	if size == 0 {
+		return
+	}
+	for off := uintptr(0); off < size; off += 4096 {
+		*(*byte)(unsafe.Add(p, off)) = 1
+	}
+	*(*byte)(unsafe.Add(p, size-1)) = 1
+}
+
+func freeSurvivors(survivors []survivor, table []unsafe.Pointer) {
+	for _, s := range survivors {
+		galloc.Dealloc(table[s.slot], s.layout)
+		table[s.slot] = nil
+	}
+}
+
+func outOfMemory(l galloc.Layout) error { return galloc.ErrOutOfMemory.For(l) }
+
+// touchedTable returns a table whose pages are all there.
+func touchedTable(n int) []unsafe.Pointer {
+	table := make([]unsafe.Pointer, n)
+	for i := range table {
+		table[i] = unsafe.Pointer(&table[0])
+	}
+	clear(table)
+	return table
+}
+
+// offHeap copies code to pages of its own, and returns how to give them back.
+func offHeap(instrs []instr) ([]instr, func() error, error) {
+	if len(instrs) == 0 {
+		return nil, func() error { return nil }, nil
+	}
+	n := roundToPage(uintptr(len(instrs)) * unsafe.Sizeof(instr{}))
+	p, err := vm.Reserve(n, 0)
+	if err == nil {
+		err = vm.Commit(p, n)
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("no memory for the instructions of the replay: %w", err)
+	}
+	// SAFETY: the pages are ours, long enough, aligned, and instr has no pointers.
+	moved := unsafe.Slice((*instr)(p), len(instrs))
+	copy(moved, instrs)
+	return moved, func() error { return vm.Release(p, n) }, nil
+}
+
+func roundToPage(n uintptr) uintptr {
+	page := vm.PageSize()
+	return (n + page - 1) &^ (page - 1)
+}
