@@ -353,7 +353,7 @@ func (l *instrList) add(in instr) {
 	last := len(l.chunks) - 1
 	if last < 0 || len(l.chunks[last]) == cap(l.chunks[last]) {
 		// Doubling keeps a thread of few events cheap.
-		size := min(64<<len(l.chunks), 1<<16)
+		size := 64 << min(len(l.chunks), 10)
 		l.chunks = append(l.chunks, make([]instr, 0, size))
 		last++
 	}

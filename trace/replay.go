@@ -285,13 +285,9 @@ func (r *ThreadReplay) together(f func(thread int)) time.Duration {
 // base of size bytes of address space. A replay on it shows what the replay itself costs:
 // loop, table and touching. size must be at least that of the largest object.
 func Null(size uint64) (galloc.GlobalAlloc, error) {
-	n := roundToPage(uintptr(min(size, math.MaxInt/2)) + 1)
-	p, err := vm.Reserve(n, 1<<16)
+	p, _, err := pages(uintptr(min(size, math.MaxInt/2)) + 1)
 	if err != nil {
 		return nil, err
-	}
-	if err := vm.Commit(p, n); err != nil {
-		return nil, errors.Join(err, vm.Release(p, n))
 	}
 	return null{p}, nil
 }
@@ -339,21 +335,28 @@ func offHeap(instrs []instr) ([]instr, func() error, error) {
 	if len(instrs) == 0 {
 		return nil, func() error { return nil }, nil
 	}
-	n := roundToPage(uintptr(len(instrs)) * unsafe.Sizeof(instr{}))
-	p, err := vm.Reserve(n, 0)
-	if err == nil {
-		err = vm.Commit(p, n)
-	}
+	p, free, err := pages(uintptr(len(instrs)) * unsafe.Sizeof(instr{}))
 	if err != nil {
-		return nil, nil, fmt.Errorf("no memory for the instructions of the replay: %w", err)
+		return nil, nil, err
 	}
 	// SAFETY: the pages are ours, long enough, aligned, and instr has no pointers.
 	moved := unsafe.Slice((*instr)(p), len(instrs))
 	copy(moved, instrs)
-	return moved, func() error { return vm.Release(p, n) }, nil
+	return moved, free, nil
 }
 
-func roundToPage(n uintptr) uintptr {
+// pages returns n bytes of memory of the system's, and how to give it back.
+func pages(n uintptr) (unsafe.Pointer, func() error, error) {
 	page := vm.PageSize()
-	return (n + page - 1) &^ (page - 1)
+	n = (n + page - 1) &^ (page - 1)
+	p, err := vm.Reserve(n, 0)
+	if err == nil {
+		if err = vm.Commit(p, n); err != nil {
+			err = errors.Join(err, vm.Release(p, n))
+		}
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("trace: the replay needs %d bytes for itself: %w", n, err)
+	}
+	return p, func() error { return vm.Release(p, n) }, nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math/bits"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -267,7 +268,9 @@ func TestCheckFindsLostContent(t *testing.T) {
 }
 
 func TestRoundFailsCleanly(t *testing.T) {
-	// More than any machine has, on 64-bit systems and on 32-bit ones.
+	if bits.UintSize == 32 {
+		t.Skip("every size there is may be had")
+	}
 	huge := ^uintptr(0)>>1 - 1<<20
 	for _, last := range []string{fmt.Sprintf("m 0 4 %d\n", huge), fmt.Sprintf("c 0 4 %d\n", huge), fmt.Sprintf("r 0 1 4 %d\n", huge)} {
 		text := "# malloctrace 1\nm 0 1 100\nm 0 2 100\nf 0 2\nm 0 3 50\n" + last

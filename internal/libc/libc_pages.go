@@ -18,7 +18,7 @@
 //
 // Address space is never given back. A program may still hold a pointer to a block that it freed; if the addresses came again as
 // Go heap, the garbage collector would meet a pointer into the middle of nowhere and end the program. What goes back is the
-// memory behind large free runs.
+// memory behind free runs, once there is so much of it that keeping it for the next request is no longer worth it.
 //
 // Locks: a class has one, the runs have one. A class takes that of the runs inside its own, never the other way round.
 

@@ -60,11 +60,19 @@ func (h *runHeap) checkInvariants(handedOut uintptr) error {
 			return fmt.Errorf("extent %d: frontier %d beyond size %d", i, x.frontier, x.size)
 		}
 		sum += x.frontier
+		var dirty uintptr
 		for j, r := range x.free {
+			dirty += r.dirty
+			if r.dirty > r.n {
+				return fmt.Errorf("extent %d: %d of %d bytes are dirty", i, r.dirty, r.n)
+			}
 			if r.n == 0 || (r.off|r.n)&(vm.PageSize()-1) != 0 || r.end() > x.frontier || j > 0 && x.free[j-1].end() >= r.off {
 				return fmt.Errorf("extent %d with frontier %d: free runs %v, at %d", i, x.frontier, x.free, j)
 			}
 			sum -= r.n
+		}
+		if dirty != x.dirty {
+			return fmt.Errorf("extent %d: %d bytes are dirty, not %d", i, dirty, x.dirty)
 		}
 	}
 	if sum != handedOut {
@@ -146,12 +154,44 @@ func TestRunsJoinAgainWhenAllAreFree(t *testing.T) {
 	}
 	h.wantInvariants(t, 0)
 	for i, x := range h.extents {
-		if len(x.free) != 1 || x.free[0] != (run{0, x.frontier}) {
+		if len(x.free) != 1 || x.free[0].off != 0 || x.free[0].n != x.frontier {
 			t.Errorf("extent %d with frontier %d: free runs %v", i, x.frontier, x.free)
 		}
 	}
 	if n := uintptr(len(h.extents)); n*extentSize > 64<<20 {
 		t.Errorf("%d extents for a few MiB", n)
+	}
+}
+
+// What is freed keeps its memory, up to dirtyMost bytes of it; then all of it goes back.
+func TestTooMuchFreeMemoryIsPurged(t *testing.T) {
+	if testing.Short() || vm.GoMemory && extentSize < dirtyMost {
+		t.Skip("needs more memory than this port should take")
+	}
+	h := newRunHeap(t)
+	const size = dirtyMost / 4
+	var runs [6]unsafe.Pointer
+	for i := range runs {
+		runs[i] = h.alloc(size, 1)
+		fill(bytesAt(runs[i], size), 0xee)
+	}
+	dirty := func() (sum uintptr) {
+		for _, x := range h.extents {
+			sum += x.dirty
+		}
+		return sum
+	}
+	for i, want := range []uintptr{1, 2, 3, 4, 0, 1} {
+		h.put(runs[i], size)
+		if got := dirty(); got != want*size {
+			t.Errorf("after %d runs: %d bytes are dirty, want %d", i+1, got, want*size)
+		}
+	}
+	h.wantInvariants(t, 0)
+	for _, p := range runs[:5] {
+		if n := filled(bytesAt(p, size), 0); n != size {
+			t.Errorf("byte %d of a purged run is not zero", n)
+		}
 	}
 }
 

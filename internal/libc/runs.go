@@ -24,8 +24,9 @@ import (
 )
 
 const (
-	purgeFrom = 1 << 20   // bytes; a freed run of that size gives its memory back at once
-	clearTo   = 128 << 10 // bytes; below it, writing zeros is cheaper than new pages are
+	clearTo   = 1 << 20  // bytes; below it, writing zeros is cheaper than new pages are
+	dirtyMost = 64 << 20 // bytes of memory that free runs may keep, so that what comes and goes is not paged in again each time
+	purgeFrom = 64 << 10 // bytes; if it is more, all free runs with as much memory as this give theirs back
 )
 
 // extentSize is what to reserve, if no request needs more. The Go heap port has no address space to be generous with.
@@ -37,8 +38,11 @@ var extentSize = func() uintptr {
 }()
 
 // A run is a row of pages in an extent.
+//
+//	bytes that may be other than zero <= dirty <= n
 type run struct {
 	off, n uintptr // bytes from the extent's base, and bytes; whole pages
+	dirty  uintptr // bytes that may have memory behind them
 }
 
 func (r run) end() uintptr { return r.off + r.n }
@@ -50,6 +54,7 @@ func (r run) end() uintptr { return r.off + r.n }
 //	free[i].end() < free[i+1].off: ascending, and neighbours are joined
 //	free[last].end() <= frontier
 //	frontier == Σ free[i].n + Σ runs handed out
+//	dirty == Σ free[i].dirty
 //
 // No sum of an offset and a request overflows: an extent ends spanSize below MaxInt or earlier, because Reserve counts its
 // alignment, and a request with its padding is at most MaxInt and a page, because its size rounded up to its alignment is at most
@@ -58,6 +63,7 @@ type extent struct {
 	base     unsafe.Pointer
 	size     uintptr
 	frontier uintptr // pages below it are Ready, the others Reserved
+	dirty    uintptr
 	free     []run
 }
 
@@ -110,13 +116,25 @@ func (h *runHeap) allocZeroed(size, align uintptr) unsafe.Pointer {
 // put takes back the run of size bytes at p.
 func (h *runHeap) put(p unsafe.Pointer, size uintptr) {
 	n := pagesFor(size)
-	if n >= purgeFrom && vm.Purge(p, n) != nil {
-		return // as in allocZeroed
-	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	x := h.extentOf(p)
-	x.give(run{uintptr(p) - uintptr(x.base), n})
+	x.give(run{uintptr(p) - uintptr(x.base), n, n})
+	h.purge()
+}
+
+// purge gives the memory of free runs back to the system if there is too much of it.
+func (h *runHeap) purge() {
+	var dirty uintptr
+	for _, x := range h.extents {
+		dirty += x.dirty
+	}
+	if dirty <= dirtyMost {
+		return
+	}
+	for _, x := range h.extents {
+		x.purge()
+	}
 }
 
 // resize changes the size of the run at p where it lies, if it can.
@@ -197,7 +215,9 @@ func (x *extent) takeAt(off, n uintptr) bool {
 // split takes the n bytes at off out of free run i, which holds them.
 func (x *extent) split(i int, off, n uintptr) {
 	r := x.free[i]
-	before, after := run{r.off, off - r.off}, run{off + n, r.end() - off - n}
+	before, after := run{off: r.off, n: off - r.off}, run{off: off + n, n: r.end() - off - n}
+	before.dirty, after.dirty = min(r.dirty, before.n), min(r.dirty, after.n) // where the dirty bytes are is not known
+	x.dirty += before.dirty + after.dirty - r.dirty
 	switch {
 	case before.n == 0 && after.n == 0:
 		x.free = slices.Delete(x.free, i, i+1)
@@ -222,7 +242,7 @@ func (x *extent) grow(n, align uintptr) bool {
 
 // commit moves the frontier to a higher place and frees the pages in between, if the extent has the room and the system the memory.
 func (x *extent) commit(frontier uintptr) bool {
-	r := run{x.frontier, frontier - x.frontier}
+	r := run{off: x.frontier, n: frontier - x.frontier}
 	// SAFETY: frontier <= size, so the pages lie in the reservation.
 	if frontier > x.size || vm.Commit(unsafe.Add(x.base, r.off), r.n) != nil {
 		return false
@@ -234,16 +254,37 @@ func (x *extent) commit(frontier uintptr) bool {
 
 // give adds a run to the free ones.
 func (x *extent) give(r run) {
+	x.dirty += r.dirty
 	i := x.search(r.off)
 	if i < len(x.free) && r.end() == x.free[i].off {
 		r.n += x.free[i].n
+		r.dirty += x.free[i].dirty
 		x.free = slices.Delete(x.free, i, i+1)
 	}
 	if i > 0 && x.free[i-1].end() == r.off {
 		x.free[i-1].n += r.n
+		x.free[i-1].dirty += r.dirty
 		return
 	}
 	x.free = slices.Insert(x.free, i, r)
+}
+
+// purge gives the memory of the larger free runs back. A run that the system leaves without memory (see vm.Purge) is dropped: it
+// costs its addresses only.
+func (x *extent) purge() {
+	kept := x.free[:0]
+	for _, r := range x.free {
+		if r.dirty >= purgeFrom {
+			x.dirty -= r.dirty
+			r.dirty = 0
+			// SAFETY: the run lies in the reservation.
+			if vm.Purge(unsafe.Add(x.base, r.off), r.n) != nil {
+				continue
+			}
+		}
+		kept = append(kept, r)
+	}
+	x.free = kept
 }
 
 // search returns the index of the first free run at off or above.

@@ -29,8 +29,8 @@
 //
 // # Costs
 //
-// Each call is one to three system calls, on Windows sometimes more, so a microsecond and up; none allocates Go memory unless it
-// fails or the port is that of Go memory. The kernel describes a region by runs of pages in the same state (on Linux: VMAs, of
+// Each call is one to three system calls, on Windows sometimes more, so a microsecond and up; none allocates Go memory unless the
+// port is that of Go memory. The kernel describes a region by runs of pages in the same state (on Linux: VMAs, of
 // which a process may have 65530 by default). Committing along a frontier keeps a region at two of them however large it grows; committing here and there
 // makes a new one at every border. Purge makes none.
 //
@@ -41,15 +41,15 @@
 //
 // # Errors
 //
-// A refusal by the operating system is an [*Error]. A call that no state of the machine could satisfy, such as one for a
-// misaligned address, is a bug of the caller and panics.
+// A refusal by the operating system is returned as the system states it, usually a [syscall.Errno], so that it costs no memory:
+// this is where running out begins. The caller knows what it asked for. A call that no state of the machine could satisfy, such
+// as one for a misaligned address, is a bug of the caller and panics.
 package vm
 
 import (
 	"errors"
 	"math"
 	"math/bits"
-	"strconv"
 	"syscall"
 	"unsafe"
 )
@@ -66,30 +66,8 @@ func PageSize() uintptr {
 	return pageSize
 }
 
-// errTooLarge is the reason for a refusal that needs no system call to find out.
-var errTooLarge = errors.New("larger than the address space")
-
-// An Error reports that the operating system refused a transition.
-type Error struct {
-	Op    string  // "reserve", "commit", "purge" or "release"
-	Size  uintptr // bytes, whole pages
-	Align uintptr // bytes; 0 unless Op is "reserve"
-	Err   error   // the reason, usually a syscall.Errno
-}
-
-// Error returns a text such as "vm: reserve 1048576 bytes aligned to 4096: cannot allocate memory".
-func (e *Error) Error() string {
-	text := "vm: " + e.Op + " " + strconv.FormatUint(uint64(e.Size), 10) + " bytes"
-	if e.Align != 0 {
-		text += " aligned to " + strconv.FormatUint(uint64(e.Align), 10)
-	}
-	return text + ": " + e.Err.Error()
-}
-
-// Unwrap returns the reason.
-func (e *Error) Unwrap() error {
-	return e.Err
-}
+// ErrTooLarge is the refusal that needs no system call to find out.
+var ErrTooLarge = errors.New("vm: larger than the address space")
 
 // Reserve takes n bytes of address space, rounded up to whole pages, from None to Reserved. The result is aligned to align
 // bytes, a power of two; 0 and anything below the page size mean the page size.
@@ -98,7 +76,7 @@ func (e *Error) Unwrap() error {
 // process; limits on address space do count it (RLIMIT_AS). An alignment above a page costs align further bytes of address
 // space for the moment of the call.
 //
-// If n bytes in a row are not to be had, Reserve returns nil and an [*Error], and nothing has changed. It panics if n is 0 or
+// If n bytes in a row are not to be had, Reserve returns nil and an error, and nothing has changed. It panics if n is 0 or
 // align is not a power of two.
 func Reserve(n, align uintptr) (unsafe.Pointer, error) {
 	if n == 0 {
@@ -109,14 +87,9 @@ func Reserve(n, align uintptr) (unsafe.Pointer, error) {
 	}
 	align = max(align, pageSize)
 	if n > math.MaxInt-(pageSize-1) || align > math.MaxInt-roundUp(n) {
-		return nil, &Error{"reserve", n, align, errTooLarge}
+		return nil, ErrTooLarge
 	}
-	n = roundUp(n)
-	p, err := reserve(n, align)
-	if err != nil {
-		return nil, &Error{"reserve", n, align, err}
-	}
-	return p, nil
+	return reserve(roundUp(n), align)
 }
 
 // Commit takes the n bytes at p from Reserved to Ready. They read zero.
@@ -125,14 +98,11 @@ func Reserve(n, align uintptr) (unsafe.Pointer, error) {
 // is first touched. Systems that count promises (Windows; Linux with vm.overcommit_memory=2; any with RLIMIT_DATA) count all n
 // bytes now and refuse here; others never refuse, and end some process when memory has truly run out.
 //
-// If the operating system refuses, Commit returns an [*Error] and the pages are still Reserved. It panics if p is nil or
+// If the operating system refuses, Commit returns an error and the pages are still Reserved. It panics if p is nil or
 // misaligned, or if n is 0 or not a multiple of the page size.
 func Commit(p unsafe.Pointer, n uintptr) error {
 	check("Commit", p, n)
-	if err := commit(p, n); err != nil {
-		return &Error{"commit", n, 0, err}
-	}
-	return nil
+	return commit(p, n)
 }
 
 // Purge gives the memory behind the n bytes at p back to the operating system and keeps the pages: Ready to Ready. They read
@@ -142,14 +112,11 @@ func Commit(p unsafe.Pointer, n uintptr) error {
 // 0.3 µs for each page of 4 KiB that has memory behind it. Pages that the program has locked in memory (mlock) become zero and
 // stay.
 //
-// Purge can fail only where zero pages are new pages, on Windows and the BSDs. It then returns an [*Error] and the pages are
+// Purge can fail only where zero pages are new pages, on Windows and the BSDs. It then returns an error and the pages are
 // Reserved: their contents are gone, and they need Commit before the next use. It panics as Commit does.
 func Purge(p unsafe.Pointer, n uintptr) error {
 	check("Purge", p, n)
-	if err := purge(p, n); err != nil {
-		return &Error{"purge", n, 0, err}
-	}
-	return nil
+	return purge(p, n)
 }
 
 // Release takes the n bytes at p from any state to None. Pointers into them are invalid from now on.
@@ -157,15 +124,12 @@ func Purge(p unsafe.Pointer, n uintptr) error {
 // p and n are those of a call of [Reserve]; n is rounded up as there. On Unix, a page-aligned part of a reservation will do as
 // well. Windows and the Go memory port know only whole reservations, and refuse a part.
 //
-// If the operating system refuses, Release returns an [*Error] and nothing has changed. On Linux that happens when a part from
+// If the operating system refuses, Release returns an error and nothing has changed. On Linux that happens when a part from
 // the middle would need one mapping more than vm.max_map_count allows. It panics if p is nil or misaligned, or if n is 0.
 func Release(p unsafe.Pointer, n uintptr) error {
 	n = roundUp(n)
 	check("Release", p, n)
-	if err := release(p, n); err != nil {
-		return &Error{"release", n, 0, err}
-	}
-	return nil
+	return release(p, n)
 }
 
 // check panics unless the n bytes at p are whole pages that Reserve may have returned.

@@ -151,11 +151,11 @@ func TestReserveRefusesWhatNoAddressSpaceHolds(t *testing.T) {
 			mustSucceed(t, Release(p, c.n))
 			continue
 		}
-		var refusal *Error
-		if p != nil || !errors.As(err, &refusal) || refusal.Op != "reserve" || refusal.Unwrap() == nil {
+		if p != nil || err == nil {
 			t.Errorf("Reserve(%#x, %#x) = %v, %v", c.n, c.align, p, err)
-		} else if !strings.HasPrefix(err.Error(), "vm: reserve ") || !strings.Contains(err.Error(), " bytes aligned to ") {
-			t.Errorf("Reserve(%#x, %#x) fails with the text %q", c.n, c.align, err)
+		}
+		if n := testing.AllocsPerRun(10, func() { _, _ = Reserve(c.n, c.align) }); n != 0 && runtime.GOOS != "windows" {
+			t.Errorf("Reserve(%#x, %#x) needs %v Go allocations to fail", c.n, c.align, n)
 		}
 	}
 	p := reserveForTest(t, page, 0) // and goes on
@@ -176,9 +176,8 @@ func TestReleaseOfAPart(t *testing.T) {
 		mustSucceed(t, Release(p, page))
 		return
 	}
-	var refusal *Error
-	if !errors.As(err, &refusal) || refusal.Op != "release" {
-		t.Fatalf("Release of a part: %v", err)
+	if err == nil {
+		t.Fatal("Release of a part succeeded")
 	}
 	if Release(p, page) == nil {
 		t.Fatal("Release of the first part alone succeeded")
