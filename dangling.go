@@ -10,9 +10,9 @@ import (
 // Dangling returns the address that stands for blocks of size 0: not nil, a multiple of
 // l.Align(), and that of no block of memory. Nothing may be read or written there. It
 // is not a made-up number, since the Go runtime refuses pointers that cannot be: up to
-// the alignment of danglingAlign it is a static variable, beyond that address space that
-// is reserved for it once per alignment, with no memory behind. If the system cannot even
-// reserve that, the alignment is as good as can be had.
+// an alignment of 64 KiB it is a static variable, beyond that address space that is
+// reserved for it once per alignment, with no memory behind. If the system cannot even
+// reserve that, the address is a multiple of 64 KiB only.
 func (l Layout) Dangling() unsafe.Pointer {
 	if l.Align() <= danglingAlign {
 		return staticDangling
@@ -24,7 +24,8 @@ func (l Layout) Dangling() unsafe.Pointer {
 	return reserveDangling(slot, l.Align())
 }
 
-const danglingAlign = 4096
+// danglingAlign is the alignment of the static variable, of which no page is ever touched.
+const danglingAlign = 64 << 10
 
 var (
 	danglingBlock    [2 * danglingAlign]byte

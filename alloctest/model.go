@@ -1,8 +1,10 @@
 package alloctest
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"unsafe"
 
@@ -244,32 +246,63 @@ func (b *block) overlaps(c *block) bool {
 	return p < q+uintptr(len(c.mem)) && q < p+uintptr(len(b.mem))
 }
 
-func (b *block) at(i int) byte { return b.salt + byte(i)*7 + byte(i>>8)*13 + byte(i>>16) }
+// pattern is what blocks are filled with, again and again: random bytes, from a place that is
+// the block's own, its salt. Its length is a prime, so that a block shifted or copied by any
+// round number of bytes shows.
+var pattern = func() (p [65521 + 256]byte) {
+	r := rand.New(rand.NewPCG(3, 4))
+	for i := range p {
+		p[i] = byte(r.Uint32())
+	}
+	return p
+}()
+
+var zeroes [65521]byte
+
+func (b *block) period() []byte { return pattern[b.salt : int(b.salt)+len(zeroes)] }
 
 func (b *block) fill() {
-	for i := range b.mem {
-		b.mem[i] = b.at(i)
+	for i := 0; i < len(b.mem); i += len(zeroes) {
+		copy(b.mem[i:], b.period())
 	}
 }
 
+func (b *block) at(i int) byte { return b.period()[i%len(zeroes)] }
+
 // verify checks the first n bytes.
 func (b *block) verify(n int) error {
-	for i, v := range b.mem[:n] {
-		if v != b.at(i) {
-			return violation("byte %d of block %d (%v at %p, %d bytes) is %#02x, but %#02x was written there",
-				i, b.id, b.l, b.address(), len(b.mem), v, b.at(i))
-		}
+	if i := mismatch(b.mem[:n], b.period()); i >= 0 {
+		return violation("byte %d of block %d (%v at %p, %d bytes) is %#02x, but %#02x was written there",
+			i, b.id, b.l, b.address(), len(b.mem), b.mem[i], b.at(i))
 	}
 	return nil
 }
 
 func wantZero(mem []byte, from int, what string, l galloc.Layout) error {
-	for i := from; i < len(mem); i++ {
-		if mem[i] != 0 {
-			return violation("byte %d of %d after %s of %v is %#02x, not zero", i, len(mem), what, l, mem[i])
-		}
+	if from >= len(mem) {
+		return nil
+	}
+	if i := mismatch(mem[from:], zeroes[:]); i >= 0 {
+		return violation("byte %d of %d after %s of %v is %#02x, not zero", from+i, len(mem), what, l, mem[from+i])
 	}
 	return nil
+}
+
+// mismatch returns the index of the first byte of mem that is not what repeating period
+// would have put there, or -1.
+func mismatch(mem, period []byte) int {
+	for i := 0; i < len(mem); i += len(period) {
+		part := mem[i:min(i+len(period), len(mem))]
+		if bytes.Equal(part, period[:len(part)]) {
+			continue
+		}
+		for j := range part {
+			if part[j] != period[j] {
+				return i + j
+			}
+		}
+	}
+	return -1
 }
 
 // refusal returns err, an allocator's error, if it is one that allocators return.
