@@ -1,6 +1,8 @@
 package galloc_test
 
 import (
+	"errors"
+	"strings"
 	"testing"
 	"unsafe"
 
@@ -109,6 +111,96 @@ func TestOptionalMethodsAreUsed(t *testing.T) {
 		t.Errorf("Grow moved the block, or gave %d bytes", len(g))
 	}
 	galloc.System.Deallocate(p, layout(t, 64, 8))
+}
+
+// bumper is the smallest allocator there is: it hands out a buffer from one end to the other,
+// and takes back nothing.
+type bumper struct {
+	buf  [1024]byte
+	used uintptr
+}
+
+func (b *bumper) Allocate(l galloc.Layout) ([]byte, error) {
+	base := uintptr(unsafe.Pointer(&b.buf))
+	from := (base+b.used+l.Align()-1)&^(l.Align()-1) - base
+	if l.Size() > uintptr(len(b.buf))-min(from, uintptr(len(b.buf))) {
+		return nil, galloc.ErrOutOfMemory
+	}
+	b.used = from + l.Size()
+	return b.buf[from:b.used:b.used], nil
+}
+
+func (b *bumper) Deallocate(unsafe.Pointer, galloc.Layout) {}
+
+func TestBumpAllocatorLivesOnTheDefaults(t *testing.T) {
+	b := new(bumper)
+	last := b.used
+	use := func(m []byte, err error) []byte {
+		t.Helper()
+		if err != nil || b.used < last {
+			t.Fatalf("%v; used %d, then %d", err, last, b.used)
+		}
+		last = b.used
+		return m
+	}
+	l4, l8, l16 := layout(t, 4, 4), layout(t, 8, 8), layout(t, 16, 8)
+	if m := use(b.Allocate(layout(t, 4, 4))); len(m) != 4 || uintptr(unsafe.Pointer(&m[0]))%4 != 0 {
+		t.Errorf("a uint32 got %d bytes at %p", len(m), &m[0])
+	}
+	if m := use(b.Allocate(layout(t, 8, 64))); uintptr(unsafe.Pointer(&m[0]))%64 != 0 {
+		t.Errorf("%p is not aligned", &m[0])
+	}
+	m := use(b.Allocate(l4))
+	copy(m, "abcd")
+	m = use(galloc.GrowZeroed(b, unsafe.Pointer(&m[0]), l4, l16))
+	if string(m) != "abcd"+strings.Repeat("\x00", 12) {
+		t.Errorf("grown to %q", m)
+	}
+	copy(m, "abcdefghijklmnop")
+	m = use(galloc.Shrink(b, unsafe.Pointer(&m[0]), l16, l8))
+	if string(m) != "abcdefgh" {
+		t.Errorf("shrunk to %q", m)
+	}
+	p, err := galloc.New[struct{}](b)
+	if err != nil || p == nil || b.used != last {
+		t.Errorf("size 0: %p, %v", p, err)
+	}
+	if _, err := b.Allocate(layout(t, 2048, 1)); !errors.Is(err, galloc.ErrOutOfMemory) {
+		t.Errorf("got %v", err)
+	}
+	if m := use(b.Allocate(layout(t, 100, 1))); len(m) != 100 {
+		t.Error("nothing left after a failure")
+	}
+}
+
+// bounded has fuel for so many bytes, ever.
+type bounded struct {
+	minimal
+	fuel int
+}
+
+func (b *bounded) Allocate(l galloc.Layout) ([]byte, error) {
+	if int(l.Size()) > b.fuel {
+		return nil, galloc.ErrOutOfMemory.For(l)
+	}
+	b.fuel -= int(l.Size())
+	return b.minimal.Allocate(l)
+}
+
+func TestSlicesGrowThroughTheirAllocator(t *testing.T) {
+	b := &bounded{fuel: 500}
+	s := galloc.Must(galloc.MakeSlice[byte](b, 50))
+	if b.fuel != 450 {
+		t.Errorf("fuel is %d", b.fuel)
+	}
+	s = galloc.Must(galloc.GrowSlice(b, s, 200))
+	if b.fuel != 250 {
+		t.Errorf("fuel is %d", b.fuel)
+	}
+	if _, err := galloc.GrowSlice(b, s, 251); !errors.Is(err, galloc.ErrOutOfMemory) || b.fuel != 250 {
+		t.Errorf("got %v, fuel %d", err, b.fuel)
+	}
+	galloc.FreeSlice(b, s)
 }
 
 func TestEquivalent(t *testing.T) {

@@ -149,7 +149,7 @@ func printAllocError(l Layout) {
 	b := append(printing.buf[:0], "memory allocation of "...)
 	b = strconv.AppendUint(b, uint64(l.size), 10)
 	b = append(b, " bytes failed\n"...)
-	os.Stderr.Write(b)
+	_, _ = os.Stderr.Write(b)
 
 	f := frameOutside()
 	fmt.Fprintf(os.Stderr, "\tin %s at %s:%d\n", f.Function, f.File, f.Line)

@@ -99,7 +99,7 @@ func recovered(f func()) (v any) {
 }
 
 func TestHooks(t *testing.T) {
-	defer galloc.TakeAllocErrorHook()
+	t.Cleanup(func() { galloc.TakeAllocErrorHook() })
 	l := layout(t, 42, 2)
 	var got []galloc.Layout
 	hook := func(l galloc.Layout) {
@@ -130,6 +130,18 @@ func TestHooks(t *testing.T) {
 	}
 	galloc.SetAllocErrorHook(hook)
 	galloc.SetAllocErrorHook(nil) // the default again; the children below see that it prints
+}
+
+// Sixteen absurd allocations are sixteen panics that can be recovered from.
+func TestHookThatPanicsUnwinds(t *testing.T) {
+	galloc.SetAllocErrorHook(func(l galloc.Layout) { panic(galloc.ErrOutOfMemory.For(l)) })
+	defer galloc.TakeAllocErrorHook()
+	for range 16 {
+		got := recovered(func() { galloc.Must(galloc.MakeSlice[uint64](refusing{galloc.ErrOutOfMemory}, 1<<20)) })
+		if err, ok := got.(error); !ok || !errors.Is(err, galloc.ErrOutOfMemory) {
+			t.Fatalf("panicked with %v", got)
+		}
+	}
 }
 
 //go:noinline

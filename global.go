@@ -87,7 +87,11 @@ func Alloc(l Layout) unsafe.Pointer {
 	if l.size == 0 {
 		return l.Dangling()
 	}
-	return current().alloc.Alloc(l)
+	r := current()
+	if r.system {
+		return System.Alloc(l)
+	}
+	return r.alloc.Alloc(l)
 }
 
 // AllocZeroed is Alloc with all bytes of the block zero.
@@ -126,7 +130,12 @@ func Realloc(p unsafe.Pointer, l Layout, newSize uintptr) unsafe.Pointer {
 // With a size of 0, Dealloc does nothing.
 func Dealloc(p unsafe.Pointer, l Layout) {
 	if l.size != 0 {
-		current().alloc.Dealloc(p, l)
+		r := current()
+		if r.system {
+			System.Dealloc(p, l)
+			return
+		}
+		r.alloc.Dealloc(p, l)
 	}
 }
 
@@ -157,6 +166,7 @@ func (freeFunctions) Realloc(p unsafe.Pointer, l Layout, newSize uintptr) unsafe
 // A registration is an allocator in force as the global one. It is immutable.
 type registration struct {
 	resolved
+	system   bool   // it is System, which can be called without the detour over an interface
 	explicit bool   // by RegisterGlobal; otherwise the default, in force since its first use
 	place    string // file:line of the call of RegisterGlobal, or of the first use
 }
@@ -175,7 +185,7 @@ func current() *registration {
 
 // settle puts the default in force, unless somebody else has settled it meanwhile.
 func settle() *registration {
-	inForce.CompareAndSwap(nil, &registration{resolved: resolve(defaultGlobal()), place: callerOutside()})
+	inForce.CompareAndSwap(nil, &registration{resolved: resolve(defaultGlobal()), system: true, place: callerOutside()})
 	return inForce.Load()
 }
 

@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"sync"
 	"sync/atomic"
+	"unsafe"
 )
 
 // Values off the Go heap must not contain Go pointers: the garbage collector does not
@@ -15,40 +16,54 @@ import (
 // pointerFree returns nil if no T contains a Go pointer, or else the error that names
 // the way to the first one.
 func pointerFree[T any]() error {
-	t := reflect.TypeFor[T]()
-	id := reflect.ValueOf(t).Pointer() // types are not moved or freed: the address is the type
+	id := typeID[T]()
 	slot := &pointerFreeTypes[id/64%uintptr(len(pointerFreeTypes))]
 	if slot.Load() == id {
 		return nil
 	}
-	err := checkPointers(t)
-	if err == nil {
-		slot.Store(id)
-	}
-	return err
+	return checkPointers(reflect.TypeFor[T](), id, slot)
+}
+
+// typeID returns a number that no other type has: the address of the runtime's description
+// of *T, which is never moved or freed.
+func typeID[T any]() uintptr {
+	v := any((*T)(nil))
+	// SAFETY: the first word of an interface with no methods is the address of its type. If
+	// that ceased to hold, types would be taken for one another, which a test would show.
+	// reflect can tell the address too, at four times the price of all of pointerFree.
+	return *(*uintptr)(unsafe.Pointer(&v))
 }
 
 // pointerFreeTypes holds types known to be free of pointers, each in the slot given by its
 // address; one that shares its slot with another is looked up in checkedTypes.
 var pointerFreeTypes [256]atomic.Uintptr
 
-var checkedTypes sync.Map // reflect.Type to error
+var checkedTypes sync.Map // reflect.Type to what walkType says
 
-func checkPointers(t reflect.Type) error {
-	if err, ok := checkedTypes.Load(t); ok {
-		err, _ := err.(error)
+// checkPointers is pointerFree where slot does not know the type.
+func checkPointers(t reflect.Type, id uintptr, slot *atomic.Uintptr) error {
+	result, ok := checkedTypes.Load(t)
+	if !ok {
+		result, _ = checkedTypes.LoadOrStore(t, walkType(t))
+	}
+	if err, ok := result.(error); ok {
 		return err
 	}
-	var err error
-	if path, what := findPointer(t, t.String()); what != nil {
-		err = &AllocError{
-			reason: fmt.Sprintf("%s contains Go pointers, which the garbage collector does not follow outside of its heap: "+
-				"%s is a %s; use indices or fixed-size arrays instead, or GoHeap", t, path, what),
-			cause: ErrPointers,
-		}
+	slot.Store(id)
+	return nil
+}
+
+// walkType looks for Go pointers in values of type t.
+func walkType(t reflect.Type) error {
+	path, what := findPointer(t, t.String())
+	if what == nil {
+		return nil
 	}
-	checkedTypes.Store(t, err)
-	return err
+	return &AllocError{
+		reason: fmt.Sprintf("%s contains Go pointers, which the garbage collector does not follow outside of its heap: "+
+			"%s is a %s; use indices or fixed-size arrays instead, or GoHeap", t, path, what),
+		cause: ErrPointers,
+	}
 }
 
 // findPointer returns the path to the first Go pointer in values of type t, which path

@@ -81,6 +81,9 @@ func TestSlices(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, err := galloc.MakeSlice[uint32](a, 3)
+			if err != nil {
+				t.Fatal(err)
+			}
 			for n := 3; n < 3000; n = n*3/2 + 1 {
 				s, err = galloc.GrowSlice(a, s, n)
 				if err != nil || len(s) != n || cap(s) != n {

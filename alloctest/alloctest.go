@@ -28,10 +28,10 @@ import (
 type Option int
 
 const (
-	// SingleGoroutine: the allocator is not safe for concurrent use, so that is not tested.
+	// SingleGoroutine says that the allocator is not safe for concurrent use, so that is not tested.
 	SingleGoroutine Option = iota + 1
-	// GoGarbage: the allocator allocates on the Go heap when it is used, so that it does
-	// not is not tested. Those that are a [galloc.TypedAllocator] need not say it.
+	// GoGarbage says that the allocator allocates on the Go heap when it is used, so that
+	// it does not is not tested. Those that are a [galloc.TypedAllocator] need not say it.
 	GoGarbage
 )
 

@@ -399,11 +399,13 @@ func TestCompileRefusesWhatNoPlatformCanHold(t *testing.T) {
 		{"one after the other", []Op{{Kind: Malloc, ID: 1, Size: most}, {Kind: Free, ID: 1}, {Kind: Malloc, ID: 2, Size: most}}, ""},
 		{"realloc of the greatest size", []Op{{Kind: Malloc, ID: 1, Size: most}, {Kind: Realloc, ID: 2, Old: 1, Size: most}}, ""},
 		{
-			"two at a time", []Op{{Kind: Malloc, ID: 1, Size: most}, {Kind: Malloc, ID: 2, Size: most}},
+			"two at a time",
+			[]Op{{Kind: Malloc, ID: 1, Size: most}, {Kind: Malloc, ID: 2, Size: most}},
 			fmt.Sprintf("big: event 2: the live objects together have %d bytes, which is over the limit of this platform, %d", uint64(2*most), math.MaxInt),
 		},
 		{
-			"realloc of an aligned object", []Op{{Kind: Aligned, ID: 1, Size: 1, Align: 4096}, {Kind: Realloc, ID: 2, Old: 1, Size: most}},
+			"realloc of an aligned object",
+			[]Op{{Kind: Aligned, ID: 1, Size: 1, Align: 4096}, {Kind: Realloc, ID: 2, Old: 1, Size: most}},
 			fmt.Sprintf("big: event 2: size %d with alignment 4096 is over the limit of this platform: the size rounded up to the alignment must not exceed %d", most, math.MaxInt),
 		},
 	} {

@@ -340,7 +340,7 @@ func (f *File) Next() (Op, error) { return f.r.Next() }
 // Close closes the file. Events cannot be read afterwards.
 func (f *File) Close() error {
 	if f.r.err == nil {
-		f.r.fail("", os.ErrClosed)
+		_, _ = f.r.fail("", os.ErrClosed)
 	}
 	return f.f.Close()
 }

@@ -56,7 +56,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"math/bits"
 	"strconv"
 )
 
@@ -80,6 +79,7 @@ const (
 // call in a trace.
 type Kind uint8
 
+// The kinds of event.
 const (
 	Malloc  Kind = 'm' // malloc, and every call that is like it
 	Calloc  Kind = 'c' // calloc: the memory must read zero
@@ -273,9 +273,6 @@ func checkLayout(size, align uint64) error {
 	}
 	return fmt.Errorf("size %d with alignment %d is over the limit of this platform: the size rounded up to the alignment must not exceed %d", size, align, limit)
 }
-
-// log2 returns the exponent of align, a power of two.
-func log2(align uint64) uint8 { return uint8(bits.TrailingZeros64(align)) }
 
 func (c *checker) notAlive(k Kind, id uint64) error {
 	switch {

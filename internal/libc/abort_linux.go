@@ -21,7 +21,7 @@ func abort() {
 		size = 16
 	}
 	// SAFETY: the kernel reads the structure during the call and keeps nothing.
-	unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(unix.SIGABRT), uintptr(unsafe.Pointer(&action)), 0, size, 0, 0)
+	_, _, _ = unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(unix.SIGABRT), uintptr(unsafe.Pointer(&action)), 0, size, 0, 0)
 	var set unix.Sigset_t
 	set.Val[0] = 1 << (unix.SIGABRT - 1)
 	_ = unix.PthreadSigmask(unix.SIG_UNBLOCK, &set, nil)

@@ -338,7 +338,7 @@ func TestAbort(t *testing.T) {
 	case "plan9":
 		want, silent = "134", true
 	}
-	if got := exit.ProcessState.String(); got != want && got != want+" (core dumped)" {
+	if got := exit.String(); got != want && got != want+" (core dumped)" {
 		t.Errorf("the child ended with %q, want %q", got, want)
 	}
 	if silent && len(output) != 0 {

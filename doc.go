@@ -1,0 +1,21 @@
+// Package galloc gives Go programs memory off the Go heap, which the garbage collector
+// neither scans nor counts, from one global allocator that a program can replace.
+//
+// A [Layout] says how much memory, and how aligned. [Alloc], [AllocZeroed], [Realloc] and
+// [Dealloc] get it from the global allocator and give it back. That is [System] unless the
+// program calls [RegisterGlobal], once, with a [GlobalAlloc] of its choice.
+//
+// An [Allocator] is what code takes that does not care where its memory comes from. [Global]
+// and [System] are Allocators, and so is [GoHeap]. [New], [MakeSlice] and [Box] make typed
+// values on any of them; nil stands for Global:
+//
+//	s, err := galloc.MakeSlice[float64](nil, 1_000_000)
+//	if err != nil {
+//		return err // out of memory is a value
+//	}
+//	defer galloc.FreeSlice(nil, s)
+//
+// To write an allocator, have the two methods of GlobalAlloc or of Allocator, more if you can
+// do better than the defaults, and run package alloctest on it. When there is nothing else
+// to do about a failure: [Must], [HandleAllocError] and its hook.
+package galloc

@@ -1,0 +1,80 @@
+package galloc_test
+
+import (
+	"os"
+	"os/exec"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// floors is the order of the packages, from the ground up. A package imports only packages of
+// lower floors: none of its own, none above. ARCHITECTURE.md says what each floor is for.
+var floors = [][]string{
+	{"internal/vm"},
+	{"internal/libc", "internal/libc/direct"},
+	{""}, // the module's root
+	{"trace", "traces"},
+	{"alloctest"},
+	{},
+	{"cmd/galloc"},
+}
+
+// only says which packages may import what, besides the tests.
+var only = map[string][]string{
+	"syscall":               {"internal/vm", "internal/libc", "cmd/galloc"},
+	"golang.org/x/sys/unix": {"internal/vm", "internal/libc"},
+	"net/http":              {},
+	"unsafe":                {"internal/vm", "internal/libc", "internal/libc/direct", "", "trace", "alloctest"},
+	"C":                     {"internal/libc", "internal/libc/direct"},
+}
+
+const module = "github.com/galloc-go/galloc"
+
+func TestArrowsGoDown(t *testing.T) {
+	if runtime.GOOS == "js" || runtime.GOOS == "wasip1" {
+		t.Skip("this platform cannot run the go command")
+	}
+	floor := map[string]int{}
+	for i, packages := range floors {
+		for _, p := range packages {
+			floor[p] = i
+			if _, err := os.Stat("./" + p); err != nil {
+				t.Errorf("package %q is in the list only: %v", p, err)
+			}
+		}
+	}
+	cmd := exec.Command("go", "list", "-f", "{{.ImportPath}} {{join .Imports \" \"}}", "./...")
+	cmd.Env = append(os.Environ(), "GOFLAGS=")
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(out)) {
+		fields := strings.Fields(line)
+		p := inModule(fields[0])
+		f, known := floor[p]
+		if !known {
+			t.Errorf("package %q stands on no floor: put it in the list", p)
+			continue
+		}
+		for _, i := range fields[1:] {
+			if allowed, ok := only[i]; ok && !slices.Contains(allowed, p) {
+				t.Errorf("%q imports %s, which is for %q", p, i, allowed)
+			}
+			if i != module && !strings.HasPrefix(i, module+"/") {
+				if strings.Contains(strings.Split(i, "/")[0], ".") && !strings.HasPrefix(i, "golang.org/x/sys/") {
+					t.Errorf("%q imports %s: the root module needs golang.org/x/sys and nothing else", p, i)
+				}
+			} else if floor[inModule(i)] >= f {
+				t.Errorf("%q on floor %d imports %q on floor %d: arrows go down", p, f, inModule(i), floor[inModule(i)])
+			}
+		}
+	}
+}
+
+// inModule returns the path of a package within the module.
+func inModule(path string) string {
+	return strings.TrimPrefix(strings.TrimPrefix(path, module), "/")
+}
