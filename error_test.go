@@ -99,7 +99,7 @@ func recovered(f func()) (v any) {
 }
 
 func TestHooks(t *testing.T) {
-	t.Cleanup(func() { galloc.TakeAllocErrorHook() })
+	defer galloc.TakeAllocErrorHook()
 	l := layout(t, 42, 2)
 	var got []galloc.Layout
 	hook := func(l galloc.Layout) {

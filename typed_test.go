@@ -3,6 +3,7 @@ package galloc_test
 import (
 	"errors"
 	"math"
+	"reflect"
 	"runtime"
 	"strings"
 	"testing"
@@ -237,9 +238,17 @@ func TestGoHeapTakesPointers(t *testing.T) {
 	if s[1] != "kept" || s[99] != "" {
 		t.Errorf("got %q", s)
 	}
-	for name, n := range map[string]int{"too large": math.MaxInt / 8, "overflow": math.MaxInt, "negative": -1} {
-		if _, err := galloc.MakeSlice[string](galloc.GoHeap, n); err == nil {
-			t.Errorf("%s: no error", name)
+	size := int(galloc.LayoutOf[string]().Size())
+	if _, err := galloc.MakeSlice[string](galloc.GoHeap, math.MaxInt/size); !errors.Is(err, galloc.ErrUnsupported) {
+		t.Errorf("too large: got %v", err)
+	}
+	for _, n := range []int{math.MaxInt/size + 1, math.MaxInt, -1} {
+		var le *galloc.LayoutError
+		if _, err := galloc.MakeSlice[string](galloc.GoHeap, n); !errors.As(err, &le) {
+			t.Errorf("%d strings: got %v", n, err)
+		}
+		if _, err := galloc.GoHeap.AllocateTyped(reflect.TypeFor[string](), n); !errors.As(err, &le) {
+			t.Errorf("%d strings: got %v", n, err)
 		}
 	}
 }
