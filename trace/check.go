@@ -51,7 +51,7 @@ func (r *checkRun) thread(number int, c code, table []unsafe.Pointer) {
 			err = r.birth(number, in, table)
 		}
 		if err != nil {
-			err = fmt.Errorf("event %d of thread %d, %v: %w", eventNumber(c.instrs, first), number, c.instrs[first].op, err)
+			err = fmt.Errorf("thread %d, event %d, %v: %w", number, eventNumber(c.instrs, first), c.instrs[first].op, err)
 			r.failed.CompareAndSwap(nil, &err)
 		}
 		if r.failed.Load() != nil {
@@ -173,17 +173,6 @@ func seed(thread int, in *instr) uint64 {
 		s = uint64(in.slot)<<1 | uint64(thread+1)<<33
 	}
 	return s * 0xd6e8feb86659fd93
-}
-
-// eventNumber returns the number, from 1, of the event that instruction i belongs to.
-func eventNumber(instrs []instr, i int) int {
-	n := 1
-	for _, in := range instrs[:i] {
-		if in.op != opInto {
-			n++
-		}
-	}
-	return n
 }
 
 // String names the call.

@@ -104,11 +104,7 @@ func (r *Replay) fail(n int) error {
 		galloc.Dealloc(r.table[slot], l)
 		r.table[slot] = nil
 	}
-	in := r.code.instrs[n]
-	if in.op == opRealloc {
-		in = r.code.instrs[n+1]
-	}
-	return outOfMemory(in.layout)
+	return outOfMemory(r.code.instrs, n)
 }
 
 // FreeSurvivors frees what is alive at the end of the trace, after a Round.
@@ -202,7 +198,7 @@ func (r *ThreadReplay) thread(t int, failed *atomic.Pointer[error]) error {
 			in = &code[i]
 		}
 		if p == nil {
-			return outOfMemory(in.layout)
+			return fmt.Errorf("thread %d, %w", t, outOfMemory(code, i))
 		}
 		touch(p, in.layout.Size())
 		if in.shared {
@@ -283,9 +279,13 @@ func (r *ThreadReplay) together(f func(thread int)) time.Duration {
 
 // Null returns an allocator that does nothing: every block is at the same address, the
 // base of size bytes of address space. A replay on it shows what the replay itself costs:
-// loop, table and touching. size must be at least that of the largest object.
+// loop, table and touching. size must be at least that of the largest object. It is for one
+// thread: several would slow one another down by writing to the same block.
 func Null(size uint64) (galloc.GlobalAlloc, error) {
-	p, _, err := pages(uintptr(min(size, math.MaxInt/2)) + 1)
+	if size >= math.MaxInt-1<<20 { // too much to be rounded up
+		return nil, galloc.ErrOutOfMemory
+	}
+	p, _, err := pages(uintptr(size) + 1)
 	if err != nil {
 		return nil, err
 	}
@@ -318,7 +318,28 @@ func freeSurvivors(survivors []survivor, table []unsafe.Pointer) {
 	}
 }
 
-func outOfMemory(l galloc.Layout) error { return galloc.ErrOutOfMemory.For(l) }
+// outOfMemory returns the error for instruction i, whose allocation has failed.
+func outOfMemory(code []instr, i int) error {
+	first := i
+	switch code[i].op {
+	case opRealloc:
+		i++
+	case opInto:
+		first--
+	}
+	return fmt.Errorf("event %d, %v: %w", eventNumber(code, first), code[i].op, galloc.ErrOutOfMemory.For(code[i].layout))
+}
+
+// eventNumber returns the number, from 1, of the event that begins with instruction i.
+func eventNumber(code []instr, i int) int {
+	n := 1
+	for _, in := range code[:i] {
+		if in.op != opInto {
+			n++
+		}
+	}
+	return n
+}
 
 // touchedTable returns a table whose pages are all there.
 func touchedTable(n int) []unsafe.Pointer {

@@ -231,12 +231,12 @@ func TestCheckFindsBrokenAllocators(t *testing.T) {
 		broken func(b []byte) ([]byte, error)
 		want   string
 	}{
-		{"the same block twice", 2, func([]byte) ([]byte, error) { return f.last, nil }, "event 4 of thread 0, realloc: before the realloc"},
-		{"not aligned", 1, func(b []byte) ([]byte, error) { return b[1:], nil }, "event 1 of thread 0, malloc: the block of Layout(size 64, align 16 = 1<<4) is at"},
-		{"too short", 2, func(b []byte) ([]byte, error) { return b[:63], nil }, "event 2 of thread 0, malloc: the block of Layout(size 64, align 16 = 1<<4) has 63 bytes"},
-		{"not zero", 3, func(b []byte) ([]byte, error) { b[60] = 1; return b, nil }, "event 3 of thread 0, calloc: byte 60 of 64 is 0x01"},
-		{"overwritten", 3, func(b []byte) ([]byte, error) { f.last[9]++; return b, nil }, "event 5 of thread 0, free: before the free, bytes 8 to 15"},
-		{"out of memory", 2, func([]byte) ([]byte, error) { return nil, galloc.ErrOutOfMemory }, "event 2 of thread 0, malloc: galloc: out of memory"},
+		{"the same block twice", 2, func([]byte) ([]byte, error) { return f.last, nil }, "thread 0, event 4, realloc: before the realloc"},
+		{"not aligned", 1, func(b []byte) ([]byte, error) { return b[1:], nil }, "thread 0, event 1, malloc: the block of Layout(size 64, align 16 = 1<<4) is at"},
+		{"too short", 2, func(b []byte) ([]byte, error) { return b[:63], nil }, "thread 0, event 2, malloc: the block of Layout(size 64, align 16 = 1<<4) has 63 bytes"},
+		{"not zero", 3, func(b []byte) ([]byte, error) { b[60] = 1; return b, nil }, "thread 0, event 3, calloc: byte 60 of 64 is 0x01"},
+		{"overwritten", 3, func(b []byte) ([]byte, error) { f.last[9]++; return b, nil }, "thread 0, event 5, free: before the free, bytes 8 to 15"},
+		{"out of memory", 2, func([]byte) ([]byte, error) { return nil, galloc.ErrOutOfMemory }, "thread 0, event 2, malloc: galloc: out of memory"},
 	} {
 		f = &faulty{Allocator: galloc.GoHeap, n: c.n, broken: c.broken}
 		for _, check := range []func(galloc.Allocator) (uint64, error){newReplay(t, text).Check, newThreadReplay(t, text).Check} {
@@ -262,7 +262,7 @@ func (f forgetful) GrowZeroed(p unsafe.Pointer, old, new galloc.Layout) ([]byte,
 
 func TestCheckFindsLostContent(t *testing.T) {
 	_, err := newReplay(t, "# malloctrace 1\nm 0 1 9\nr 0 1 2 20\n").Check(forgetful{galloc.GoHeap})
-	if err == nil || !strings.Contains(err.Error(), "event 2 of thread 0, realloc: kept by the realloc, bytes 0 to 7") {
+	if err == nil || !strings.Contains(err.Error(), "thread 0, event 2, realloc: kept by the realloc, bytes 0 to 7") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -276,11 +276,11 @@ func TestRoundFailsCleanly(t *testing.T) {
 		text := "# malloctrace 1\nm 0 1 100\nm 0 2 100\nf 0 2\nm 0 3 50\n" + last
 		_, err := newReplay(t, text).Round()
 		var ae *galloc.AllocError
-		if !errors.Is(err, galloc.ErrOutOfMemory) || !errors.As(err, &ae) || ae.Layout().Size() != huge {
+		if !errors.Is(err, galloc.ErrOutOfMemory) || !errors.As(err, &ae) || ae.Layout().Size() != huge || !strings.Contains(err.Error(), "event 5, ") {
 			t.Errorf("got %v", err)
 		}
 		threads := newThreadReplay(t, text+"f 1 4\n") // thread 1 must not wait for ever
-		if _, err := threads.Round(); !errors.Is(err, galloc.ErrOutOfMemory) {
+		if _, err := threads.Round(); !errors.Is(err, galloc.ErrOutOfMemory) || !strings.Contains(err.Error(), "thread 0, event 5, ") {
 			t.Errorf("with threads: got %v", err)
 		}
 		threads = newThreadReplay(t, text+"f 1 4\n")

@@ -2,6 +2,10 @@
 //
 //	galloc replay    replays the allocations of real programs on one or several allocators
 //	galloc help      tells more
+//
+// The way of a replay through the files: replay.go understands the command line and goes
+// through traces and allocators; child.go starts a process for each measurement, which is
+// measure.go in the same executable; report.go prints what comes back.
 package main
 
 import (
@@ -17,7 +21,7 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
+	context.AfterFunc(ctx, stop) // the second Ctrl-C ends the process, whatever it does
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
@@ -33,9 +37,9 @@ const usage = `galloc measures memory allocators.
 
 usage:
   galloc replay [flags] [FILE...]   replay the allocations of real programs
-  galloc help                       print this
+  galloc help [replay]              print this, or the flags of replay
 
-galloc replay -h lists the flags of replay.
+exit status: 0 success, 1 something failed, 2 wrong usage, 130 interrupted
 `
 
 // run is main as a function: it returns the exit status.
@@ -44,35 +48,51 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprint(stderr, usage)
 		return exitUsage
 	}
+	command, rest := args[0], args[1:]
 	var err error
-	switch args[0] {
+	switch command {
 	case "replay":
-		err = replay(ctx, args[1:], stdout, stderr)
+		err = replay(ctx, rest, stdout, stderr)
 	case measureCommand:
-		err = measure(args[1:], stdout)
+		err = measure(rest, stdout)
 	case "help", "-h", "-help", "--help":
-		fmt.Fprint(stdout, usage)
+		err = help(rest, stdout)
 	default:
-		fmt.Fprintf(stderr, "galloc: unknown command %q\n\n%s", args[0], usage)
+		fmt.Fprintf(stderr, "galloc: unknown command %q\n\n%s", command, usage)
 		return exitUsage
 	}
-	var u usageError
 	switch {
 	case err == nil || errors.Is(err, flag.ErrHelp):
 		return exitOK
 	case ctx.Err() != nil:
 		fmt.Fprintln(stderr, "galloc: interrupted")
 		return exitInterrupted
-	case errors.As(err, &u):
-		fmt.Fprintf(stderr, "galloc %s: %v\n", args[0], err)
-		return exitUsage
-	default:
-		fmt.Fprintf(stderr, "galloc %s: %v\n", args[0], err)
+	case errors.Is(err, errReported):
 		return exitFailure
 	}
+	fmt.Fprintf(stderr, "galloc %s: %v\n", command, err)
+	if errors.As(err, new(usageError)) {
+		return exitUsage
+	}
+	return exitFailure
+}
+
+func help(args []string, stdout io.Writer) error {
+	if len(args) == 0 {
+		_, err := fmt.Fprint(stdout, usage)
+		return err
+	}
+	if args[0] != "replay" {
+		return usagef("unknown command %q: there is replay", args[0])
+	}
+	_, err := parseReplay([]string{"-h"}, stdout)
+	return err
 }
 
 // usageError is an error in how the command was called.
 type usageError struct{ error }
 
 func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+// errReported says that something has failed and that stderr tells what.
+var errReported = errors.New("reported already")

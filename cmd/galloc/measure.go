@@ -2,16 +2,15 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
-	"path"
 	"runtime"
 	"runtime/debug"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/galloc-go/galloc"
@@ -19,29 +18,18 @@ import (
 	"github.com/galloc-go/galloc/traces"
 )
 
-// The child process of a replay: galloc measure SPEC registers the allocator as the global
-// one, replays the trace, and reports as lines of JSON. It is not for people.
-
-const measureCommand = "measure"
-
-// message is a line from the child.
-type message struct {
-	Done   float64 `json:"done"` // how much of the measurement, 0 to 1
-	Error  string  `json:"error,omitempty"`
-	Result *result `json:"result,omitempty"`
-}
-
 const nullName = "null"
 
 // allocators is what can be named on the command line, null first: its row is what to hold
 // the others against. maxSize is the size of the largest object to come.
 var allocators = []struct {
-	name string
-	open func(maxSize uint64) (galloc.GlobalAlloc, error)
+	name  string
+	about string
+	open  func(maxSize uint64) (galloc.GlobalAlloc, error)
 }{
-	{nullName, trace.Null},
-	{"system", func(uint64) (galloc.GlobalAlloc, error) { return galloc.System, nil }},
-	{"goheap", func(uint64) (galloc.GlobalAlloc, error) { return galloc.AsGlobal(galloc.GoHeap), nil }},
+	{nullName, "does nothing: its row is what the replay itself costs", trace.Null},
+	{"system", galloc.System.String(), func(uint64) (galloc.GlobalAlloc, error) { return galloc.System, nil }},
+	{"goheap", galloc.GoHeap.String() + ", with garbage collection", func(uint64) (galloc.GlobalAlloc, error) { return galloc.AsGlobal(galloc.GoHeap), nil }},
 }
 
 func allocatorNames() []string {
@@ -65,19 +53,24 @@ func init() {
 	}
 }
 
+// measure is the command.
 func measure(args []string, stdout io.Writer) error {
 	signal.Ignore(os.Interrupt) // the terminal sends it to both; the parent ends us
+	signal.Reset(syscall.SIGTERM)
 	var s spec
-	if len(args) != 1 {
-		return usagef("this command is for galloc replay")
-	}
-	if err := json.Unmarshal([]byte(args[0]), &s); err != nil || !slices.Contains(allocatorNames(), s.Alloc) {
-		return usagef("this command is for galloc replay")
+	if len(args) != 2 || json.Unmarshal([]byte(args[0]), &s) != nil || s.Rounds < 1 || !slices.Contains(allocatorNames(), s.Alloc) {
+		return usagef("this command is for galloc replay only")
 	}
 	out := json.NewEncoder(stdout)
-	r, err := measureSpec(s, func(done float64) { _ = out.Encode(message{Done: done}) })
+	var last time.Time
+	r, err := measureSpec(s, args[1], func(done float64) {
+		if time.Since(last) > 50*time.Millisecond {
+			_ = out.Encode(message{Done: done}) // if nobody listens, the result will fail too
+			last = time.Now()
+		}
+	})
 	if err != nil {
-		return errors.Join(err, out.Encode(message{Done: 1, Error: err.Error()}))
+		r.Error = strings.TrimPrefix(err.Error(), "galloc: ")
 	}
 	return out.Encode(message{Done: 1, Result: &r})
 }
@@ -90,77 +83,97 @@ type replayer interface {
 	Close() error
 }
 
-func measureSpec(s spec, report func(done float64)) (result, error) {
-	rep, sum, err := load(s)
+// measureSpec returns with an error what is known so far: no Alloc, if the trace is faulty.
+func measureSpec(s spec, path string, progress func(done float64)) (result, error) {
+	rep, sum, err := load(s, path)
 	if err != nil {
 		return result{}, err
 	}
 	defer rep.Close()
+	r := result{Alloc: s.Alloc, Events: sum.Events, Objects: sum.Objects, Threads: sum.Threads, PeakLive: sum.PeakLiveBytes}
 	a, err := openAllocator(s.Alloc, sum.MaxSize)
 	if err != nil {
-		return result{}, err
+		return r, err
 	}
 	galloc.RegisterGlobal(a)
-	r := result{
-		Trace: traceName(s.Trace), Alloc: s.Alloc, Allocator: galloc.GlobalName(),
-		Events: sum.Events, Objects: sum.Objects, Threads: sum.Threads, Threaded: s.Threads, PeakLive: sum.PeakLiveBytes,
-	}
-	steps := float64(s.Rounds + 1)
-	report(1 / steps)
-	if s.Check {
-		for i := range s.Rounds {
-			compared, err := rep.Check(galloc.Global)
-			if err != nil {
-				return r, err
-			}
-			r.Checked = true
-			r.Compared += compared
-			report(float64(i+2) / steps)
-		}
-		return r, nil
-	}
+	// The rest of the name is the line above.
+	r.Allocator, _, _ = strings.Cut(galloc.GlobalName(), ", registered at ")
 
+	steps := float64(s.Rounds + 1) // loading is one
+	progress(1 / steps)
+	roundDone := func(i int) { progress(float64(i+2) / steps) }
+	if s.Check {
+		r.Compared, err = checkRounds(rep, s.Rounds, roundDone)
+		return r, err
+	}
+	return timeRounds(r, rep, s.Rounds, roundDone)
+}
+
+func checkRounds(rep replayer, rounds int, done func(i int)) (compared uint64, err error) {
+	for i := range rounds {
+		n, err := rep.Check(galloc.Global)
+		if err != nil {
+			return 0, err
+		}
+		compared += n
+		done(i)
+	}
+	return compared, nil
+}
+
+// timeRounds fills in what is measured without -check.
+func timeRounds(r result, rep replayer, rounds int, done func(i int)) (result, error) {
+	var times []int64
 	debug.FreeOSMemory() // what loading has left behind must not go away during the replay
 	base, measured := startRSS()
-	for i := range s.Rounds {
+	for i := range rounds {
 		took, err := rep.Round()
 		if err != nil {
 			return r, err
 		}
-		r.RoundsNs = append(r.RoundsNs, took.Nanoseconds())
+		times = append(times, took.Nanoseconds())
 		rep.FreeSurvivors()
-		report(float64(i+2) / steps)
+		done(i)
 	}
-	events := float64(max(sum.Events, 1))
-	r.NsPerOp = median(r.RoundsNs) / events
-	r.MinNs = float64(slices.Min(r.RoundsNs)) / events
-	if measured && s.Alloc != nullName {
+	if measured && r.Alloc != nullName {
 		peak, end := peakRSS()
 		peak, end = max(peak-base, 0), max(end-base, 0)
 		r.PeakRSS, r.EndRSS = &peak, &end
-		if sum.PeakLiveBytes > 0 {
-			r.RSSRatio = float64(peak) / float64(sum.PeakLiveBytes)
+		if r.PeakLive > 0 {
+			r.RSSRatio = float64(peak) / float64(r.PeakLive)
 		}
+	}
+	if r.Events > 0 {
+		r.RoundsNs = times
+		r.NsPerOp = median(times) / float64(r.Events)
+		r.MinNs = float64(slices.Min(times)) / float64(r.Events)
 	}
 	return r, nil
 }
 
+// median returns the middle of the values, or the mean of the two in the middle.
+func median(v []int64) float64 {
+	v = slices.Sorted(slices.Values(v))
+	n := len(v)
+	return float64(v[(n-1)/2]+v[n/2]) / 2
+}
+
 // load reads a trace and prepares its replay.
-func load(s spec) (replayer, trace.Summary, error) {
-	src, err := open(s.Trace)
+func load(s spec, path string) (replayer, trace.Summary, error) {
+	src, err := open(s, path)
 	if err != nil {
 		return nil, trace.Summary{}, err
 	}
 	defer src.Close()
 	if s.Threads {
-		p, err := trace.CompileThreads("", src)
+		p, err := trace.CompileThreads(path, src)
 		if err != nil {
 			return nil, trace.Summary{}, err
 		}
 		rep, err := trace.NewThreadReplay(p)
 		return rep, p.Summary, err
 	}
-	p, err := trace.Compile("", src)
+	p, err := trace.Compile(path, src)
 	if err != nil {
 		return nil, trace.Summary{}, err
 	}
@@ -174,18 +187,17 @@ type source interface {
 	io.Closer
 }
 
-func open(file string) (source, error) {
-	name, embedded := strings.CutPrefix(file, embeddedPrefix)
-	if !embedded {
-		return trace.Open(file)
+func open(s spec, path string) (source, error) {
+	if !s.Shipped {
+		return trace.Open(path)
 	}
-	f, err := traces.Files().Open(path.Base(name))
+	f, err := traces.Files().Open(path + traceEnding)
 	if err != nil {
 		return nil, err
 	}
 	r, err := trace.NewReader(f)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return struct {
 		*trace.Reader
