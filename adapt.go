@@ -9,8 +9,11 @@ import "unsafe"
 // methods AllocateZeroed, Grow, GrowZeroed and Shrink, on top of g's AllocZeroed and
 // Realloc or their defaults. Blocks are as large as asked for; those of size 0 never
 // reach g. Blocks may go both ways between the result and g, given that their layout is
-// exact. If g is an Allocator itself, it is returned as it is.
+// exact. If g is an Allocator itself, it is returned as it is. It panics if g is nil.
 func AsAllocator(g GlobalAlloc) Allocator {
+	if g == nil {
+		panic("galloc: AsAllocator(nil)")
+	}
 	if a, ok := g.(Allocator); ok {
 		return a
 	}
@@ -22,8 +25,11 @@ func AsAllocator(g GlobalAlloc) Allocator {
 
 // AsGlobal returns a GlobalAlloc, with AllocZeroed and Realloc, that takes its memory
 // from a: what makes any Allocator a candidate for RegisterGlobal. Errors become nil. If
-// a is a GlobalAlloc itself, it is returned as it is.
+// a is a GlobalAlloc itself, it is returned as it is. It panics if a is nil.
 func AsGlobal(a Allocator) GlobalAlloc {
+	if a == nil {
+		panic("galloc: AsGlobal(nil)")
+	}
 	if g, ok := a.(GlobalAlloc); ok {
 		return g
 	}
@@ -166,15 +172,11 @@ func (g asGlobal) Realloc(p unsafe.Pointer, l Layout, newSize uintptr) unsafe.Po
 	return address(Grow(g.a, p, l, n))
 }
 
-// isGlobal reports whether a is Global or an adapter around it.
+// isGlobal reports whether a is Global. Its adapters are Global itself.
 func isGlobal(a any) bool {
-	switch a := a.(type) {
-	case global, freeFunctions, face[freeFunctions]:
+	switch a.(type) {
+	case global, *global:
 		return true
-	case asGlobal:
-		return isGlobal(a.a)
-	case face[resolved]:
-		return isGlobal(a.g.alloc)
 	}
 	return false
 }
@@ -182,7 +184,7 @@ func isGlobal(a any) bool {
 // block returns the memory of a block, or the error if there is none.
 func block(p unsafe.Pointer, l Layout) ([]byte, error) {
 	if p == nil {
-		return nil, ErrOutOfMemory.For(l)
+		return nil, ErrOutOfMemory // as it is: failing must not allocate
 	}
 	// SAFETY: the allocator has returned at least l.size bytes at p.
 	return unsafe.Slice((*byte)(p), l.size), nil

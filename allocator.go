@@ -22,15 +22,17 @@ import (
 //     makes the new size the one that fits.
 //   - Two allocators are equivalent if each may deallocate the blocks of the other.
 //
-// Size 0 never fails, takes no memory, and gives a block that need not be deallocated.
-// An allocator says in its documentation whether it may be used by several goroutines
-// at once; all of this package may. No method panics except for a caller's bug.
+// Size 0 never fails and takes no memory: the block is not nil, aligned, of length 0, and
+// need not be deallocated. Growing a block of size 0, whose address may be nil, allocates;
+// shrinking one to size 0 deallocates. An allocator says in its documentation whether it may
+// be used by several goroutines at once; all of this package may. No method panics except
+// for a caller's bug. Where a function of this package takes an Allocator, nil stands for
+// [Global].
 type Allocator interface {
 	// Allocate returns a block of at least l.Size() bytes at a multiple of l.Align().
 	// Its length is its usable size, and equals its capacity; the content is undefined.
 	// The caller owns it until it is invalidated. The error is an [*AllocError], or wraps one,
-	// and making it must not allocate, which is why there are sentinels:
-	// [ErrOutOfMemory] and [ErrUnsupported].
+	// and failing must not allocate: return [ErrOutOfMemory] or [ErrUnsupported] as they are.
 	Allocate(l Layout) ([]byte, error)
 
 	// Deallocate takes back the block at p, currently allocated by this allocator or an
@@ -127,6 +129,7 @@ type TypedAllocator interface {
 // AllocateZeroed allocates a block whose bytes are all zero, through a's
 // [ZeroedAllocator] or by clearing it.
 func AllocateZeroed(a Allocator, l Layout) ([]byte, error) {
+	a = orGlobal(a)
 	if z, ok := a.(ZeroedAllocator); ok {
 		return z.AllocateZeroed(l)
 	}
@@ -139,6 +142,7 @@ func AllocateZeroed(a Allocator, l Layout) ([]byte, error) {
 // block in place if a is a [Resizer] that can, or else allocates, copies old.Size() bytes
 // and deallocates. It panics if new is smaller than old.
 func Grow(a Allocator, p unsafe.Pointer, old, new Layout) ([]byte, error) {
+	a = orGlobal(a)
 	if g, ok := a.(Grower); ok {
 		return g.Grow(p, old, new)
 	}
@@ -149,6 +153,7 @@ func Grow(a Allocator, p unsafe.Pointer, old, new Layout) ([]byte, error) {
 // GrowZeroed is Grow with the bytes that the block gains set to zero, as said at
 // [Grower.GrowZeroed]. By default it clears everything beyond old.Size().
 func GrowZeroed(a Allocator, p unsafe.Pointer, old, new Layout) ([]byte, error) {
+	a = orGlobal(a)
 	if g, ok := a.(Grower); ok {
 		return g.GrowZeroed(p, old, new)
 	}
@@ -166,6 +171,7 @@ func GrowZeroed(a Allocator, p unsafe.Pointer, old, new Layout) ([]byte, error) 
 // Shrink makes the block at p smaller, as said at [Shrinker.Shrink]. By default it works
 // as Grow does, with new.Size() bytes copied. It panics if new is larger than old.
 func Shrink(a Allocator, p unsafe.Pointer, old, new Layout) ([]byte, error) {
+	a = orGlobal(a)
 	if s, ok := a.(Shrinker); ok {
 		return s.Shrink(p, old, new)
 	}
@@ -180,13 +186,14 @@ func Resize(a Allocator, p unsafe.Pointer, l Layout, newSize uintptr) bool {
 	if newSize == l.size || newSize == 0 || newSize > maxSize(l.Align()) {
 		return newSize == l.size
 	}
-	r, ok := a.(Resizer)
+	r, ok := orGlobal(a).(Resizer)
 	return ok && l.size != 0 && r.Resize(p, l, newSize)
 }
 
 // UsableSize returns how large a block of layout l is at least: see [UsableSizer]. By
 // default that is l.Size().
 func UsableSize(a Allocator, l Layout) uintptr {
+	a = orGlobal(a)
 	if u, ok := a.(UsableSizer); ok {
 		return u.UsableSize(l)
 	}
@@ -196,14 +203,14 @@ func UsableSize(a Allocator, l Layout) uintptr {
 // Equivalent reports whether each of a and b may deallocate the blocks of the other: if
 // one of them says so as an [Equivalencer], or if they are equal.
 func Equivalent(a, b Allocator) bool {
+	a, b = orGlobal(a), orGlobal(b)
 	if e, ok := a.(Equivalencer); ok && e.EquivalentTo(b) {
 		return true
 	}
 	if e, ok := b.(Equivalencer); ok && e.EquivalentTo(a) {
 		return true
 	}
-	return a == nil && b == nil ||
-		a != nil && b != nil && reflect.ValueOf(a).Comparable() && reflect.ValueOf(b).Comparable() && a == b
+	return reflect.ValueOf(a).Comparable() && reflect.ValueOf(b).Comparable() && a == b
 }
 
 // change is the default of Grow and Shrink.

@@ -1,7 +1,7 @@
 package galloc
 
 // Box owns one T off the Go heap. The zero value is an empty box on [Global]. A Box must
-// not be copied while it is full: the value would have two owners. It is not safe for
+// not be copied while it is full: the value would have two owners, and be freed twice. It is not safe for
 // concurrent use.
 type Box[T any] struct {
 	a Allocator // nil means Global

@@ -217,6 +217,7 @@ func TestEquivalent(t *testing.T) {
 		{family{1}, galloc.System, false},
 		{galloc.System, family{3}, false},
 		{nil, nil, true},
+		{nil, galloc.Global, true},
 		{nil, galloc.System, false},
 	} {
 		if got := galloc.Equivalent(c.a, c.b); got != c.want {
@@ -260,6 +261,46 @@ func TestGrowAndShrinkPanicWhenConfused(t *testing.T) {
 			}
 		}
 		a.Deallocate(p, large)
+	}
+}
+
+// System is used by hand as well as registered, so it takes size 0 as the free functions do.
+func TestSystemTakesSizeZero(t *testing.T) {
+	zero, l := layout(t, 0, 32), layout(t, 24, 32)
+	for range 100 {
+		p, q := galloc.System.Alloc(zero), galloc.System.AllocZeroed(zero)
+		if p == nil || q == nil || uintptr(p)%32 != 0 {
+			t.Fatalf("got %p, %p", p, q)
+		}
+		galloc.System.Dealloc(p, zero)
+		galloc.System.Dealloc(nil, zero)
+		r := galloc.System.Realloc(q, zero, 24)
+		if r = galloc.System.Realloc(r, l, 0); r == nil || galloc.System.Realloc(r, zero, 0) == nil {
+			t.Fatal("Realloc to size 0 failed")
+		}
+		if galloc.System.Realloc(r, zero, ^uintptr(0)) != nil {
+			t.Fatal("a size that is too large for a Layout was allocated")
+		}
+	}
+}
+
+func TestNilStandsForGlobal(t *testing.T) {
+	l, m := layout(t, 8, 8), layout(t, 16, 8)
+	b := galloc.Must(galloc.AllocateZeroed(nil, l))
+	b = galloc.Must(galloc.Grow(nil, unsafe.Pointer(&b[0]), l, m))
+	b = galloc.Must(galloc.Shrink(nil, unsafe.Pointer(&b[0]), m, l))
+	b = galloc.Must(galloc.GrowZeroed(nil, unsafe.Pointer(&b[0]), l, m))
+	if galloc.UsableSize(nil, m) != 16 || galloc.Resize(nil, unsafe.Pointer(&b[0]), m, 1<<20) {
+		t.Error("UsableSize or Resize")
+	}
+	galloc.Global.Deallocate(unsafe.Pointer(&b[0]), m)
+	for want, f := range map[string]func(){
+		"galloc: AsGlobal(nil)":    func() { galloc.AsGlobal(nil) },
+		"galloc: AsAllocator(nil)": func() { galloc.AsAllocator(nil) },
+	} {
+		if got := recovered(f); got != want {
+			t.Errorf("panicked with %v, want %q", got, want)
+		}
 	}
 }
 

@@ -17,20 +17,29 @@ import (
 var (
 	// ErrOutOfMemory: the memory is not to be had now: a limit is reached, or the
 	// allocator or the system has no more.
-	ErrOutOfMemory = &AllocError{reason: "out of memory"}
+	ErrOutOfMemory = sentinel("out of memory")
 	// ErrUnsupported: this allocator never gives blocks of such a size or alignment.
-	ErrUnsupported = &AllocError{reason: "size or alignment not supported by this allocator"}
+	ErrUnsupported = sentinel("size or alignment not supported by this allocator")
 	// ErrPointers: the type has Go pointers in it, and the memory is not scanned by the
 	// garbage collector, so that what they point to could be freed under them.
-	ErrPointers = &AllocError{reason: "the type contains Go pointers"}
+	ErrPointers = sentinel("the type contains Go pointers")
 )
+
+func sentinel(reason string) *AllocError {
+	return &AllocError{reason: reason, recent: new(recentErrors)}
+}
+
+// recentErrors is what a sentinel has been made into lately, each in the slot given by its
+// Layout.
+type recentErrors [64]atomic.Pointer[AllocError]
 
 // AllocError says that memory could not be had, and which. Errors of this type are
 // immutable.
 type AllocError struct {
 	reason string
 	layout Layout
-	cause  error // what For was called on; nil in the sentinels
+	cause  error         // what For was called on; nil in the sentinels
+	recent *recentErrors // in the sentinels
 }
 
 // Layout returns what was asked for, or the zero Layout if the error does not say.
@@ -38,10 +47,7 @@ func (e *AllocError) Layout() Layout { return e.layout }
 
 // Error returns the reason, with the Layout if there is one.
 func (e *AllocError) Error() string {
-	switch {
-	case e.cause == nil:
-		return "galloc: " + e.reason
-	case e.layout == Layout{}:
+	if e.layout == (Layout{}) {
 		return "galloc: " + e.reason
 	}
 	return fmt.Sprintf("galloc: memory allocation of %d bytes (align %d) failed: %s", e.layout.size, e.layout.Align(), e.reason)
@@ -51,19 +57,20 @@ func (e *AllocError) Error() string {
 func (e *AllocError) Unwrap() error { return e.cause }
 
 // For returns e with the Layout that could not be had, such that [errors.Is] still finds
-// e. Failing often costs no memory: the last errors made are kept, and given out again
-// for the same Layout.
+// e. It allocates 64 bytes on the Go heap, but not for a Layout that has failed lately: the
+// sentinels keep up to 64 of the errors made of them.
 func (e *AllocError) For(l Layout) *AllocError {
-	slot := &recentErrors[(uint32(l.size)*0x9e3779b1>>26)^uint32(l.lg)]
-	if r := slot.Load(); r != nil && r.layout == l && r.cause == error(e) {
+	if e.recent == nil {
+		return &AllocError{reason: e.reason, layout: l, cause: e}
+	}
+	slot := &e.recent[(uint64(l.size)*0x9e3779b97f4a7c15>>58)^uint64(l.lg)]
+	if r := slot.Load(); r != nil && r.layout == l {
 		return r
 	}
 	r := &AllocError{reason: e.reason, layout: l, cause: e}
 	slot.Store(r)
 	return r
 }
-
-var recentErrors [64]atomic.Pointer[AllocError]
 
 // forLayout returns err, which an Allocator has returned, as an AllocError with a Layout.
 func forLayout(err error, l Layout) error {
@@ -80,9 +87,10 @@ func forLayout(err error, l Layout) error {
 }
 
 // Must returns v if err is nil. Otherwise it does not return: it calls
-// [HandleAllocError] if memory could not be had, with the Layout in the error, and panics
-// with err if it is the caller's bug: a *LayoutError or ErrPointers. It is for programs
-// that would not know what else to do, as in
+// [HandleAllocError] with the Layout in err, as the functions New, MakeSlice, GrowSlice and
+// NewBox put it there, and it panics with err if that is the caller's bug (a *LayoutError,
+// ErrPointers), or does not say a Layout. It is for programs that would not know what else
+// to do, as in
 //
 //	p := galloc.Must(galloc.New[node](a))
 func Must[T any](v T, err error) T {
@@ -94,7 +102,7 @@ func Must[T any](v T, err error) T {
 
 func fail(err error) {
 	var a *AllocError
-	if errors.As(err, &a) && !errors.Is(err, ErrPointers) {
+	if errors.As(err, &a) && a.layout != (Layout{}) && !errors.Is(err, ErrPointers) {
 		HandleAllocError(a.layout)
 	}
 	panic(err)
@@ -151,11 +159,23 @@ func printAllocError(l Layout) {
 	b = append(b, " bytes failed\n"...)
 	_, _ = os.Stderr.Write(b)
 
-	f := frameOutside()
+	f := failedFrame()
 	fmt.Fprintf(os.Stderr, "\tin %s at %s:%d\n", f.Function, f.File, f.Line)
 	if t := os.Getenv("GOTRACEBACK"); t != "none" && t != "0" {
 		fmt.Fprintf(os.Stderr, "\n%s", printing.buf[:runtime.Stack(printing.buf[:], false)])
 	}
+}
+
+// failedFrame returns the nearest caller of HandleAllocError outside of this package: not the
+// hook that has called the default one, if there is such a hook.
+func failedFrame() runtime.Frame {
+	frames := callers()
+	for i, f := range frames {
+		if f.Function == packagePath+"HandleAllocError" {
+			return outside(frames[i:])
+		}
+	}
+	return outside(frames)
 }
 
 var printing struct {

@@ -3,6 +3,7 @@ package galloc_test
 import (
 	"errors"
 	"fmt"
+	"math"
 	"math/bits"
 	"os"
 	"os/exec"
@@ -49,12 +50,26 @@ func TestAllocErrorForLayout(t *testing.T) {
 func TestFailingAllocatesNothing(t *testing.T) {
 	l := layout(t, 1<<20, 8)
 	a := galloc.Allocator(refusing{galloc.ErrOutOfMemory})
+	huge := uintptr(math.MaxInt) - 1<<20
 	for name, f := range map[string]func(){
 		"For":       func() { _ = galloc.ErrUnsupported.For(l) },
 		"New":       func() { _, _ = galloc.New[[100]int](a) },
 		"MakeSlice": func() { _, _ = galloc.MakeSlice[int](a, 100) },
 		"Grow":      func() { _, _ = galloc.Grow(a, nil, galloc.Layout{}, l) },
-		"pointers":  func() { _, _ = galloc.New[*int](a) },
+		"System, another size each time": func() {
+			huge += 16
+			if _, err := galloc.System.Allocate(layout(t, huge, 8)); err == nil && bits.UintSize == 64 {
+				t.Error("no error")
+			}
+		},
+		"GoHeap, another size each time": func() {
+			huge += 16
+			if _, err := galloc.GoHeap.Allocate(layout(t, huge, 8)); err == nil {
+				t.Error("no error")
+			}
+		},
+		"both kinds for one Layout": func() { _, _ = galloc.ErrOutOfMemory.For(l), galloc.ErrUnsupported.For(l) },
+		"pointers":                  func() { _, _ = galloc.New[*int](a) },
 	} {
 		if n := testing.AllocsPerRun(100, f); n != 0 {
 			t.Errorf("%s: %v allocations on the Go heap per failure", name, n)
@@ -89,6 +104,10 @@ func TestMustReturnsTheValue(t *testing.T) {
 	_, err = galloc.New[string](nil)
 	if got := recovered(func() { galloc.Must(0, err) }); got != err {
 		t.Errorf("a type with pointers: panicked with %v, want %v", got, err)
+	}
+	// An error that does not say how much: "allocation of 0 bytes failed" would be a lie.
+	if got := recovered(func() { galloc.Must(refusing{galloc.ErrOutOfMemory}.Allocate(layout(t, 8, 8))) }); got != error(galloc.ErrOutOfMemory) {
+		t.Errorf("no Layout: panicked with %v", got)
 	}
 }
 
@@ -153,6 +172,11 @@ func init() {
 		galloc.SetAllocErrorHook(galloc.TakeAllocErrorHook())
 		needsMemory()
 	}
+	children["default hook called by another"] = func() {
+		defaultHook := galloc.TakeAllocErrorHook()
+		galloc.SetAllocErrorHook(func(l galloc.Layout) { defaultHook(l) })
+		needsMemory()
+	}
 	children["hook returns"] = func() {
 		galloc.SetAllocErrorHook(func(l galloc.Layout) { fmt.Println("hook saw", l.Size()) })
 		needsMemory()
@@ -190,6 +214,7 @@ func TestAllocErrorPrintsAndAborts(t *testing.T) {
 	for _, c := range []struct{ child, size, caller string }{
 		{"alloc error", "42", "galloc_test.needsMemory"},
 		{"default hook set by hand", "42", "galloc_test.needsMemory"},
+		{"default hook called by another", "42", "galloc_test.needsMemory"},
 		{"must", "800", "galloc_test.init"},
 		{"system out of memory", fmt.Sprint(^uint(0) >> 2), "galloc_test.init"},
 	} {

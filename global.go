@@ -87,11 +87,7 @@ func Alloc(l Layout) unsafe.Pointer {
 	if l.size == 0 {
 		return l.Dangling()
 	}
-	r := current()
-	if r.system {
-		return System.Alloc(l)
-	}
-	return r.alloc.Alloc(l)
+	return current().alloc.Alloc(l)
 }
 
 // AllocZeroed is Alloc with all bytes of the block zero.
@@ -106,7 +102,7 @@ func AllocZeroed(l Layout) unsafe.Pointer {
 // by the global allocator with layout l, to newSize bytes, and returns where it
 // now is. The alignment and the first min(l.Size(), newSize) bytes are kept; bytes
 // beyond l.Size() are undefined. The new layout is (newSize, l.Align()), and p is
-// dead even if the block did not move.
+// invalidated even if the block did not move.
 //
 // If memory is exhausted, or if newSize is too large for any Layout, Realloc
 // returns nil, and the block stays as and where it was. Growing from size 0
@@ -126,16 +122,11 @@ func Realloc(p unsafe.Pointer, l Layout, newSize uintptr) unsafe.Pointer {
 }
 
 // Dealloc gives the block at p back to the global allocator. It must be currently
-// allocated by it with exactly the layout l: the same size and the same alignment.
-// With a size of 0, Dealloc does nothing.
+// allocated by it with exactly the layout l: the same size and the same alignment. It
+// cannot fail. With a size of 0, Dealloc does nothing, whatever p is.
 func Dealloc(p unsafe.Pointer, l Layout) {
 	if l.size != 0 {
-		r := current()
-		if r.system {
-			System.Dealloc(p, l)
-			return
-		}
-		r.alloc.Dealloc(p, l)
+		current().alloc.Dealloc(p, l)
 	}
 }
 
@@ -143,8 +134,15 @@ func Dealloc(p unsafe.Pointer, l Layout) {
 // Realloc whose methods are the functions of the same names, and an [Allocator] with
 // AllocateZeroed, Grow, GrowZeroed and Shrink on top of them. Blocks may go both
 // ways. Which allocator is behind it is settled by [RegisterGlobal], or by the first
-// use; see [GlobalName].
+// use; see [GlobalName]. Safe for concurrent use.
 var Global global
+
+var (
+	_ fullGlobal      = Global
+	_ ZeroedAllocator = Global
+	_ Grower          = Global
+	_ Shrinker        = Global
+)
 
 type global struct {
 	freeFunctions
@@ -166,7 +164,6 @@ func (freeFunctions) Realloc(p unsafe.Pointer, l Layout, newSize uintptr) unsafe
 // A registration is an allocator in force as the global one. It is immutable.
 type registration struct {
 	resolved
-	system   bool   // it is System, which can be called without the detour over an interface
 	explicit bool   // by RegisterGlobal; otherwise the default, in force since its first use
 	place    string // file:line of the call of RegisterGlobal, or of the first use
 }
@@ -185,7 +182,7 @@ func current() *registration {
 
 // settle puts the default in force, unless somebody else has settled it meanwhile.
 func settle() *registration {
-	inForce.CompareAndSwap(nil, &registration{resolved: resolve(defaultGlobal()), system: true, place: callerOutside()})
+	inForce.CompareAndSwap(nil, &registration{resolved: resolve(defaultGlobal()), place: callerOutside()})
 	return inForce.Load()
 }
 
@@ -260,19 +257,31 @@ func buildMode() string {
 
 // callerOutside returns the file:line of the nearest caller outside of this package.
 func callerOutside() string {
-	f := frameOutside()
+	f := outside(callers())
 	return fmt.Sprintf("%s:%d", f.File, f.Line)
 }
 
-func frameOutside() runtime.Frame {
-	var pcs [32]uintptr
+// callers returns the calls that led here, the nearest first.
+func callers() []runtime.Frame {
+	var pcs [64]uintptr
+	var all []runtime.Frame
 	frames := runtime.CallersFrames(pcs[:runtime.Callers(2, pcs[:])])
-	for {
-		f, more := frames.Next()
-		if !strings.HasPrefix(f.Function, packagePath) || !more {
+	for more := true; more; {
+		var f runtime.Frame
+		f, more = frames.Next()
+		all = append(all, f)
+	}
+	return all
+}
+
+// outside returns the first frame that is not of this package, or else the last.
+func outside(frames []runtime.Frame) runtime.Frame {
+	for _, f := range frames {
+		if !strings.HasPrefix(f.Function, packagePath) {
 			return f
 		}
 	}
+	return frames[len(frames)-1]
 }
 
 const packagePath = "github.com/galloc-go/galloc."

@@ -186,6 +186,7 @@ func init() {
 	children["register itself"] = func() {
 		for _, a := range []galloc.GlobalAlloc{
 			galloc.Global, galloc.AsGlobal(galloc.Global), galloc.AsGlobal(galloc.AsAllocator(galloc.Global)),
+			&galloc.Global, galloc.AsGlobal(&galloc.Global),
 		} {
 			fmt.Println(mustPanic(func() { galloc.RegisterGlobal(a) }))
 		}
@@ -237,7 +238,7 @@ func TestGlobal(t *testing.T) {
 		{"register late", []string{"galloc: RegisterGlobal at ", place, "already in use since ", place}},
 		{"register nil", []string{"galloc: RegisterGlobal(nil) at ", place, "no other allocator is registered"}},
 		{"register nil twice", []string{"galloc: RegisterGlobal(nil) at ", place, "already registered at ", place}},
-		{"register itself", []string{"would call itself", "would call itself", "would call itself"}},
+		{"register itself", []string{"would call itself", "would call itself", "would call itself", "would call itself", "would call itself"}},
 		{"name", []string{
 			"galloc.System (", "), the default for -buildmode=exe\n",
 			"*galloc_test.counting, registered at ", place,

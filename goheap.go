@@ -16,6 +16,11 @@ import (
 // make does. Safe for concurrent use.
 var GoHeap goHeap
 
+var (
+	_ TypedAllocator  = GoHeap
+	_ ZeroedAllocator = GoHeap
+)
+
 type goHeap struct{}
 
 // maxGoHeap is the largest size that is asked for: 1 TiB, or 1 GiB on 32-bit systems. make
@@ -35,7 +40,7 @@ func (goHeap) Allocate(l Layout) ([]byte, error) {
 	case size == 0:
 		return emptyBlock(l), nil
 	case tooLargeForGo(size + align):
-		return nil, ErrUnsupported.For(l)
+		return nil, ErrUnsupported
 	case align <= wordAlign:
 		words := make([]uint64, (size+7)/8)
 		return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(words))), size), nil
@@ -59,7 +64,7 @@ func (goHeap) AllocateTyped(t reflect.Type, n int) (unsafe.Pointer, error) {
 	case whole.size == 0:
 		return whole.Dangling(), nil
 	case tooLargeForGo(whole.size):
-		return nil, ErrUnsupported.For(whole)
+		return nil, ErrUnsupported
 	}
 	return reflect.MakeSlice(reflect.SliceOf(t), n, n).UnsafePointer(), nil
 }

@@ -5,7 +5,6 @@ import (
 	"math"
 	"math/bits"
 	"reflect"
-	"strconv"
 	"unsafe"
 )
 
@@ -177,30 +176,19 @@ func (l Layout) RepeatPacked(n int) (Layout, error) {
 
 // String returns l as in "Layout(size 24576, align 8192 = 1<<13)".
 func (l Layout) String() string {
-	b := append(make([]byte, 0, 64), "Layout(size "...)
-	b = strconv.AppendUint(b, uint64(l.size), 10)
-	b = append(b, ", align "...)
-	b = strconv.AppendUint(b, uint64(l.Align()), 10)
-	b = append(b, " = 1<<"...)
-	b = strconv.AppendUint(b, uint64(l.lg), 10)
-	return string(append(b, ')'))
+	return fmt.Sprintf("Layout(size %d, align %d = 1<<%d)", l.size, l.Align(), l.lg)
 }
 
 // LayoutError says which rule of Layout was broken, and by which numbers.
 type LayoutError struct {
-	// Rule is the rule that was broken.
-	Rule string
-	// Size and Align are what was asked for, in bytes; where a sum was too
-	// large, Size is that sum, reduced to what a uintptr holds.
-	Size, Align uintptr
-	// Count is the number of elements of Size bytes asked for, where Repeated is set.
-	Count    int
-	Repeated bool
+	Rule        string  // the rule
+	Size, Align uintptr // in bytes: what was asked for, or the sum that came out
+	Count       int     // of an array: the number of elements, each of Size bytes; otherwise 0
 }
 
 // Error returns the rule and the numbers.
 func (e *LayoutError) Error() string {
-	if e.Repeated {
+	if e.Count != 0 {
 		return fmt.Sprintf("galloc: invalid layout: %s (count %d, size %d, align %d)", e.Rule, e.Count, e.Size, e.Align)
 	}
 	return fmt.Sprintf("galloc: invalid layout: %s (size %d, align %d)", e.Rule, e.Size, e.Align)
@@ -222,7 +210,7 @@ func newCountError(size, align uintptr, n int) *LayoutError {
 	if n < 0 {
 		rule = "count is negative"
 	}
-	return &LayoutError{Rule: rule, Size: size, Align: align, Count: n, Repeated: true}
+	return &LayoutError{Rule: rule, Size: size, Align: align, Count: n}
 }
 
 // maxSize returns the largest size that goes with align, a power of two.

@@ -123,7 +123,7 @@ func testArrayEdge[T any](t *testing.T) {
 
 func TestArrayLayoutLimit(t *testing.T) {
 	testArrayEdge[int64](t)
-	testArrayEdge[[32]int32](t)
+	testArrayEdge[[21]int32](t)
 	testArrayEdge[[85]uint8](t)
 	for _, n := range []int{0, 1, math.MaxInt} {
 		if l, err := galloc.ArrayLayout[struct{}](n); err != nil || l != (galloc.Layout{}) {

@@ -59,9 +59,13 @@ func walkType(t reflect.Type) error {
 	if what == nil {
 		return nil
 	}
+	where := ""
+	if what != t {
+		where = fmt.Sprintf(" (%s is a %s)", path, what)
+	}
 	return &AllocError{
-		reason: fmt.Sprintf("%s contains Go pointers, which the garbage collector does not follow outside of its heap: "+
-			"%s is a %s; use indices or fixed-size arrays instead, or GoHeap", t, path, what),
+		reason: fmt.Sprintf("%s contains Go pointers, which the garbage collector does not follow outside of its heap%s: "+
+			"use indices or fixed-size arrays instead, or GoHeap", t, where),
 		cause: ErrPointers,
 	}
 }

@@ -12,11 +12,18 @@ import (
 // [Allocator] with AllocateZeroed, Grow, GrowZeroed and Shrink on top of them. Blocks may
 // go both ways.
 //
-// It supports all sizes that the system gives, and all alignments on libc up to what
-// posix_memalign takes. A block of System must not be handed to C's free, nor one of
-// malloc to System, even where the one happens to be the other. With cgo each call costs
-// a crossing to C, some tens of nanoseconds.
+// Sizes and alignments are limited by what the platform gives. Unlike other GlobalAllocs,
+// it takes size 0 too, as the functions Alloc and Dealloc do. A block of System must not be
+// handed to C's free, nor one of malloc to System, even where the one happens to be the
+// other. With cgo each call costs a crossing to C, 25 to 30 ns. Safe for concurrent use.
 var System system
+
+var (
+	_ fullGlobal      = System
+	_ ZeroedAllocator = System
+	_ Grower          = System
+	_ Shrinker        = System
+)
 
 type system struct {
 	systemCalls
@@ -29,17 +36,34 @@ func (system) String() string { return "galloc.System (" + libc.Name + ")" }
 type systemCalls struct{}
 
 func (systemCalls) Alloc(l Layout) unsafe.Pointer {
+	if l.size == 0 {
+		return l.Dangling()
+	}
 	return libc.Alloc(l.size, l.Align())
 }
 
 func (systemCalls) AllocZeroed(l Layout) unsafe.Pointer {
+	if l.size == 0 {
+		return l.Dangling()
+	}
 	return libc.AllocZeroed(l.size, l.Align())
 }
 
-func (systemCalls) Realloc(p unsafe.Pointer, l Layout, newSize uintptr) unsafe.Pointer {
+func (s systemCalls) Realloc(p unsafe.Pointer, l Layout, newSize uintptr) unsafe.Pointer {
+	switch n := (Layout{newSize, l.lg}); {
+	case newSize > maxSize(l.Align()):
+		return nil
+	case l.size == 0:
+		return s.Alloc(n)
+	case newSize == 0:
+		s.Dealloc(p, l)
+		return n.Dangling()
+	}
 	return libc.Realloc(p, l.size, l.Align(), newSize)
 }
 
 func (systemCalls) Dealloc(p unsafe.Pointer, l Layout) {
-	libc.Free(p, l.size, l.Align())
+	if l.size != 0 {
+		libc.Free(p, l.size, l.Align())
+	}
 }

@@ -5,8 +5,7 @@ import (
 	"unsafe"
 )
 
-// The typed face: values and slices in place of blocks. An Allocator of nil stands for
-// Global throughout. The memory is zeroed. A type that contains Go pointers is refused
+// The typed face: values and slices in place of blocks. The memory is zeroed. A type that contains Go pointers is refused
 // with ErrPointers, unless the allocator is a TypedAllocator: see pointers.go.
 
 // New allocates a zeroed T from a, or from [Global] if a is nil. It fails with an
@@ -39,13 +38,14 @@ func MakeSlice[T any](a Allocator, n int) ([]T, error) {
 	if err != nil {
 		return nil, err
 	}
+	// SAFETY: the block has the layout of n values of T, zeroed, which is a valid T without pointers.
 	return unsafe.Slice((*T)(p), n), nil
 }
 
 // GrowSlice returns the slice s, made by [MakeSlice] or GrowSlice on a, with its length and
 // capacity changed to n: the first min(cap(s), n) elements are kept, the others zero. n
-// may be less than cap(s) too. s must begin where it was made to begin. It is dead
-// afterwards, unless GrowSlice fails, as MakeSlice does: then it is as it was.
+// may be less than cap(s) too. s must begin where it was made to begin. It is
+// invalidated, unless GrowSlice fails, as MakeSlice does: then it is as it was.
 func GrowSlice[T any](a Allocator, s []T, n int) ([]T, error) {
 	a = orGlobal(a)
 	l, err := ArrayLayout[T](n)
@@ -71,6 +71,7 @@ func GrowSlice[T any](a Allocator, s []T, n int) ([]T, error) {
 	if err != nil {
 		return nil, forLayout(err, l)
 	}
+	// SAFETY: as in MakeSlice.
 	return unsafe.Slice((*T)(unsafe.Pointer(unsafe.SliceData(b))), n), nil
 }
 
@@ -90,6 +91,9 @@ func capLayout[T any](s []T) Layout {
 // allocateTyped allocates n zeroed values of type T, which have the layout l together.
 func allocateTyped[T any](a Allocator, l Layout, n int) (unsafe.Pointer, error) {
 	a = orGlobal(a)
+	if _, ok := a.(goHeap); ok && !tooLargeForGo(l.size) {
+		return unsafe.Pointer(unsafe.SliceData(make([]T, n))), nil // of any T, without reflection
+	}
 	if err := pointerFree[T](); err != nil {
 		typed, ok := a.(TypedAllocator)
 		if !ok {
@@ -108,6 +112,7 @@ func allocateTyped[T any](a Allocator, l Layout, n int) (unsafe.Pointer, error) 
 	return unsafe.Pointer(unsafe.SliceData(b)), nil
 }
 
+// orGlobal is what makes nil stand for Global in every function of this package.
 func orGlobal(a Allocator) Allocator {
 	if a == nil {
 		return Global

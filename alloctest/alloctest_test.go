@@ -49,6 +49,11 @@ var faults = map[string][]string{ // fault: rules that must fail
 	"grow not zero":         {"GrowZeroedClearsTheGain"},
 	"shrink loses":          {"ShrinkKeepsTheContent"},
 	"grow overruns":         {"ResizingSparesTheNeighbours"},
+	"grow too short":        {"GrowKeepsTheContent", "ResizingSparesTheNeighbours"},
+	"grow is nil":           {"GrowKeepsTheContent", "SizeZero"},
+	"grow forgets to align": {"GrowKeepsTheContent"},
+	"dirty when large":      {"ZeroedMemoryIsZero"},
+	"grow loses when large": {"GrowKeepsTheContent"},
 	"resize lies":           {"ResizeInPlace"},
 	"resize loses":          {"ResizeInPlace"},
 	"failed grow writes":    {"HugeSizesFail"},
@@ -130,7 +135,7 @@ func (b *broken) AllocateZeroed(l galloc.Layout) ([]byte, error) {
 	if err == nil {
 		clear(mem[:l.Size()])
 		switch {
-		case b.fault == "not zero" && l.Size() > 4096:
+		case b.fault == "not zero" && l.Size() > 4096 || b.fault == "dirty when large" && l.Size() > 1<<20:
 			mem[l.Size()-1] = 1
 		case b.fault != "slack not zero":
 			clear(mem)
@@ -149,8 +154,15 @@ func (b *broken) move(p unsafe.Pointer, l galloc.Layout, n uintptr) ([]byte, err
 
 func (b *broken) Grow(p unsafe.Pointer, old, new galloc.Layout) ([]byte, error) {
 	kept := old.Size()
-	if b.fault == "grow loses" && kept > 0 {
+	switch {
+	case b.fault == "grow loses" && kept > 0, b.fault == "grow loses when large" && kept > 1<<20:
 		kept--
+	case b.fault == "grow is nil":
+		return nil, nil
+	case b.fault == "grow too short" && kept > 0:
+		new = old
+	case b.fault == "grow forgets to align" && new.Align() > 1<<14:
+		new, _ = galloc.NewLayout(new.Size(), 8)
 	}
 	mem, err := b.move(p, new, kept)
 	switch {
@@ -223,6 +235,10 @@ type incomparable struct {
 }
 
 func (i incomparable) EquivalentTo(galloc.Allocator) bool { return false }
+
+func TestFailingKeepsTheContract(t *testing.T) {
+	alloctest.Run(t, func() galloc.Allocator { return alloctest.Failing(0) }, alloctest.GoGarbage)
+}
 
 func TestBrokenAllocator(t *testing.T) {
 	fault := os.Getenv(brokenVar)

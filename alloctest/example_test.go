@@ -32,16 +32,16 @@ func ExampleCheckFailures() {
 
 func ExampleFailing() {
 	a := alloctest.Failing(2)
-	p, err := galloc.New[int64](a)
+	p, err := galloc.New[int32](a)
 	fmt.Println(err)
-	_, err = galloc.New[int64](a)
+	_, err = galloc.New[int32](a)
 	fmt.Println(err)
 	fmt.Println(a.Live())
 	galloc.Free(a, p)
 	// Output:
 	// <nil>
-	// galloc: memory allocation of 8 bytes (align 8) failed: out of memory
-	// [Layout(size 8, align 8 = 1<<3)]
+	// galloc: memory allocation of 4 bytes (align 4) failed: out of memory
+	// [Layout(size 4, align 4 = 1<<2)]
 }
 
 func ExampleCheck() {

@@ -13,7 +13,8 @@ import (
 
 // Fuzz makes f a fuzz target for the allocators that new returns: the input is decoded by
 // [Ops] and checked by [Check]. An input that fails is printed as a trace: save those lines
-// in a file, and galloc replay -check runs it on any allocator.
+// in a file, and galloc replay -check runs it on any allocator (with Grow for every growth,
+// where Check takes GrowZeroed for those to an even size).
 func Fuzz(f *testing.F, new func() galloc.Allocator) {
 	for _, seed := range seeds {
 		f.Add([]byte(seed))

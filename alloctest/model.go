@@ -19,7 +19,7 @@ import (
 //
 // A method returns nil, or the allocator's error if memory could not be had (an
 // [*galloc.AllocError]; nothing has changed then), or a [*Violation] if the allocator has
-// broken a rule. A Model is not safe for concurrent use, but several may use one allocator
+// broken a rule. Naming a block that does not exist is the caller's bug. A Model is not safe for concurrent use, but several may use one allocator
 // at the same time.
 type Model struct {
 	a      galloc.Allocator
@@ -74,7 +74,10 @@ func (m *Model) Resize(id uint64, l galloc.Layout, zeroed bool) error {
 	if err := b.verify(len(b.mem)); err != nil {
 		return err
 	}
-	old, p := b.l, b.address()
+	old, p := m.fitting(b), b.address()
+	if l.Size() >= b.l.Size() && l.Size() < old.Size() {
+		old = b.l // to be grown, not shrunk
+	}
 	var mem []byte
 	var err error
 	what := "Grow"
@@ -94,7 +97,10 @@ func (m *Model) Resize(id uint64, l galloc.Layout, zeroed bool) error {
 		}
 		return refusal(err, l)
 	}
-	kept := block{id, mem, l, b.salt}
+	kept := &block{id, mem, l, b.salt}
+	if err := kept.inspect(); err != nil {
+		return err
+	}
 	if err := kept.verify(int(min(old.Size(), l.Size()))); err != nil {
 		return violation("%s from %v to %v lost bytes: %v", what, old, l, err)
 	}
@@ -119,14 +125,18 @@ func (m *Model) ResizeInPlace(id uint64, size uintptr) (bool, error) {
 	if err := b.verify(len(b.mem)); err != nil {
 		return false, err
 	}
-	if !galloc.Resize(m.a, b.address(), b.l, size) {
+	old := m.fitting(b)
+	if size == b.l.Size() {
+		old = b.l // to stay as it is
+	}
+	if !galloc.Resize(m.a, b.address(), old, size) {
 		return false, b.verify(len(b.mem))
 	}
 	l, err := galloc.NewLayout(size, b.l.Align())
 	if err != nil {
 		return true, violation("Resize to %d bytes cannot have succeeded: %v", size, err)
 	}
-	kept := min(b.l.Size(), size)
+	kept := min(old.Size(), size)
 	m.remove(b)
 	c := &block{id, unsafe.Slice(unsafe.SliceData(b.mem), size), l, b.salt}
 	if err := c.verify(int(kept)); err != nil {
@@ -142,13 +152,18 @@ func (m *Model) Free(id uint64) error {
 		return err
 	}
 	m.remove(b)
-	l := b.l
-	if extra := uintptr(len(b.mem)) - l.Size(); extra > 0 && l.Size() > 0 {
-		m.fits++
-		l = mustLayout(l.Size()+[]uintptr{0, extra, extra / 2}[m.fits%3], l.Align())
-	}
-	m.a.Deallocate(b.address(), l)
+	m.a.Deallocate(b.address(), m.fitting(b))
 	return nil
+}
+
+// fitting returns one of the layouts that fit the block, by turns.
+func (m *Model) fitting(b *block) galloc.Layout {
+	extra := uintptr(len(b.mem)) - b.l.Size()
+	if extra == 0 || b.l.Size() == 0 {
+		return b.l
+	}
+	m.fits++
+	return mustLayout(b.l.Size()+[]uintptr{0, extra, extra / 2}[m.fits%3], b.l.Align())
 }
 
 // Len returns the number of blocks.
@@ -191,7 +206,27 @@ func (m *Model) add(id uint64, l galloc.Layout, mem []byte, err error) error {
 		return refusal(err, l)
 	}
 	b := &block{id, mem, l, byte(id)*31 + byte(id>>8)*17 + 1}
-	p := b.address()
+	if err := b.inspect(); err != nil {
+		return err
+	}
+	if len(mem) > 0 {
+		i, _ := slices.BinarySearchFunc(m.sorted, b, byAddress)
+		for _, j := range []int{i - 1, i} {
+			if j >= 0 && j < len(m.sorted) && m.sorted[j].overlaps(b) {
+				o := m.sorted[j]
+				return violation("block %d (%v at %p) overlaps block %d (%v at %p)", id, l, b.address(), o.id, o.l, o.address())
+			}
+		}
+		m.sorted = slices.Insert(m.sorted, i, b)
+	}
+	b.fill()
+	m.blocks[id] = b
+	return nil
+}
+
+// inspect looks at a block as the allocator returned it, without touching it.
+func (b *block) inspect() error {
+	mem, l, p := b.mem, b.l, b.address()
 	switch {
 	case p == nil:
 		return violation("the block of %v is nil, without an error", l)
@@ -206,18 +241,6 @@ func (m *Model) add(id uint64, l galloc.Layout, mem []byte, err error) error {
 	case uintptr(p)+uintptr(len(mem)) < uintptr(p):
 		return violation("the block of %v at %p wraps around the end of the address space", l, p)
 	}
-	if len(mem) > 0 {
-		i, _ := slices.BinarySearchFunc(m.sorted, b, byAddress)
-		for _, j := range []int{i - 1, i} {
-			if j >= 0 && j < len(m.sorted) && m.sorted[j].overlaps(b) {
-				o := m.sorted[j]
-				return violation("block %d (%v at %p) overlaps block %d (%v at %p)", id, l, p, o.id, o.l, o.address())
-			}
-		}
-		m.sorted = slices.Insert(m.sorted, i, b)
-	}
-	b.fill()
-	m.blocks[id] = b
 	return nil
 }
 

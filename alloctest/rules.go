@@ -3,9 +3,11 @@ package alloctest
 import (
 	"errors"
 	"math"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"testing"
+	"unsafe"
 
 	"github.com/galloc-go/galloc"
 )
@@ -84,6 +86,12 @@ var rules = []rule{
 				c.must(c.m.Resize(id, mustLayout(100, 1), true))
 				c.resize(id, 0, 1)
 				c.a.Deallocate(nil, mustLayout(0, align)) // ignored, whatever the address
+				for _, grow := range []func(galloc.Allocator, unsafe.Pointer, galloc.Layout, galloc.Layout) ([]byte, error){galloc.Grow, galloc.GrowZeroed} {
+					b, err := grow(c.a, nil, galloc.Layout{}, mustLayout(100, align))
+					c.must(err)
+					c.next++
+					c.must(c.m.add(c.next, mustLayout(100, align), b, nil))
+				}
 			}
 		},
 	},
@@ -96,9 +104,31 @@ var rules = []rule{
 					for range 8 {
 						c.allocateZeroed(size, 8)
 					}
-					c.allocateZeroed(size, 64)
+					for _, align := range alignments[4:] {
+						c.allocateZeroed(size, align)
+					}
 				}
 				c.must(c.m.FreeAll())
+			}
+			c.allocateZeroed(4<<20, 8)
+		},
+	},
+	{
+		name:    "WhatShrinkingFreesIsNotZero",
+		explain: "AllocateZeroed gives zeroes also where the end of a larger block was before",
+		check: func(c *checker) {
+			for _, size := range []uintptr{100, 1000, 10_000, 1 << 17, 1 << 20} {
+				for round := range 4 {
+					id := c.allocate(size, 8)
+					if round%2 == 0 {
+						c.resize(id, size/4, 8)
+					} else if _, err := c.m.ResizeInPlace(id, size/4); err != nil {
+						c.must(err)
+					}
+					for _, part := range []uintptr{size / 4, size / 2, size * 3 / 4, size} {
+						c.allocateZeroed(part, 8)
+					}
+				}
 			}
 		},
 	},
@@ -106,14 +136,22 @@ var rules = []rule{
 		name:    "GrowKeepsTheContent",
 		explain: "Grow keeps the first old.Size() bytes, also when the alignment rises or falls, or when nothing changes",
 		check: func(c *checker) {
-			for _, align := range []uintptr{4, 8, 16, 32, 4096} {
+			for _, align := range alignments {
 				id := c.allocate(20, align)
 				c.resize(id, 40, 4*align)
 				c.resize(id, 40, 4*align)
 				c.resize(id, 41, align)
-				for size := uintptr(41); size < 1<<18; size += size/2 + 1 {
+				for size := uintptr(41); size < 1<<17; size += size + 7 {
 					c.resize(id, size, align)
 				}
+				c.free(id)
+			}
+			id := c.allocate(1, 1)
+			for _, align := range alignments { // of a block that has had luck with a lower one
+				c.resize(id, align, align)
+			}
+			for size := uintptr(1 << 18); size <= 4<<20; size *= 2 {
+				c.resize(id, size, 16)
 			}
 		},
 	},
@@ -138,14 +176,18 @@ var rules = []rule{
 		name:    "ShrinkKeepsTheContent",
 		explain: "Shrink keeps the first new.Size() bytes, also when the alignment rises or falls, or when nothing changes",
 		check: func(c *checker) {
-			for _, align := range []uintptr{4, 8, 16, 32, 4096} {
-				id := c.allocate(1<<18, align)
-				c.resize(id, 1<<18, align)
-				for size := uintptr(1 << 17); size > 0; size = size * 2 / 3 {
+			id := c.allocate(4<<20, 8)
+			for size := uintptr(3 << 20); size > 1<<17; size = size * 2 / 3 {
+				c.resize(id, size, 8)
+			}
+			for _, align := range alignments {
+				id := c.allocate(1<<17, align)
+				c.resize(id, 1<<17, align)
+				for size := uintptr(1 << 16); size > 0; size = size * 2 / 5 {
 					c.resize(id, size, align)
 				}
 				id = c.allocate(40, align)
-				c.resize(id, 10, align/2)
+				c.resize(id, 10, max(align/2, 1))
 				c.resize(id, 9, 4*align)
 			}
 		},
@@ -187,16 +229,19 @@ var rules = []rule{
 		name:    "ResizeInPlace",
 		explain: "Resize either changes the size where the block is, or changes nothing; keeping the size always succeeds",
 		check: func(c *checker) {
-			for _, size := range []uintptr{1, 7, 8, 24, 100, 4096, 40_000, 1 << 20} {
-				for _, n := range []uintptr{size, 1, size - 1, size + 1, size * 2, 10 * size, size / 2, math.MaxInt, math.MaxUint} {
-					if n == 0 {
-						continue
-					}
-					id := c.allocate(size, 8)
-					ok, err := c.m.ResizeInPlace(id, n)
-					c.must(err)
-					if n == size && !ok {
-						c.fail("a block of %d bytes cannot keep its size", size)
+			for _, align := range []uintptr{1, 8, 64, 4096} {
+				for _, size := range []uintptr{1, 7, 8, 24, 100, 4096, 40_000, 1 << 20} {
+					for _, n := range []uintptr{size, 1, size - 1, size + 1, size * 2, 10 * size, size / 2, math.MaxInt, math.MaxUint} {
+						if n == 0 || n == 10<<20 {
+							continue
+						}
+						before, id, behind := c.allocate(size, align), c.allocate(size, align), c.allocate(size, align)
+						ok, err := c.m.ResizeInPlace(id, n)
+						c.must(err)
+						if n == size && !ok {
+							c.fail("a block of %d bytes cannot keep its size", size)
+						}
+						c.free(before, id, behind) // untouched
 					}
 				}
 			}
@@ -204,7 +249,7 @@ var rules = []rule{
 	},
 	{
 		name:    "AnyOrderOfFree",
-		explain: "blocks may be freed in any order, and their memory is used again",
+		explain: "blocks may be freed in any order",
 		check: func(c *checker) {
 			sizes := []uintptr{8, 24, 100, 1000, 5000, 70_000}
 			for order := range 4 {
@@ -237,7 +282,7 @@ var rules = []rule{
 	},
 	{
 		name:    "HugeSizesFail",
-		explain: "a size or alignment that cannot be had is an error, without side effects: no panic, no crash, no memory lost",
+		explain: "a size or alignment that cannot be had is an error, without side effects: no panic, no crash, no block lost or changed",
 		check: func(c *checker) {
 			if !hugeIsTooMuch {
 				c.Skip("on this platform every size there is may be had")
@@ -255,13 +300,12 @@ var rules = []rule{
 					if _, err := galloc.AllocateZeroed(c.a, l); !errors.As(err, &ae) {
 						c.fail("AllocateZeroed(%v): error %v, want an *AllocError", l, err)
 					}
-					if l.Size() < 100 {
-						continue
-					}
+					grown := mustLayout(max(l.Size(), 100), l.Align())
 					for _, zeroed := range []bool{false, true} {
-						if err := c.m.Resize(id, l, zeroed); !errors.As(err, &ae) {
-							c.fail("growing to %v: error %v, want an *AllocError", l, err)
+						if err := c.m.Resize(id, grown, zeroed); !errors.As(err, &ae) {
+							c.fail("growing to %v: error %v, want an *AllocError", grown, err)
 						}
+						c.allocate(100, 8) // not where the block is that could not grow
 					}
 				}
 			}
@@ -274,7 +318,7 @@ var rules = []rule{
 		explain: "UsableSize is at least the size asked for, and no block is shorter than it says",
 		check: func(c *checker) {
 			for size := range uintptr(3000) {
-				l := mustLayout(size, 8)
+				l := mustLayout(size, alignments[size%uintptr(len(alignments))])
 				n := galloc.UsableSize(c.a, l)
 				b, err := c.a.Allocate(l)
 				c.must(err)
@@ -345,22 +389,31 @@ var rules = []rule{
 				c.Skip("the allocator's memory is the Go heap")
 			}
 			huge := mustLayout(math.MaxInt-4095, 8)
-			for _, size := range []uintptr{8, 24, 1000, 40_000, 1 << 20} {
-				l, larger := mustLayout(size, 8), mustLayout(size*2, 8)
-				if n := testing.AllocsPerRun(50, func() {
-					b, err := c.a.Allocate(l)
-					if err != nil {
-						return
+			for _, align := range []uintptr{8, 64, 4096} {
+				for _, size := range []uintptr{8, 24, 1000, 40_000, 1 << 20} {
+					l, larger := mustLayout(size, align), mustLayout(size*2, align)
+					var failed error
+					n := testing.AllocsPerRun(20, func() {
+						z, err := galloc.AllocateZeroed(c.a, l)
+						b, err2 := c.a.Allocate(l)
+						if failed = errors.Join(err, err2); failed != nil {
+							return
+						}
+						c.a.Deallocate(addressOf(&z[0]), l)
+						if hugeIsTooMuch {
+							_, _ = galloc.Grow(c.a, addressOf(&b[0]), l, huge)
+							huge = mustLayout(huge.Size()-8, 8) // another one each time
+						}
+						galloc.Resize(c.a, addressOf(&b[0]), l, size)
+						if g, err := galloc.GrowZeroed(c.a, addressOf(&b[0]), l, larger); err == nil {
+							b, failed = galloc.Shrink(c.a, addressOf(&g[0]), larger, l)
+						}
+						c.a.Deallocate(addressOf(&b[0]), l)
+					})
+					c.must(failed)
+					if n != 0 {
+						c.fail("blocks of %d bytes aligned to %d: %v Go allocations per round", size, align, n)
 					}
-					if hugeIsTooMuch {
-						_, _ = galloc.Grow(c.a, addressOf(&b[0]), l, huge)
-					}
-					if g, err := galloc.GrowZeroed(c.a, addressOf(&b[0]), l, larger); err == nil {
-						b, _ = galloc.Shrink(c.a, addressOf(&g[0]), larger, l)
-					}
-					c.a.Deallocate(addressOf(&b[0]), l)
-				}); n != 0 {
-					c.fail("blocks of %d bytes: %v Go allocations per round", size, n)
 				}
 			}
 		},
@@ -370,19 +423,23 @@ var rules = []rule{
 		explain: "the allocator may be used by several goroutines at once",
 		except:  SingleGoroutine,
 		check: func(c *checker) {
+			errs := make(chan error, 16)
 			var wg sync.WaitGroup
-			for g := range 8 {
+			for g := range uint64(8) {
 				wg.Go(func() {
+					r := rand.New(rand.NewPCG(g, 5))
 					data := make([]byte, opBytes*1500)
 					for i := range data {
-						data[i] = byte((i*i + 7*i) >> (g % 5) * (2*g + 1))
+						data[i] = byte(r.Uint32())
 					}
-					if err := Check(c.a, Ops(data)); err != nil {
-						c.Errorf("goroutine %d: %v", g, err)
-					}
+					errs <- Check(c.a, Ops(data))
+					errs <- hammer(c.a, r)
 				})
 			}
 			wg.Wait()
+			for range 16 {
+				c.must(<-errs)
+			}
 		},
 	},
 	{
@@ -391,7 +448,7 @@ var rules = []rule{
 		except:  SingleGoroutine,
 		check: func(c *checker) {
 			const producers, batches = 4, 40
-			models := make(chan *Model, 3)
+			models, errs := make(chan *Model, 3), make(chan error, producers*batches*101)
 			var made, freed sync.WaitGroup
 			for range producers {
 				made.Go(func() {
@@ -399,7 +456,7 @@ var rules = []rule{
 						m := NewModel(c.a)
 						for id := range uint64(100) {
 							if err := m.Allocate(id, mustLayout(uintptr(1+(id*7+i)%900), 8)); err != nil {
-								c.Error(err)
+								errs <- err
 							}
 						}
 						models <- m
@@ -408,7 +465,7 @@ var rules = []rule{
 				freed.Go(func() {
 					for m := range models {
 						if err := m.FreeAll(); err != nil {
-							c.Error(err)
+							errs <- err
 						}
 					}
 				})
@@ -416,6 +473,38 @@ var rules = []rule{
 			made.Wait()
 			close(models)
 			freed.Wait()
+			close(errs)
+			for err := range errs {
+				c.must(err)
+			}
 		},
 	},
+}
+
+// hammer allocates and frees tiny blocks as fast as it can, a few alive at a time, each marked
+// at both ends.
+func hammer(a galloc.Allocator, r *rand.Rand) error {
+	var blocks [8][]byte
+	var sizes [8]uintptr
+	for n := range 20_000 + len(blocks) {
+		i := n % len(blocks)
+		if b := blocks[i]; b != nil {
+			if last := sizes[i] - 1; b[0] != byte(n) || b[last] != byte(n) {
+				return violation("a block of %d bytes was changed by another goroutine", sizes[i])
+			}
+			a.Deallocate(addressOf(&b[0]), mustLayout(sizes[i], 8))
+			blocks[i] = nil
+		}
+		if n >= 20_000 {
+			continue
+		}
+		sizes[i] = 1 + uintptr(r.Uint32N(48))
+		b, err := a.Allocate(mustLayout(sizes[i], 8))
+		if err != nil {
+			return err
+		}
+		b[0], b[sizes[i]-1] = byte(n+len(blocks)), byte(n+len(blocks))
+		blocks[i] = b
+	}
+	return nil
 }

@@ -12,8 +12,8 @@ import (
 )
 
 // Recorder is an allocator that writes a trace of what is asked of it, and passes every
-// call on to another allocator. It has the optional methods that have a default, and so
-// hides none of the abilities of the other. To record what goes through the global
+// call on to another allocator. It has the optional methods that have a default, so that the
+// other's are used; Owns, Reset and typed memory it does not pass on. To record what goes through the global
 // allocator, register it:
 //
 //	rec := trace.Record(galloc.System, w)
@@ -35,7 +35,8 @@ type Recorder struct {
 	w       *Writer
 	err     error
 	born    uint64
-	live    map[unsafe.Pointer]recorded
+	live    map[uintptr]recorded // by address, as a number: a record keeps no block of the Go heap alive
+	closed  bool
 	empty   []uint64       // live objects of size 0, which have no address of their own
 	threads map[uint64]int // by goroutine
 }
@@ -57,7 +58,7 @@ var (
 // Record returns a Recorder that takes its memory from a and writes the trace to w, which
 // must not be used otherwise until the Recorder is closed.
 func Record(a galloc.Allocator, w *Writer) *Recorder {
-	return &Recorder{a: a, w: w, live: map[unsafe.Pointer]recorded{}, threads: map[uint64]int{}}
+	return &Recorder{a: a, w: w, live: map[uintptr]recorded{}, threads: map[uint64]int{}}
 }
 
 // Close ends the recording, closes the Writer, and returns the first error that writing
@@ -65,8 +66,11 @@ func Record(a galloc.Allocator, w *Writer) *Recorder {
 func (r *Recorder) Close() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if err := r.w.Close(); r.err == nil {
-		r.err = err
+	if !r.closed {
+		r.closed = true
+		if err := r.w.Close(); r.err == nil {
+			r.err = err
+		}
 	}
 	return r.err
 }
@@ -188,7 +192,7 @@ func (r *Recorder) keep(b []byte, l galloc.Layout, o recorded) {
 	if l.Size() == 0 {
 		r.empty = append(r.empty, o.id)
 	} else {
-		r.live[unsafe.Pointer(unsafe.SliceData(b))] = o
+		r.live[uintptr(unsafe.Pointer(unsafe.SliceData(b)))] = o
 	}
 }
 
@@ -204,13 +208,16 @@ func (r *Recorder) take(p unsafe.Pointer, size uintptr) (recorded, bool) {
 		r.empty = r.empty[:n-1]
 		return o, true
 	}
-	o, ok := r.live[p]
-	delete(r.live, p)
+	o, ok := r.live[uintptr(p)]
+	delete(r.live, uintptr(p))
 	return o, ok
 }
 
 // write writes op, with the number of the thread and, if it gives an object, of that.
 func (r *Recorder) write(op *Op) {
+	if r.closed {
+		return
+	}
 	g := goroutine()
 	thread, ok := r.threads[g]
 	if !ok {

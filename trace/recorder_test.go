@@ -106,6 +106,9 @@ f 0 8
 	} else {
 		r.Deallocate(g, layout(t, 8, 8))
 	}
+	if err := r.Close(); err != nil || out.String() != want {
+		t.Errorf("closed again: %v", err)
+	}
 }
 
 func TestRecorderRecordsResizing(t *testing.T) {

@@ -32,7 +32,6 @@ import (
 // Replay replays a [Program] through the global allocator, as often as is wanted. It is
 // not safe for concurrent use.
 type Replay struct {
-	p     *Program
 	code  code
 	table []unsafe.Pointer // by slot; Go memory, so that blocks on the Go heap stay alive
 	free  func() error
@@ -42,7 +41,7 @@ type Replay struct {
 // Go heap, where they do not influence how often the garbage collector runs, and all memory
 // that Round itself needs is touched. Close gives it back.
 func NewReplay(p *Program) (*Replay, error) {
-	r := &Replay{p: p, code: p.code, table: touchedTable(p.Slots)}
+	r := &Replay{code: p.code, table: touchedTable(p.Slots)}
 	var err error
 	if r.code.instrs, r.free, err = offHeap(p.code.instrs); err != nil {
 		return nil, err
@@ -130,7 +129,6 @@ func (r *Replay) Close() error {
 // ThreadReplay replays a [ThreadProgram] through the global allocator, with one goroutine
 // for each thread.
 type ThreadReplay struct {
-	p       *ThreadProgram
 	threads []code
 	tables  [][]unsafe.Pointer
 	shared  []unsafe.Pointer // accessed atomically; nil until the block is born
@@ -139,7 +137,7 @@ type ThreadReplay struct {
 
 // NewThreadReplay prepares to replay p, as [NewReplay] does.
 func NewThreadReplay(p *ThreadProgram) (*ThreadReplay, error) {
-	r := &ThreadReplay{p: p, shared: touchedTable(p.SharedSlots)}
+	r := &ThreadReplay{shared: touchedTable(p.SharedSlots)}
 	for _, c := range p.threads {
 		instrs, free, err := offHeap(c.instrs)
 		if err != nil {
@@ -156,8 +154,8 @@ func NewThreadReplay(p *ThreadProgram) (*ThreadReplay, error) {
 // Round replays the whole trace, each goroutine doing the events of its thread in their
 // order, and waiting only for blocks that another thread has to allocate first. It returns
 // how long that took, from the start of all to the end of the last. If an allocation
-// fails, all end at their next event with an error that wraps [galloc.ErrOutOfMemory], and
-// what was allocated stays so: end the process.
+// fails, that thread ends, and those that wait for it; the error wraps
+// [galloc.ErrOutOfMemory], and what was allocated stays so: end the process.
 func (r *ThreadReplay) Round() (time.Duration, error) {
 	var failed atomic.Pointer[error]
 	clear(r.shared)
