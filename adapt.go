@@ -54,6 +54,9 @@ type resolved struct {
 }
 
 func resolve(g GlobalAlloc) resolved {
+	if _, ok := g.(system); ok {
+		g = platform{}
+	}
 	r := resolved{alloc: g}
 	var ok bool
 	if r.zeroed, ok = g.(GlobalAllocZeroed); !ok {

@@ -87,7 +87,11 @@ func Alloc(l Layout) unsafe.Pointer {
 	if l.size == 0 {
 		return l.Dangling()
 	}
-	return current().alloc.Alloc(l)
+	r := current()
+	if r.direct {
+		return platform{}.Alloc(l)
+	}
+	return r.alloc.Alloc(l)
 }
 
 // AllocZeroed is Alloc with all bytes of the block zero.
@@ -126,7 +130,12 @@ func Realloc(p unsafe.Pointer, l Layout, newSize uintptr) unsafe.Pointer {
 // cannot fail. With a size of 0, Dealloc does nothing, whatever p is.
 func Dealloc(p unsafe.Pointer, l Layout) {
 	if l.size != 0 {
-		current().alloc.Dealloc(p, l)
+		r := current()
+		if r.direct {
+			platform{}.Dealloc(p, l)
+			return
+		}
+		r.alloc.Dealloc(p, l)
 	}
 }
 
@@ -164,8 +173,15 @@ func (freeFunctions) Realloc(p unsafe.Pointer, l Layout, newSize uintptr) unsafe
 // A registration is an allocator in force as the global one. It is immutable.
 type registration struct {
 	resolved
+	direct   bool   // it is System, and is called without the detour over an interface
 	explicit bool   // by RegisterGlobal; otherwise the default, in force since its first use
 	place    string // file:line of the call of RegisterGlobal, or of the first use
+}
+
+func newRegistration(a GlobalAlloc, explicit bool, place string) *registration {
+	r := &registration{resolved: resolve(a), explicit: explicit, place: place}
+	_, r.direct = r.alloc.(platform)
+	return r
 }
 
 // inForce is the whole state of the global allocator. It is set once: nil, then
@@ -182,7 +198,7 @@ func current() *registration {
 
 // settle puts the default in force, unless somebody else has settled it meanwhile.
 func settle() *registration {
-	inForce.CompareAndSwap(nil, &registration{resolved: resolve(defaultGlobal()), place: callerOutside()})
+	inForce.CompareAndSwap(nil, newRegistration(defaultGlobal(), false, callerOutside()))
 	return inForce.Load()
 }
 
@@ -197,7 +213,7 @@ func defaultGlobal() GlobalAlloc { return System }
 //
 // Whether a has AllocZeroed and Realloc is looked up here, once; if not, the defaults
 // are used. The price of a call through the global allocator is one atomic load and one
-// call of an interface method.
+// call of an interface method; with System behind it, not even that call.
 func RegisterGlobal(a GlobalAlloc) {
 	here := callerOutside()
 	if a == nil {
@@ -206,7 +222,7 @@ func RegisterGlobal(a GlobalAlloc) {
 	if isGlobal(a) {
 		panic("galloc: RegisterGlobal at " + here + " of an allocator made of galloc.Global, which would call itself" + alreadyAt())
 	}
-	if !inForce.CompareAndSwap(nil, &registration{resolved: resolve(a), explicit: true, place: here}) {
+	if !inForce.CompareAndSwap(nil, newRegistration(a, true, here)) {
 		panic("galloc: RegisterGlobal at " + here + alreadyAt())
 	}
 }

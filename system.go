@@ -25,31 +25,23 @@ var (
 	_ Shrinker        = System
 )
 
-type system struct {
-	systemCalls
-	face[systemCalls]
-}
+type system struct{ face[platform] }
 
-func (system) String() string { return "galloc.System (" + libc.Name + ")" }
-
-// systemCalls is the platform's allocator as a GlobalAlloc.
-type systemCalls struct{}
-
-func (systemCalls) Alloc(l Layout) unsafe.Pointer {
+func (system) Alloc(l Layout) unsafe.Pointer {
 	if l.size == 0 {
 		return l.Dangling()
 	}
-	return libc.Alloc(l.size, l.Align())
+	return platform{}.Alloc(l)
 }
 
-func (systemCalls) AllocZeroed(l Layout) unsafe.Pointer {
+func (system) AllocZeroed(l Layout) unsafe.Pointer {
 	if l.size == 0 {
 		return l.Dangling()
 	}
-	return libc.AllocZeroed(l.size, l.Align())
+	return platform{}.AllocZeroed(l)
 }
 
-func (s systemCalls) Realloc(p unsafe.Pointer, l Layout, newSize uintptr) unsafe.Pointer {
+func (s system) Realloc(p unsafe.Pointer, l Layout, newSize uintptr) unsafe.Pointer {
 	switch n := (Layout{newSize, l.lg}); {
 	case newSize > maxSize(l.Align()):
 		return nil
@@ -59,11 +51,23 @@ func (s systemCalls) Realloc(p unsafe.Pointer, l Layout, newSize uintptr) unsafe
 		s.Dealloc(p, l)
 		return n.Dangling()
 	}
-	return libc.Realloc(p, l.size, l.Align(), newSize)
+	return platform{}.Realloc(p, l, newSize)
 }
 
-func (systemCalls) Dealloc(p unsafe.Pointer, l Layout) {
+func (system) Dealloc(p unsafe.Pointer, l Layout) {
 	if l.size != 0 {
-		libc.Free(p, l.size, l.Align())
+		platform{}.Dealloc(p, l)
 	}
+}
+
+// platform is System without size 0: what is called in its place where that has been looked
+// after, by the free functions and by face.
+type platform struct{}
+
+func (platform) Alloc(l Layout) unsafe.Pointer       { return libc.Alloc(l.size, l.Align()) }
+func (platform) AllocZeroed(l Layout) unsafe.Pointer { return libc.AllocZeroed(l.size, l.Align()) }
+func (platform) Dealloc(p unsafe.Pointer, l Layout)  { libc.Free(p, l.size, l.Align()) }
+func (platform) String() string                      { return "galloc.System (" + libc.Name + ")" }
+func (platform) Realloc(p unsafe.Pointer, l Layout, newSize uintptr) unsafe.Pointer {
+	return libc.Realloc(p, l.size, l.Align(), newSize)
 }

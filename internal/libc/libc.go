@@ -39,8 +39,8 @@ func Alloc(size, align uintptr) unsafe.Pointer {
 	return alloc(size, align)
 }
 
-// AllocZeroed returns a new block of size zero bytes, or nil if there is no memory for it. Where the platform knows that memory
-// is zero already, it is not written.
+// AllocZeroed returns a new block of size zero bytes, or nil if there is no memory for it. The C library does not write what it
+// knows to be zero. The OS pages form clears blocks below 1 MiB, and has the system exchange the pages of larger ones.
 func AllocZeroed(size, align uintptr) unsafe.Pointer {
 	return allocZeroed(size, align)
 }

@@ -1,0 +1,31 @@
+# The targets run on any machine with Go and make. What else they need they build, from the
+# versions pinned in internal/tools, or go without, and say so: see .ci/test.
+
+.PHONY: help test lint fmt cross fuzz bench replay ci
+
+help: ## print this
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+test: ## run every test with cgo, without, with -race, on 32 bits and on WebAssembly
+	@sh .ci/test
+
+lint: ## run gofmt, go vet, and golangci-lint for one system of each family
+	@sh .ci/lint
+
+fmt: ## format the Go files
+	@go tool -modfile=internal/tools/go.mod golangci-lint fmt
+
+cross: ## run go vet for every system and architecture
+	@sh .ci/cross
+
+fuzz: ## run every fuzz target for FUZZTIME, by default 100000x: that many inputs
+	@sh .ci/fuzz
+
+bench: ## run the benchmarks COUNT times, with BASE=REVISION those of before too, and compare
+	@sh .ci/bench
+
+replay: ## replay the allocations of real programs on the allocators; ARGS="-h" lists the flags
+	@go run ./cmd/galloc replay $(ARGS)
+
+ci: ## do what the gate does: install what is missing on Debian, check everything, test
+	@bash .ci/run
