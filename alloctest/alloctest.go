@@ -40,7 +40,7 @@ const (
 // Rules about optional interfaces are checked through the package functions of galloc,
 // and so hold for allocators with and without them.
 func Run(t *testing.T, new func() galloc.Allocator, options ...Option) {
-	for _, r := range rules {
+	for _, r := range slices.Concat(blockRules, abilityRules, concurrentRules) {
 		t.Run(r.name, func(t *testing.T) {
 			if slices.Contains(options, r.except) {
 				t.Skip("the allocator is excepted from this rule")
