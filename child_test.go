@@ -30,6 +30,15 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+// needGo skips a test that runs the go command, where that cannot be: the platform has no
+// processes, or the test binary was taken to another machine.
+func needGo(t *testing.T) {
+	t.Helper()
+	if _, err := exec.LookPath("go"); err != nil {
+		t.Skip("there is no go command here: ", err)
+	}
+}
+
 // outcome is what a child process printed and how it ended.
 type outcome struct {
 	stdout, stderr string

@@ -17,17 +17,13 @@ import (
 var (
 	// ErrOutOfMemory: the memory is not to be had now: a limit is reached, or the
 	// allocator or the system has no more.
-	ErrOutOfMemory = sentinel("out of memory")
+	ErrOutOfMemory = &AllocError{reason: "out of memory", recent: new(recentErrors)}
 	// ErrUnsupported: this allocator never gives blocks of such a size or alignment.
-	ErrUnsupported = sentinel("size or alignment not supported by this allocator")
+	ErrUnsupported = &AllocError{reason: "size or alignment not supported by this allocator", recent: new(recentErrors)}
 	// ErrPointers: the type has Go pointers in it, and the memory is not scanned by the
 	// garbage collector, so that what they point to could be freed under them.
-	ErrPointers = sentinel("the type contains Go pointers")
+	ErrPointers = &AllocError{reason: "the type contains Go pointers", recent: new(recentErrors)}
 )
-
-func sentinel(reason string) *AllocError {
-	return &AllocError{reason: reason, recent: new(recentErrors)}
-}
 
 // recentErrors is what a sentinel has been made into lately, each in the slot given by its
 // Layout.

@@ -3,7 +3,6 @@ package galloc_test
 import (
 	"os"
 	"os/exec"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -34,9 +33,7 @@ var only = map[string][]string{
 const module = "github.com/galloc-go/galloc"
 
 func TestArrowsGoDown(t *testing.T) {
-	if runtime.GOOS == "js" || runtime.GOOS == "wasip1" {
-		t.Skip("this platform cannot run the go command")
-	}
+	needGo(t)
 	floor := map[string]int{}
 	for i, packages := range floors {
 		for _, p := range packages {

@@ -4,7 +4,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 )
@@ -12,9 +11,7 @@ import (
 // The program in the README is run as its reader would: in a module of its own, which the
 // README's command makes use this one.
 func TestProgramInTheReadmeRuns(t *testing.T) {
-	if runtime.GOOS == "js" || runtime.GOOS == "wasip1" {
-		t.Skip("this platform cannot run the go command")
-	}
+	needGo(t)
 	readme, err := os.ReadFile("README.md")
 	if err != nil {
 		t.Fatal(err)
