@@ -28,6 +28,7 @@ type spec struct {
 	Alloc   string `json:"alloc"`
 	Shipped bool   `json:"shipped"` // the path is the name of a shipped trace
 	Rounds  int    `json:"rounds"`
+	Patient bool   `json:"patient"` // all Rounds, however long they take
 	Check   bool   `json:"check"`
 	Threads bool   `json:"threads"`
 }
@@ -41,7 +42,7 @@ type message struct {
 // measureInChild has a child process do one measurement. What goes wrong with it is in the
 // Error of the result; an error says that there is no point in going on.
 func measureInChild(ctx context.Context, o options, t traceFile, alloc string, bar *bar) (result, error) {
-	s := spec{Alloc: alloc, Shipped: t.shipped, Rounds: o.rounds, Check: o.check, Threads: o.threads}
+	s := spec{Alloc: alloc, Shipped: t.shipped, Rounds: o.rounds, Patient: o.patient, Check: o.check, Threads: o.threads}
 	told, err := json.Marshal(s)
 	if err != nil {
 		return result{}, err

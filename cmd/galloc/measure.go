@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"os/signal"
 	"runtime"
@@ -106,7 +107,11 @@ func measureSpec(s spec, path string, progress func(done float64)) (result, erro
 		r.Compared, err = checkRounds(rep, s.Rounds, roundDone)
 		return r, err
 	}
-	return timeRounds(r, rep, s.Rounds, roundDone)
+	limit := time.Duration(math.MaxInt64)
+	if !s.Patient {
+		limit = patience
+	}
+	return timeRounds(r, rep, s.Rounds, limit, roundDone)
 }
 
 func checkRounds(rep replayer, rounds int, done func(i int)) (compared uint64, err error) {
@@ -121,9 +126,11 @@ func checkRounds(rep replayer, rounds int, done func(i int)) (compared uint64, e
 	return compared, nil
 }
 
-// timeRounds fills in what is measured without -check.
-func timeRounds(r result, rep replayer, rounds int, done func(i int)) (result, error) {
+// timeRounds fills in what is measured without -check. It begins no other round when those
+// before have taken limit.
+func timeRounds(r result, rep replayer, rounds int, limit time.Duration, done func(i int)) (result, error) {
 	var times []int64
+	var sum time.Duration
 	debug.FreeOSMemory() // what loading has left behind must not go away during the replay
 	base, measured := startRSS()
 	for i := range rounds {
@@ -134,6 +141,9 @@ func timeRounds(r result, rep replayer, rounds int, done func(i int)) (result, e
 		times = append(times, took.Nanoseconds())
 		rep.FreeSurvivors()
 		done(i)
+		if sum += took; sum >= limit {
+			break
+		}
 	}
 	if measured && r.Alloc != nullName {
 		peak, end := peakRSS()

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -61,12 +62,17 @@ field changes its meaning or goes away.
 // options is what the user asked for.
 type options struct {
 	rounds  int
+	patient bool // -rounds is given: makes all of them, however long they take
 	check   bool
 	threads bool
 	json    bool
 	allocs  []string // names
 	traces  []traceFile
 }
+
+// patience is after how long, unless -rounds is given, no other round is begun: somebody who
+// looks at what there is should not have to wait for the fifth round of the slowest row.
+const patience = 3 * time.Second
 
 // A traceFile is a trace to be replayed.
 type traceFile struct {
@@ -131,7 +137,7 @@ func parseReplay(args []string, stdout io.Writer) (options, error) {
 	flags := flag.NewFlagSet("replay", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	allocs := flags.String("alloc", strings.Join(allocatorNames(), ","), "comma-separated `list` of allocators")
-	rounds := flags.String("rounds", "", "`number` of times each trace is replayed (default 5, with -check 1)")
+	rounds := flags.String("rounds", "", "`number` of times each trace is replayed (default 5, or as many as begin\nwithin "+patience.String()+"; with -check 1)")
 	flags.BoolVar(&o.json, "json", false, "print the results as JSON")
 	flags.BoolVar(&o.check, "check", false, "write and compare every byte of every object, instead of measuring")
 	flags.BoolVar(&o.threads, "threads", false, "replay with one goroutine for each thread of the trace")
@@ -140,7 +146,8 @@ func parseReplay(args []string, stdout io.Writer) (options, error) {
 	} else if err != nil {
 		return o, usagef("%w (galloc replay -h lists the flags)", err)
 	}
-	if *rounds == "" {
+	o.patient = *rounds != ""
+	if !o.patient {
 		*rounds = "5"
 		if o.check {
 			*rounds = "1"

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -10,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestReplay(t *testing.T) {
@@ -24,7 +26,7 @@ func TestReplay(t *testing.T) {
 		status         int
 		stdout, stderr string
 	}{
-		{"ok.trace", 0, "; 5 rounds\n\ntrace...ns/op...ok ...null  ... 4 ...ok ...system...4.14 kB...ok ...goheap", ""},
+		{"ok.trace", 0, "; up to 5 rounds\n\ntrace...ns/op...ok ...null  ... 4 ...ok ...system...4.14 kB...ok ...goheap", ""},
 		{"-rounds|1|ok.trace.gz", 0, "; 1 round\n...ok ...goheap", ""},
 		{"-rounds|2000|-alloc|null|ok.trace", 0, "ok ...null", ""},
 		{"-alloc| system , system|ok.trace", 0, "system...system", ""},
@@ -270,6 +272,32 @@ func TestHelpNamesEveryField(t *testing.T) {
 			if name == "" || !slices.Contains(words, name) {
 				t.Errorf("%v.%s: the help lacks %q", of, f.Name, name)
 			}
+		}
+	}
+}
+
+// slowReplay says that each round took two seconds.
+type slowReplay struct {
+	replayer
+	rounds int
+}
+
+func (s *slowReplay) Round() (time.Duration, error) {
+	s.rounds++
+	return 2 * time.Second, nil
+}
+
+func (s *slowReplay) FreeSurvivors() {}
+
+func TestPatience(t *testing.T) {
+	for _, c := range []struct {
+		limit time.Duration
+		want  int
+	}{{1, 1}, {2 * time.Second, 1}, {patience, 2}, {math.MaxInt64, 5}} {
+		var s slowReplay
+		r, err := timeRounds(result{Alloc: nullName, Events: 1000}, &s, 5, c.limit, func(int) {})
+		if err != nil || s.rounds != c.want || len(r.RoundsNs) != c.want || r.NsPerOp != 2e6 {
+			t.Errorf("limit %v: %d rounds, %+v, %v", c.limit, s.rounds, r, err)
 		}
 	}
 }

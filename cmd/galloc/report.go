@@ -19,7 +19,7 @@ const schema = 1
 // were complete.
 type report struct {
 	Schema  int      `json:"schema"`
-	Rounds  int      `json:"rounds"`  // how often each trace was replayed on each allocator
+	Rounds  int      `json:"rounds"`  // how often each trace was replayed on each allocator, at most
 	Check   bool     `json:"check"`   // -check
 	Threads bool     `json:"threads"` // -threads
 	Go      string   `json:"go"`      // version
@@ -122,6 +122,9 @@ func (t *table) begin() error {
 	how := "1 round"
 	if t.o.rounds > 1 {
 		how = strconv.Itoa(t.o.rounds) + " rounds"
+	}
+	if !t.o.patient && !t.o.check {
+		how = "up to " + how
 	}
 	if t.o.threads {
 		how += ", a goroutine for each recorded thread"
