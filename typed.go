@@ -5,8 +5,9 @@ import (
 	"unsafe"
 )
 
-// The typed face: values and slices in place of blocks. The memory is zeroed. A type that contains Go pointers is refused
-// with ErrPointers, unless the allocator is a TypedAllocator: see pointers.go.
+// The typed face: values and slices in place of blocks. The memory is zeroed. A type that
+// contains Go pointers is refused with ErrPointers, unless the allocator is a TypedAllocator:
+// see pointers.go.
 
 // New allocates a zeroed T from a, or from [Global] if a is nil. It fails with an
 // [*AllocError] if memory cannot be had or if T contains Go pointers (strings and slices

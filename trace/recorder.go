@@ -13,8 +13,8 @@ import (
 
 // Recorder is an allocator that writes a trace of what is asked of it, and passes every
 // call on to another allocator. It has the optional methods that have a default, so that the
-// other's are used; Owns, Reset and typed memory it does not pass on. To record what goes through the global
-// allocator, register it:
+// other's are used; Owns, Reset and typed memory it does not pass on. To record what goes
+// through the global allocator, register it:
 //
 //	rec := trace.Record(galloc.System, w)
 //	galloc.RegisterGlobal(galloc.AsGlobal(rec))
