@@ -9,7 +9,7 @@
 //
 // [Fuzz] makes a fuzz target of an allocator, whose failing input is printed as a
 // trace that a person can read and galloc replay can run. Both stand on [Model], which
-// keeps a copy in its head of what every block must contain.
+// knows what every byte of every block must be.
 //
 // The other way round, [Failing] and [CheckFailures] test code that uses an allocator:
 // what it does when each of its allocations fails in turn.

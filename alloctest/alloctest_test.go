@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"unsafe"
 
@@ -238,6 +239,30 @@ func (i incomparable) EquivalentTo(galloc.Allocator) bool { return false }
 
 func TestFailingKeepsTheContract(t *testing.T) {
 	alloctest.Run(t, func() galloc.Allocator { return alloctest.Failing(0) }, alloctest.GoGarbage)
+}
+
+// small has as much memory as Run says it needs, and no more.
+type small struct{ live atomic.Int64 }
+
+func (s *small) Allocate(l galloc.Layout) ([]byte, error) {
+	if s.live.Add(int64(l.Size())) > 16<<20 {
+		s.live.Add(-int64(l.Size()))
+		return nil, galloc.ErrOutOfMemory
+	}
+	b, err := galloc.System.Allocate(l)
+	if err != nil {
+		s.live.Add(-int64(l.Size()))
+	}
+	return b, err
+}
+
+func (s *small) Deallocate(p unsafe.Pointer, l galloc.Layout) {
+	s.live.Add(-int64(l.Size()))
+	galloc.System.Deallocate(p, l)
+}
+
+func TestSixteenMebibytesAreEnough(t *testing.T) {
+	alloctest.Run(t, func() galloc.Allocator { return new(small) })
 }
 
 func TestBrokenAllocator(t *testing.T) {

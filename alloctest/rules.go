@@ -102,17 +102,18 @@ var blockRules = []rule{
 					for range 8 {
 						c.allocateZeroed(size, 8)
 					}
+					c.must(c.m.FreeAll())
 					for _, align := range alignments[4:] {
 						c.allocateZeroed(size, align)
 					}
+					c.must(c.m.FreeAll())
 				}
-				c.must(c.m.FreeAll())
 			}
 			c.allocateZeroed(4<<20, 8)
 		},
 	},
 	{
-		name:    "WhatShrinkingFreesIsNotZero",
+		name:    "ZeroedMemoryIsZeroAfterShrinking",
 		explain: "AllocateZeroed gives zeroes also where the end of a larger block was before",
 		check: func(c *checker) {
 			for _, size := range []uintptr{100, 1000, 10_000, 1 << 17, 1 << 20} {
@@ -120,7 +121,8 @@ var blockRules = []rule{
 					id := c.allocate(size, 8)
 					if round%2 == 0 {
 						c.resize(id, size/4, 8)
-					} else if _, err := c.m.ResizeInPlace(id, size/4); err != nil {
+					} else {
+						_, err := c.m.ResizeInPlace(id, size/4)
 						c.must(err)
 					}
 					for _, part := range []uintptr{size / 4, size / 2, size * 3 / 4, size} {

@@ -24,8 +24,8 @@ import (
 // can have happened. Calls that fail are not recorded, nor are blocks that were allocated
 // before or otherwise than through the Recorder. What the format has no words for is
 // written as the nearest thing: AllocateZeroed with an alignment that malloc does not give
-// is an aligned allocation, and a Grow or Shrink that changes the alignment is an
-// allocation followed by a free.
+// is an aligned allocation, and a Grow or Shrink that needs more alignment than the block
+// has is an allocation followed by a free.
 //
 // A Recorder is safe for concurrent use. It costs some microseconds per call, and memory on
 // the Go heap for every live block.
@@ -35,10 +35,10 @@ type Recorder struct {
 	w       *Writer
 	err     error
 	born    uint64
-	live    map[uintptr]recorded // by address, as a number: a record keeps no block of the Go heap alive
 	closed  bool
-	empty   []uint64       // live objects of size 0, which have no address of their own
-	threads map[uint64]int // by goroutine
+	live    map[uintptr]recorded // by address, as a number: a record keeps no block of the Go heap alive
+	empty   []uint64             // live objects of size 0, which have no address of their own
+	threads map[uint64]int       // by goroutine
 }
 
 // recorded is a live object as recorded: its number, and the alignment that a replay gives it.
@@ -68,6 +68,7 @@ func (r *Recorder) Close() error {
 	defer r.mu.Unlock()
 	if !r.closed {
 		r.closed = true
+		r.live, r.empty, r.threads = nil, nil, nil
 		if err := r.w.Close(); r.err == nil {
 			r.err = err
 		}
@@ -155,6 +156,9 @@ func (r *Recorder) change(
 // birth records that the block b has been allocated with layout l by op, whose other
 // fields it fills in.
 func (r *Recorder) birth(op Op, b []byte, l galloc.Layout) {
+	if r.closed {
+		return
+	}
 	op.Size = uint64(l.Size())
 	_, align := op.Layout()
 	if uint64(l.Align()) > align {
@@ -167,6 +171,9 @@ func (r *Recorder) birth(op Op, b []byte, l galloc.Layout) {
 
 // rebirth records that the block at p has become b.
 func (r *Recorder) rebirth(p unsafe.Pointer, old galloc.Layout, b []byte, new galloc.Layout) {
+	if r.closed {
+		return
+	}
 	o, known := r.take(p, old.Size())
 	switch {
 	case !known:
@@ -183,6 +190,9 @@ func (r *Recorder) rebirth(p unsafe.Pointer, old galloc.Layout, b []byte, new ga
 
 // death records that the block at p has been freed.
 func (r *Recorder) death(p unsafe.Pointer, size uintptr) {
+	if r.closed {
+		return
+	}
 	if o, ok := r.take(p, size); ok {
 		r.write(&Op{Kind: Free, ID: o.id})
 	}
@@ -215,9 +225,6 @@ func (r *Recorder) take(p unsafe.Pointer, size uintptr) (recorded, bool) {
 
 // write writes op, with the number of the thread and, if it gives an object, of that.
 func (r *Recorder) write(op *Op) {
-	if r.closed {
-		return
-	}
 	g := goroutine()
 	thread, ok := r.threads[g]
 	if !ok {
