@@ -22,3 +22,14 @@ func purge(p unsafe.Pointer, n uintptr) error {
 	}
 	return err
 }
+
+// move refuses: NetBSD's mremap leaves nothing at the old place, and the others have none.
+func move(_, _ unsafe.Pointer, _ uintptr) error {
+	return ErrNoMove
+}
+
+func advise(unsafe.Pointer, uintptr, bool) {} // Superpages come by themselves, or not.
+
+func hugePageSize() uintptr {
+	return 0
+}

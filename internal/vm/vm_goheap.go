@@ -78,6 +78,25 @@ func purge(p unsafe.Pointer, n uintptr) error {
 	return nil
 }
 
+func purgeLazy(unsafe.Pointer, uintptr) error {
+	return nil // The system has taken nothing yet, and never will.
+}
+
+// decommit takes pages from Ready to Reserved, where they read zero.
+func decommit(p unsafe.Pointer, n uintptr) {
+	_ = purge(p, n)
+}
+
+func move(_, _ unsafe.Pointer, _ uintptr) error {
+	return ErrNoMove
+}
+
+func advise(unsafe.Pointer, uintptr, bool) {}
+
+func hugePageSize() uintptr {
+	return 0
+}
+
 func release(p unsafe.Pointer, n uintptr) error {
 	table.mu.Lock()
 	defer table.mu.Unlock()

@@ -1,11 +1,14 @@
 package vm
 
 import (
+	"bytes"
 	"errors"
 	"math"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"unsafe"
 )
@@ -101,6 +104,149 @@ func TestPurgeZeroesItsPagesAndNoOthers(t *testing.T) {
 			}
 		}
 	}
+}
+
+// readyForTest reserves n bytes, commits them, and fills them with seed.
+func readyForTest(t testing.TB, n uintptr, seed int) unsafe.Pointer {
+	t.Helper()
+	p := reserveForTest(t, n, 0)
+	mustSucceed(t, Commit(p, n))
+	fill(bytesAt(p, n), seed)
+	return p
+}
+
+// moveForTest moves, and ends the test where the system cannot.
+func moveForTest(t testing.TB, to, from unsafe.Pointer, n uintptr) {
+	t.Helper()
+	err := Move(to, from, n)
+	if err == ErrNoMove || err == syscall.EINVAL {
+		t.Skip(err)
+	}
+	mustSucceed(t, err)
+}
+
+// A page that has been purged lazily is the old one or a zero one, and one that has been written since stays.
+func TestPurgeLazyLeavesOldPagesOrZeroOnes(t *testing.T) {
+	page := PageSize()
+	const pages = 8
+	p := readyForTest(t, pages*page, 1)
+	before := slices.Clone(bytesAt(p, pages*page))
+	for _, err := range []error{PurgeLazy(unsafe.Add(p, page), (pages-2)*page), PurgeLazy(unsafe.Add(p, page), page)} {
+		if err != nil && err != syscall.EINVAL { // an old Linux
+			t.Fatal(err)
+		}
+	}
+	for i := range uintptr(pages) {
+		now, was := bytesAt(unsafe.Add(p, i*page), page), before[i*page:(i+1)*page]
+		if outside := i == 0 || i == pages-1; !bytes.Equal(now, was) && (outside || !bytes.Equal(now, make([]byte, page))) {
+			t.Errorf("page %d is neither as it was nor zero", i)
+		}
+	}
+	fill(bytesAt(p, pages*page), 2)
+	runtime.GC()
+	wantFill(t, "pages written since", bytesAt(p, pages*page), 2)
+	mustSucceed(t, Purge(p, pages*page))
+	wantZero(t, "purged after all", bytesAt(p, pages*page))
+}
+
+// Between two reservations, and up and down within one.
+func TestMoveTakesTheContentsAndLeavesZeros(t *testing.T) {
+	page := PageSize()
+	const pages = 16
+	for _, c := range []struct {
+		name        string
+		to, from, n uintptr // pages; from the second reservation on, to is counted on
+	}{
+		{"all to another reservation", pages, 0, pages},
+		{"the middle to another reservation", pages + 7, 4, 5},
+		{"one page to another reservation", pages, pages - 1, 1},
+		{"up", 10, 2, 5},
+		{"up next to it", 8, 4, 4},
+		{"down next to it", 4, 8, 4},
+		{"down", 0, 15, 1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			one, two := readyForTest(t, pages*page, 1), readyForTest(t, pages*page, 2)
+			to, from := unsafe.Add([]unsafe.Pointer{one, two}[c.to/pages], c.to%pages*page), unsafe.Add(one, c.from*page)
+			want := [2][]byte{slices.Clone(bytesAt(one, pages*page)), slices.Clone(bytesAt(two, pages*page))}
+			moved := slices.Clone(bytesAt(from, c.n*page))
+			clear(want[0][c.from*page : (c.from+c.n)*page])
+			copy(want[c.to/pages][c.to%pages*page:], moved)
+
+			moveForTest(t, to, from, c.n*page)
+			for i, p := range []unsafe.Pointer{one, two} {
+				if !bytes.Equal(bytesAt(p, pages*page), want[i]) {
+					t.Errorf("reservation %d is not as expected", i)
+				}
+			}
+			// Both are Ready: to be written, purged, and moved back.
+			fill(bytesAt(from, c.n*page), 3)
+			fill(bytesAt(to, c.n*page), 4)
+			moveForTest(t, from, to, c.n*page)
+			wantFill(t, "moved back", bytesAt(from, c.n*page), 4)
+			wantZero(t, "moved away again", bytesAt(to, c.n*page))
+			mustSucceed(t, Purge(from, c.n*page))
+			wantZero(t, "purged", bytesAt(from, c.n*page))
+		})
+	}
+}
+
+// What was never touched is moved as well: zeros.
+func TestMoveOfUntouchedPages(t *testing.T) {
+	n := 4 * PageSize()
+	from, to := reserveForTest(t, n, 0), readyForTest(t, n, 1)
+	mustSucceed(t, Commit(from, n))
+	moveForTest(t, to, from, n)
+	wantZero(t, "untouched pages moved", bytesAt(to, n))
+	wantZero(t, "untouched pages left", bytesAt(from, n))
+}
+
+// A block doubles again and again, as by an append: it is what its moves have made of it, and a fresh half.
+func TestMoveOfABlockThatGrows(t *testing.T) {
+	page := PageSize()
+	p := readyForTest(t, page, 0)
+	for k := uintptr(1); k < 64; k *= 2 {
+		next := reserveForTest(t, 2*k*page, 0)
+		mustSucceed(t, Commit(next, 2*k*page))
+		moveForTest(t, next, p, k*page)
+		wantZero(t, "old place", bytesAt(p, k*page))
+		wantZero(t, "fresh half", bytesAt(unsafe.Add(next, k*page), k*page))
+		fill(bytesAt(unsafe.Add(next, k*page), k*page), int(2*k))
+		wantFill(t, "first page", bytesAt(next, page), 0)
+		for half := uintptr(1); half <= k; half *= 2 {
+			wantFill(t, "a half of old", bytesAt(unsafe.Add(next, half*page), half*page), int(2*half))
+		}
+		p = next
+	}
+}
+
+func TestMoveElsewhereThanOnLinuxChangesNothing(t *testing.T) {
+	if runtime.GOOS == "linux" && !GoMemory || runtime.GOOS == "android" {
+		t.Skip("Linux moves")
+	}
+	n := 4 * PageSize()
+	from, to := readyForTest(t, n, 1), readyForTest(t, n, 2)
+	if err := Move(to, from, n); err != ErrNoMove {
+		t.Fatal(err)
+	}
+	wantFill(t, "from", bytesAt(from, n), 1)
+	wantFill(t, "to", bytesAt(to, n), 2)
+}
+
+// Advice changes no contents, whatever the system makes of it, on Ready pages and on Reserved ones.
+func TestAdviceChangesNothing(t *testing.T) {
+	if n := HugePageSize(); n&(n-1) != 0 || n != 0 && n <= PageSize() {
+		t.Errorf("HugePageSize() = %d", n)
+	}
+	page := PageSize()
+	p := reserveForTest(t, 8*page, 0)
+	mustSucceed(t, Commit(p, 4*page))
+	fill(bytesAt(p, 4*page), 1)
+	Huge(p, 8*page)
+	NoHuge(unsafe.Add(p, 2*page), 4*page)
+	wantFill(t, "Ready pages", bytesAt(p, 4*page), 1)
+	mustSucceed(t, Commit(unsafe.Add(p, 4*page), 4*page))
+	wantZero(t, "Reserved pages", bytesAt(unsafe.Add(p, 4*page), 4*page))
 }
 
 func TestReserveRoundsUpToPages(t *testing.T) {
@@ -207,6 +353,21 @@ func TestMisusePanics(t *testing.T) {
 		{"purge nil", func() { Purge(nil, page) }, "Purge of a nil address"},
 		{"purge a page and a byte", func() { Purge(p, page+1) }, "size that is not a multiple"},
 		{"purge at an odd address", func() { Purge(odd, page) }, "address that is not a multiple"},
+		{"purge lazily nothing", func() { PurgeLazy(p, 0) }, "PurgeLazy of 0 bytes"},
+		{"purge lazily a page and a byte", func() { PurgeLazy(p, page+1) }, "size that is not a multiple"},
+		{"purge lazily at an odd address", func() { PurgeLazy(odd, page) }, "address that is not a multiple"},
+		{"move nothing", func() { Move(p, unsafe.Add(p, page), 0) }, "Move of 0 bytes"},
+		{"move to nil", func() { Move(nil, p, page) }, "Move of a nil address"},
+		{"move from nil", func() { Move(p, nil, page) }, "Move of a nil address"},
+		{"move to an odd address", func() { Move(odd, unsafe.Add(p, page), page) }, "address that is not a multiple"},
+		{"move from an odd address", func() { Move(p, unsafe.Add(odd, page), page) }, "address that is not a multiple"},
+		{"move half a page", func() { Move(p, unsafe.Add(p, page), page/2) }, "size that is not a multiple"},
+		{"move to itself", func() { Move(p, p, page) }, "ranges that overlap"},
+		{"move up onto itself", func() { Move(unsafe.Add(p, page), p, 2*page) }, "ranges that overlap"},
+		{"move down onto itself", func() { Move(p, unsafe.Add(p, page), 2*page) }, "ranges that overlap"},
+		{"advise nothing", func() { Huge(p, 0) }, "Huge of 0 bytes"},
+		{"advise at an odd address", func() { Huge(odd, page) }, "address that is not a multiple"},
+		{"advise against half a page", func() { NoHuge(p, page/2) }, "NoHuge of a size that is not a multiple"},
 		{"release nothing", func() { Release(p, 0) }, "Release of 0 bytes"},
 		{"release nil", func() { Release(nil, page) }, "Release of a nil address"},
 		{"release at an odd address", func() { Release(odd, page) }, "address that is not a multiple"},
@@ -276,6 +437,54 @@ func TestPagesSurviveGarbageCollection(t *testing.T) {
 		wantFill(t, "region", bytesAt(p, n), i)
 	}
 	runtime.KeepAlive(churn)
+}
+
+// BenchmarkMove moves touched pages to and fro between two places. A caller that cannot move copies, over pages that have memory
+// behind them or that have none. Each place begins at a multiple of 2 MiB plus shift.
+func BenchmarkMove(b *testing.B) {
+	const align = 2 << 20
+	for _, c := range []struct {
+		name  string
+		n     uintptr
+		shift uintptr // of the second place
+	}{
+		{"size=4K", 4 << 10, 64 << 10},
+		{"size=64K", 64 << 10, 64 << 10},
+		{"size=1M", 1 << 20, 64 << 10},
+		{"size=64M", 64 << 20, 64 << 10},
+		{"size=64M/shift=0", 64 << 20, 0},
+	} {
+		if GoMemory && c.n > 1<<20 || c.n < PageSize() {
+			continue
+		}
+		for _, how := range []string{"move", "copy", "copyUntouched"} {
+			b.Run(c.name+"/how="+how, func(b *testing.B) {
+				from, to := reserveForTest(b, c.n, align), reserveForTest(b, c.n+align, align)
+				mustSucceed(b, Commit(from, c.n))
+				mustSucceed(b, Commit(to, c.n+align))
+				to = unsafe.Add(to, c.shift)
+				fill(bytesAt(from, c.n), 0)
+				if how == "copy" {
+					fill(bytesAt(to, c.n), 0)
+				}
+				b.SetBytes(int64(c.n))
+				for b.Loop() {
+					switch how {
+					case "move":
+						moveForTest(b, to, from, c.n)
+						to, from = from, to
+					case "copyUntouched":
+						b.StopTimer()
+						mustSucceed(b, Purge(to, c.n))
+						b.StartTimer()
+						fallthrough
+					case "copy":
+						copy(bytesAt(to, c.n), bytesAt(from, c.n))
+					}
+				}
+			})
+		}
+	}
 }
 
 func BenchmarkPurge(b *testing.B) {

@@ -6,7 +6,7 @@
 //	Reserved  mapped without access (PROT_NONE), which no system accounts
 //	Ready     mapped for reading and writing
 //
-// Purge and the flags of a reservation differ: vm_linux.go, vm_bsd.go.
+// Purge, Move, the advice and the flags of a reservation differ: vm_linux.go, vm_bsd.go.
 
 package vm
 
@@ -42,6 +42,19 @@ func reserve(n, align uintptr) (unsafe.Pointer, error) {
 
 func commit(p unsafe.Pointer, n uintptr) error {
 	return unix.Mprotect(pages(p, n), unix.PROT_READ|unix.PROT_WRITE)
+}
+
+// purgeLazy uses MADV_FREE, on macOS too: its MADV_FREE_REUSABLE would lower the figures at once, but wants to be told before the
+// next use, and Ready pages may be used unannounced.
+func purgeLazy(p unsafe.Pointer, n uintptr) error {
+	return unix.Madvise(pages(p, n), unix.MADV_FREE)
+}
+
+// decommit takes pages from Ready to Reserved. If the kernel refuses that as well, they stay accessible, and read zero: enough
+// for the Commit that must come next.
+func decommit(p unsafe.Pointer, n uintptr) {
+	_ = purge(p, n)
+	_ = unix.Mprotect(pages(p, n), unix.PROT_NONE)
 }
 
 func release(p unsafe.Pointer, n uintptr) error {

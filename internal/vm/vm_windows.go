@@ -63,6 +63,27 @@ func purge(p unsafe.Pointer, n uintptr) error {
 	return commit(p, n)
 }
 
+// purgeLazy needs a protection that is valid, but not that of the pages: MEM_RESET leaves it alone.
+func purgeLazy(p unsafe.Pointer, n uintptr) error {
+	_, err := virtualAlloc(uintptr(p), n, windows.MEM_RESET, windows.PAGE_NOACCESS)
+	return err
+}
+
+// decommit takes pages from Ready to Reserved.
+func decommit(p unsafe.Pointer, n uintptr) {
+	_ = windows.VirtualFree(uintptr(p), n, windows.MEM_DECOMMIT)
+}
+
+func move(_, _ unsafe.Pointer, _ uintptr) error {
+	return ErrNoMove
+}
+
+func advise(unsafe.Pointer, uintptr, bool) {} // Large pages need a privilege, and a reservation of their own.
+
+func hugePageSize() uintptr {
+	return 0
+}
+
 // release refuses a part of a reservation: VirtualFree would take the whole one down with it.
 func release(p unsafe.Pointer, n uintptr) error {
 	base := uintptr(p)

@@ -1,0 +1,16 @@
+//go:build !linux || race
+
+package vm
+
+import (
+	"testing"
+	"unsafe"
+)
+
+// wantReserved knows no way to find out here, except that pages of the Go heap read zero.
+func wantReserved(t *testing.T, p unsafe.Pointer, n uintptr) {
+	t.Helper()
+	if GoMemory {
+		wantZero(t, "Reserved pages", bytesAt(p, n))
+	}
+}
