@@ -12,9 +12,9 @@ import (
 // lower floors: none of its own, none above. ARCHITECTURE.md says what each floor is for.
 var floors = [][]string{
 	{"internal/vm"},
-	{"internal/libc", "internal/libc/direct"},
+	{"internal/libc", "internal/libc/direct", "internal/engine"},
 	{""}, // the module's root
-	{"trace", "traces"},
+	{"trace", "traces", "heap"},
 	{"alloctest"},
 	{},
 	{"cmd/galloc"},
@@ -26,7 +26,7 @@ var only = map[string][]string{
 	"golang.org/x/sys/unix":    {"internal/vm", "internal/libc"},
 	"golang.org/x/sys/windows": {"internal/vm", "internal/libc"},
 	"net/http":                 {},
-	"unsafe":                   {"internal/vm", "internal/libc", "internal/libc/direct", "", "trace", "alloctest"},
+	"unsafe":                   {"internal/vm", "internal/libc", "internal/libc/direct", "internal/engine", "", "heap", "trace", "alloctest"},
 	"C":                        {"internal/libc", "internal/libc/direct"},
 }
 

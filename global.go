@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"unsafe"
+
+	"github.com/galloc-go/galloc/internal/engine"
 )
 
 // GlobalAlloc is an allocator that can be registered as the global one. It is the
@@ -84,14 +86,26 @@ func DefaultRealloc(a GlobalAlloc, p unsafe.Pointer, l Layout, newSize uintptr) 
 // The block must be given back by [Dealloc] or [Realloc], and not by a method of
 // the registered allocator.
 func Alloc(l Layout) unsafe.Pointer {
+	if h := direct.Load(); h != nil { // these are the lines of engine.Heap.Alloc, without the call
+		c := engine.ClassOf(l.size, l.Align())
+		k := h.Cache(engine.Pin())
+		if p := k.Pop(c); p != nil {
+			k.Leave()
+			return p
+		}
+		k.Leave()
+	}
 	if l.size == 0 {
 		return l.Dangling()
 	}
-	r := current()
-	if r.direct {
+	switch r := current(); {
+	case r.heap != nil:
+		return r.heap.AllocSlow(l.size, l.Align())
+	case r.system:
 		return platform{}.Alloc(l)
+	default:
+		return r.alloc.Alloc(l)
 	}
-	return r.alloc.Alloc(l)
 }
 
 // AllocZeroed is Alloc with all bytes of the block zero.
@@ -99,7 +113,11 @@ func AllocZeroed(l Layout) unsafe.Pointer {
 	if l.size == 0 {
 		return l.Dangling()
 	}
-	return current().zeroed.AllocZeroed(l)
+	r := current()
+	if r.heap != nil {
+		return r.heap.AllocZeroed(l.size, l.Align())
+	}
+	return r.zeroed.AllocZeroed(l)
 }
 
 // Realloc changes the size of the block at p, which must be currently allocated
@@ -122,19 +140,35 @@ func Realloc(p unsafe.Pointer, l Layout, newSize uintptr) unsafe.Pointer {
 		Dealloc(p, l)
 		return n.Dangling()
 	}
-	return current().realloc.Realloc(p, l, newSize)
+	r := current()
+	if r.heap != nil {
+		return r.heap.Realloc(p, l.size, l.Align(), newSize)
+	}
+	return r.realloc.Realloc(p, l, newSize)
 }
 
 // Dealloc gives the block at p back to the global allocator. It must be currently
 // allocated by it with exactly the layout l: the same size and the same alignment. It
 // cannot fail. With a size of 0, Dealloc does nothing, whatever p is.
 func Dealloc(p unsafe.Pointer, l Layout) {
-	if l.size != 0 {
-		r := current()
-		if r.direct {
-			platform{}.Dealloc(p, l)
+	if h := direct.Load(); h != nil { // these are the lines of engine.Heap.Free, without the call
+		c := engine.ClassOf(l.size, l.Align())
+		k := h.Cache(engine.Pin())
+		if k.Push(c, p) {
+			k.Leave()
 			return
 		}
+		k.Leave()
+	}
+	if l.size == 0 {
+		return
+	}
+	switch r := current(); {
+	case r.heap != nil:
+		r.heap.FreeSlow(p, l.size, l.Align())
+	case r.system:
+		platform{}.Dealloc(p, l)
+	default:
 		r.alloc.Dealloc(p, l)
 	}
 }
@@ -173,20 +207,27 @@ func (freeFunctions) Realloc(p unsafe.Pointer, l Layout, newSize uintptr) unsafe
 // A registration is an allocator in force as the global one. It is immutable.
 type registration struct {
 	resolved
-	direct   bool   // it is System, and is called without the detour over an interface
-	explicit bool   // by RegisterGlobal; otherwise the default, in force since its first use
-	place    string // file:line of the call of RegisterGlobal, or of the first use
+	heap     *engine.Heap // if it is a heap, which is called without the detour over an interface
+	system   bool         // it is System, and so is that
+	explicit bool         // by RegisterGlobal; otherwise the default, in force since its first use
+	place    string       // file:line of the call of RegisterGlobal, or of the first use
 }
 
 func newRegistration(a GlobalAlloc, explicit bool, place string) *registration {
 	r := &registration{resolved: resolve(a), explicit: explicit, place: place}
-	_, r.direct = r.alloc.(platform)
+	_, r.system = r.alloc.(platform)
+	if h, ok := r.alloc.(interface{ Engine() *engine.Heap }); ok {
+		r.heap = h.Engine()
+	}
 	return r
 }
 
 // inForce is the whole state of the global allocator. It is set once: nil, then
 // what RegisterGlobal was given or, at the first use before that, the default.
 var inForce atomic.Pointer[registration]
+
+// direct is inForce's heap, if it has one: a short cut for Alloc and Dealloc. It is set a moment after inForce.
+var direct atomic.Pointer[engine.Heap]
 
 // current returns the registration in force, after settling it if need be.
 func current() *registration {
@@ -199,11 +240,20 @@ func current() *registration {
 // settle puts the default in force, unless somebody else has settled it meanwhile.
 func settle() *registration {
 	inForce.CompareAndSwap(nil, newRegistration(defaultGlobal(), false, callerOutside()))
-	return inForce.Load()
+	r := inForce.Load()
+	direct.Store(r.heap)
+	return r
 }
 
-// defaultGlobal returns what is in force in a program that registers nothing.
-func defaultGlobal() GlobalAlloc { return System }
+// defaultGlobal returns what is in force in a program that registers nothing: the heap in an executable, and System in
+// what is loaded into a program of another language, which may want to free what it gets, and where the build mode is not known.
+func defaultGlobal() GlobalAlloc {
+	switch buildMode() {
+	case "exe", "pie":
+		return processHeap{}
+	}
+	return System
+}
 
 // RegisterGlobal makes a the global allocator of the program. It can be called once,
 // before the first use of the global allocator: from an init function or at the start
@@ -213,7 +263,7 @@ func defaultGlobal() GlobalAlloc { return System }
 //
 // Whether a has AllocZeroed and Realloc is looked up here, once; if not, the defaults
 // are used. The price of a call through the global allocator is one atomic load and one
-// call of an interface method; with System behind it, not even that call.
+// call of an interface method; with System or a heap behind it, not even that call.
 func RegisterGlobal(a GlobalAlloc) {
 	here := callerOutside()
 	if a == nil {
@@ -222,9 +272,11 @@ func RegisterGlobal(a GlobalAlloc) {
 	if isGlobal(a) {
 		panic("galloc: RegisterGlobal at " + here + " of an allocator made of galloc.Global, which would call itself" + alreadyAt())
 	}
-	if !inForce.CompareAndSwap(nil, newRegistration(a, true, here)) {
+	r := newRegistration(a, true, here)
+	if !inForce.CompareAndSwap(nil, r) {
 		panic("galloc: RegisterGlobal at " + here + alreadyAt())
 	}
+	direct.Store(r.heap)
 }
 
 // alreadyAt returns the second half of the messages above: what came first.

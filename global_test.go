@@ -240,7 +240,7 @@ func TestGlobal(t *testing.T) {
 		{"register nil twice", []string{"galloc: RegisterGlobal(nil) at ", place, "already registered at ", place}},
 		{"register itself", []string{"would call itself", "would call itself", "would call itself", "would call itself", "would call itself"}},
 		{"name", []string{
-			"galloc.System (", "), the default for -buildmode=exe\n",
+			"galloc heap, the default for -buildmode=exe\n",
 			"*galloc_test.counting, registered at ", place,
 		}},
 		{"goheap", []string{"galloc.GoHeap, registered at ", place}},

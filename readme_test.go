@@ -50,7 +50,7 @@ func TestProgramInTheReadmeRuns(t *testing.T) {
 		edit[i] = strings.Replace(arg, "=../galloc", "="+root, 1)
 	}
 	run(append([]string{"mod", "edit"}, edit...)...)
-	if out := run("run", "."); !strings.HasPrefix(out, "1000000 0 0.5 galloc.System (") {
+	if out := run("run", "."); !strings.HasPrefix(out, "1000000 0 0.5 galloc heap, the default") {
 		t.Errorf("it printed %q", out)
 	}
 }

@@ -1,0 +1,407 @@
+package heap_test
+
+import (
+	"errors"
+	"math"
+	"math/rand/v2"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+	"unsafe"
+
+	"github.com/galloc-go/galloc"
+	"github.com/galloc-go/galloc/heap"
+	"github.com/galloc-go/galloc/internal/vm"
+)
+
+const mib = 1 << 20
+
+func TestNonsensicalOptionsAreRefused(t *testing.T) {
+	minusOne := -1
+	nothing := func(uintptr) {}
+	for _, c := range []struct {
+		o    heap.Options
+		says string
+	}{
+		{heap.Options{SoftLimit: uintptr(minusOne)}, "negative"},
+		{heap.Options{HardLimit: uintptr(minusOne)}, "negative"},
+		{heap.Options{SoftLimit: 2 * mib, HardLimit: mib}, "SoftLimit 2097152 exceeds HardLimit 1048576"},
+		{heap.Options{OnSoftLimit: nothing}, "set SoftLimit too"},
+		{heap.Options{Decay: time.Nanosecond}, "make it 1ms or more"},
+		{heap.Options{Purge: 7}, "PurgeMode(7): make it PurgeNow or PurgeLazy"},
+	} {
+		h, err := heap.New(c.o)
+		if err == nil {
+			h.Close()
+			t.Errorf("%+v: no error", c.o)
+		} else if !strings.HasPrefix(err.Error(), "galloc/heap: ") || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%+v: error %q does not say %q", c.o, err, c.says)
+		}
+	}
+	for _, o := range []heap.Options{
+		{SoftLimit: mib, HardLimit: mib},
+		{SoftLimit: mib, OnSoftLimit: nothing},
+		{SoftLimit: math.MaxInt, HardLimit: math.MaxInt},
+		{Decay: -time.Hour},
+		{Decay: time.Millisecond},
+		{Decay: math.MaxInt64},
+	} {
+		h, err := heap.New(o)
+		if err != nil {
+			t.Errorf("%+v: %v", o, err)
+			continue
+		}
+		if p := h.Alloc(layout(8, 8)); p == nil {
+			t.Errorf("%+v: no memory", o)
+		}
+		h.Close()
+	}
+	h := open(t, heap.Options{})
+	if v, ok := mustPanic(t, func() { h.SetLimit(2*mib, mib, nil) }).(string); !ok || !strings.HasPrefix(v, "galloc/heap: SoftLimit 2097152 exceeds") {
+		t.Errorf("SetLimit panics with %v", v)
+	}
+}
+
+func TestHardLimitIsNeverExceeded(t *testing.T) {
+	for _, hard := range []uintptr{mib, 3*mib + 12345, 6 * mib} {
+		h := open(t, heap.Options{HardLimit: hard})
+		if s, l := h.Limits(); s != 0 || l != hard {
+			t.Errorf("the limits are %d, %d", s, l)
+		}
+		stop, watched := make(chan struct{}), make(chan struct{})
+		go func() {
+			defer close(watched)
+			for {
+				if s := h.Stats(); s.Footprint > hard {
+					t.Errorf("the footprint exceeds %d:\n%v", hard, s)
+					return
+				}
+				select {
+				case <-stop:
+					return
+				case <-time.After(50 * time.Microsecond):
+				}
+			}
+		}()
+		var failed atomic.Int64
+		var wg sync.WaitGroup
+		for g := range uint64(4) {
+			wg.Go(func() {
+				r := rand.New(rand.NewPCG(g, 1))
+				type block struct {
+					p unsafe.Pointer
+					l galloc.Layout
+				}
+				var live []block
+				for range 4000 {
+					if len(live) > 0 && r.IntN(5) < 2 {
+						i := r.IntN(len(live))
+						h.Dealloc(live[i].p, live[i].l)
+						live[i] = live[len(live)-1]
+						live = live[:len(live)-1]
+						continue
+					}
+					l := layout(1+uintptr(r.IntN(1<<r.IntN(18))), 1<<r.IntN(7))
+					p := h.Alloc(l)
+					if p == nil {
+						failed.Add(1)
+						continue
+					}
+					*(*byte)(p) = 1
+					live = append(live, block{p, l})
+				}
+				for _, b := range live {
+					h.Dealloc(b.p, b.l)
+				}
+			})
+		}
+		wg.Wait()
+		close(stop)
+		<-watched
+		if s := h.Stats(); failed.Load() == 0 || s.LimitRefusals == 0 {
+			t.Errorf("limit %d: %d allocations failed:\n%v", hard, failed.Load(), s)
+		}
+	}
+}
+
+// A heap that is full works again when something has been freed, whatever its size.
+func TestHardLimitFreesTheWay(t *testing.T) {
+	for _, checked := range []bool{false, true} {
+		h := open(t, heap.Options{HardLimit: 8 * mib, Checked: checked})
+		for _, sizes := range [][2]uintptr{{64, 100_000}, {100_000, 64}, {1000, 5000}, {32 << 10, 32<<10 + 1}, {3 * mib, 8}} {
+			l, other := layout(sizes[0], 8), layout(sizes[1], 8)
+			var ps []unsafe.Pointer
+			for {
+				p := h.Alloc(l)
+				if p == nil {
+					break
+				}
+				ps = append(ps, p)
+			}
+			s := h.Stats()
+			if s.Live < 4*mib {
+				t.Errorf("blocks of %d: only %d bytes could be had:\n%v", sizes[0], s.Live, s)
+			}
+			if _, err := h.Allocate(l); !errors.Is(err, galloc.ErrOutOfMemory) {
+				t.Errorf("the error is %v", err)
+			}
+			for _, p := range ps {
+				h.Dealloc(p, l)
+			}
+			p := h.Alloc(other) // from the memory of the others
+			q := h.AllocZeroed(layout(6*mib, 8))
+			if p == nil || q == nil {
+				t.Fatalf("%d after %d: %p, %p:\n%v", sizes[1], sizes[0], p, q, h.Stats())
+			}
+			h.Dealloc(p, other)
+			h.Free(q)
+		}
+		if s := h.Stats(); s.Live != 0 {
+			t.Errorf("in the end:\n%v", s)
+		}
+	}
+}
+
+// What fails by the limit must not cost address space, nor time, each time.
+func TestFailingByTheLimitReservesNothing(t *testing.T) {
+	h := open(t, heap.Options{HardLimit: 4 * mib})
+	p := h.Alloc(layout(mib, 8))
+	before := h.Stats()
+	for range 20 {
+		for _, l := range []galloc.Layout{layout(8*mib, 8), layout(100*mib, mib)} {
+			if h.Alloc(l) != nil {
+				t.Fatal("the limit does not hold")
+			}
+			if h.Realloc(p, layout(mib, 8), l.Size()) != nil {
+				t.Fatal("the limit does not hold for Realloc")
+			}
+		}
+	}
+	if s := h.Stats(); s.Reserved > before.Reserved+200*mib || s.Extents > before.Extents+1 {
+		t.Errorf("from %d bytes in %d extents to %d in %d", before.Reserved, before.Extents, s.Reserved, s.Extents)
+	}
+}
+
+func TestSoftLimitCallsBackAndRearms(t *testing.T) {
+	const soft = 8 * mib
+	var got []uintptr
+	h := open(t, heap.Options{Decay: -1, SoftLimit: soft, OnSoftLimit: func(f uintptr) { got = append(got, f) }})
+	l := layout(mib/4, 8)
+	var ps []unsafe.Pointer
+	add := func(n int) {
+		for range n {
+			ps = append(ps, h.Alloc(l))
+		}
+	}
+	drop := func(n int) {
+		for _, p := range ps[len(ps)-n:] {
+			h.Dealloc(p, l)
+		}
+		ps = ps[:len(ps)-n]
+	}
+	add(28) // 7 MiB, and metadata
+	if len(got) != 0 {
+		t.Fatalf("called back with %d below the limit", got)
+	}
+	add(8) // 9 MiB
+	n := len(got)
+	if n == 0 || got[0] <= soft || got[0] > soft+mib {
+		t.Fatalf("called back with %d", got)
+	}
+	if n > 3 { // 4 times a 16th
+		t.Errorf("called back %d times on a MiB", n)
+	}
+	add(8)
+	if len(got) == n || got[len(got)-1] < 10*mib {
+		t.Errorf("not called back again when it grew further: %d", got)
+	}
+	// Free memory goes first: nobody is called when that is enough.
+	drop(len(ps))
+	n = len(got)
+	if d := h.Stats().Dirty; d < 8*mib {
+		t.Fatalf("only %d bytes are dirty", d)
+	}
+	h.SetLimit(soft, 0, func(f uintptr) { got = append(got, f) })
+	if d := h.Stats().Dirty; d != 0 || len(got) != n {
+		t.Errorf("%d bytes dirty, calls %d, before %d", d, len(got), n)
+	}
+	add(28)
+	if len(got) != n {
+		t.Errorf("called back below the limit: %d", got[n:])
+	}
+	add(8) // the limit is armed again
+	if len(got) == n {
+		t.Errorf("not called back after it had been below the limit")
+	}
+	hits := h.Stats().SoftLimitHits
+	if hits == 0 {
+		t.Error("no hits are counted")
+	}
+	h.SetLimit(0, 0, nil)
+	n = len(got)
+	add(40)
+	if s, l := h.Limits(); len(got) != n || s != 0 || l != 0 {
+		t.Errorf("called back without a limit: %d; limits %d, %d", got[n:], s, l)
+	}
+}
+
+func TestOnSoftLimitMayUseTheHeap(t *testing.T) {
+	const soft = 4 * mib
+	var h *heap.Heap
+	var spare []unsafe.Pointer
+	calls, running := 0, 0
+	l := layout(mib/2, 8)
+	onSoft := func(uintptr) {
+		calls++
+		if running++; running > 1 {
+			t.Error("called while it runs")
+		}
+		// What it allocates is more than what would call it again.
+		for range 4 {
+			p := h.Alloc(l)
+			h.Free(h.Alloc(layout(100, 8)))
+			h.Dealloc(p, l)
+			spare = append(spare, h.Alloc(l))
+		}
+		for _, p := range spare {
+			h.Dealloc(p, l)
+		}
+		spare = nil
+		h.Trim()
+		running--
+	}
+	h = open(t, heap.Options{SoftLimit: soft, OnSoftLimit: onSoft})
+	for range 6 {
+		spare = append(spare, h.Alloc(l))
+	}
+	for range 100 {
+		spare = append(spare, h.Alloc(l))
+	}
+	if calls < 10 || calls > 100 {
+		t.Errorf("%d calls", calls)
+	}
+	if s := h.Stats(); s.Live > 2*soft {
+		t.Errorf("the callback has freed nothing:\n%v", s)
+	}
+	// And of small blocks.
+	calls = 0
+	var ps []unsafe.Pointer
+	for range 8 * mib / 1024 {
+		ps = append(ps, h.Alloc(layout(1024, 8)))
+	}
+	if calls == 0 {
+		t.Error("small blocks pass the limit unnoticed")
+	}
+	for _, p := range ps {
+		h.Free(p)
+	}
+}
+
+func TestLoweringTheLimit(t *testing.T) {
+	h := open(t, heap.Options{})
+	l := layout(mib, 8)
+	var ps []unsafe.Pointer
+	for range 10 {
+		p := h.Alloc(l)
+		fill(view(p, mib), byte(len(ps)+1))
+		ps = append(ps, p)
+	}
+	h.SetLimit(0, 4*mib, nil) // below what is in use: nothing is lost, nothing new is to be had
+	if p := h.Alloc(l); p != nil {
+		t.Error("allocated beyond the limit")
+	}
+	if p := h.Realloc(ps[0], l, 2*mib); p != nil {
+		t.Error("grown beyond the limit")
+	}
+	small := h.Alloc(layout(8, 8))
+	if small != nil && h.Stats().LimitRefusals == 0 {
+		t.Error("a new span was allocated beyond the limit")
+	}
+	for i, p := range ps {
+		if at := onlyByte(view(p, mib), byte(i+1)); at >= 0 {
+			t.Fatalf("block %d has changed at %d", i, at)
+		}
+	}
+	for len(ps) > 2 {
+		h.Dealloc(ps[len(ps)-1], l)
+		ps = ps[:len(ps)-1]
+	}
+	p := h.Alloc(layout(mib/2, 8))
+	if p == nil {
+		t.Errorf("nothing to be had below the limit:\n%v", h.Stats())
+	}
+	h.Trim()
+	if f := h.Stats().Footprint; f > 4*mib {
+		t.Errorf("the footprint is %d", f)
+	}
+	// A soft limit below what is in use is acted on at once.
+	var got uintptr
+	h.SetLimit(mib, 0, func(f uintptr) { got = f })
+	if got < 2*mib {
+		t.Errorf("called back with %d", got)
+	}
+	h.SetLimit(0, 0, nil)
+	if q := h.Alloc(layout(64*mib, 8)); q == nil {
+		t.Error("0 is not no limit")
+	}
+}
+
+// A P that only frees has a cache too.
+func TestTrimReachesPsThatOnlyFree(t *testing.T) {
+	for range 30 {
+		h := open(t, heap.Options{Decay: -1})
+		ps := make(chan unsafe.Pointer, 200)
+		for range cap(ps) {
+			ps <- h.Alloc(layout(256, 8))
+		}
+		close(ps)
+		var wg sync.WaitGroup
+		for range 2 * runtime.GOMAXPROCS(0) { // on every P
+			wg.Go(func() {
+				for p := range ps {
+					h.Free(p)
+					runtime.Gosched()
+				}
+			})
+		}
+		wg.Wait()
+		h.Trim()
+		if s := h.Stats(); s.Live != 0 || s.InUse != 0 {
+			t.Fatalf("everything is freed, and back after Trim, but:\n%v", s)
+		}
+	}
+}
+
+func TestTrimGivesBack(t *testing.T) {
+	h := open(t, heap.Options{Decay: -1})
+	var ps []unsafe.Pointer
+	for range 20_000 {
+		ps = append(ps, h.Alloc(layout(256, 8)))
+	}
+	large := h.Alloc(layout(10*mib, 8))
+	fill(view(large, 10*mib), 1)
+	for _, p := range ps {
+		h.Free(p)
+	}
+	h.Free(large)
+	before := h.Stats()
+	if before.Dirty < 14*mib {
+		t.Errorf("only %d bytes are dirty", before.Dirty)
+	}
+	if n := h.Trim(); n < 14*mib {
+		t.Errorf("Trim gave back %d bytes", n)
+	}
+	s := h.Stats()
+	if s.Dirty != 0 || s.Cached != 0 || s.Live != 0 || s.InUse != 0 || s.Footprint != s.Metadata {
+		t.Errorf("after Trim:\n%v", s)
+	}
+	if n := h.Trim(); n != 0 {
+		t.Errorf("a second Trim gave back %d bytes", n)
+	}
+	if s.Ticks != 0 && !vm.GoMemory {
+		t.Errorf("%d ticks without decay", s.Ticks)
+	}
+}

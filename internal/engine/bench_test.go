@@ -1,0 +1,163 @@
+package engine
+
+import (
+	"fmt"
+	"runtime"
+	"sync/atomic"
+	"testing"
+	"unsafe"
+)
+
+func BenchmarkPair(b *testing.B) {
+	h := Default()
+	for b.Loop() {
+		p := h.Alloc(64, 8)
+		h.Free(p, 64, 8)
+	}
+}
+
+func BenchmarkBatch(b *testing.B) {
+	h := Default()
+	var ps [1000]unsafe.Pointer
+	for i := 0; i < b.N; i += 1000 {
+		for j := range ps {
+			ps[j] = h.Alloc(64, 8)
+		}
+		for j := range ps {
+			h.Free(ps[j], 64, 8)
+		}
+	}
+}
+
+func BenchmarkSizes(b *testing.B) {
+	h := Default()
+	for size := uintptr(8); size <= 1<<20; size *= 2 {
+		b.Run(fmt.Sprintf("size=%d", size), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				p := h.Alloc(size, 8)
+				h.Free(p, size, 8)
+			}
+		})
+	}
+}
+
+func BenchmarkParallelPair(b *testing.B) {
+	h := Default()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			p := h.Alloc(64, 8)
+			h.Free(p, 64, 8)
+		}
+	})
+}
+
+func BenchmarkParallelBatch(b *testing.B) {
+	h := Default()
+	b.RunParallel(func(pb *testing.PB) {
+		var ps [1000]unsafe.Pointer
+		n := 0
+		for pb.Next() {
+			ps[n] = h.Alloc(64, 8)
+			if n++; n == len(ps) {
+				for _, p := range ps {
+					h.Free(p, 64, 8)
+				}
+				n = 0
+			}
+		}
+		for _, p := range ps[:n] {
+			h.Free(p, 64, 8)
+		}
+	})
+}
+
+// One goroutine allocates, another frees. Blocks go over in batches through a ring that only these two use.
+func BenchmarkProducerConsumer(b *testing.B) {
+	const batch, ring = 64, 64
+	h := Default()
+	var blocks [ring][batch]unsafe.Pointer
+	var made, freed atomic.Int64 // batches
+	rounds := int64(b.N+batch-1) / batch
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for i := int64(0); i < rounds; i++ {
+			for made.Load() <= i {
+				runtime.Gosched()
+			}
+			for _, p := range &blocks[i%ring] {
+				h.Free(p, 64, 8)
+			}
+			freed.Store(i + 1)
+		}
+	}()
+	for i := int64(0); i < rounds; i++ {
+		for freed.Load() <= i-ring {
+			runtime.Gosched()
+		}
+		for j := range &blocks[i%ring] {
+			blocks[i%ring][j] = h.Alloc(64, 8)
+		}
+		made.Store(i + 1)
+	}
+	<-done
+}
+
+var sink *[64]byte
+
+func BenchmarkGoNew(b *testing.B) {
+	for b.Loop() {
+		sink = new([64]byte)
+	}
+}
+
+func BenchmarkGoNewParallel(b *testing.B) {
+	b.RunParallel(func(pb *testing.PB) {
+		var mine *[64]byte
+		for pb.Next() {
+			mine = new([64]byte)
+			keep(mine)
+		}
+	})
+}
+
+//go:noinline
+func keep(*[64]byte) {}
+
+// BenchmarkGC is what a garbage collection costs beside a heap with many blocks, of the engine's or of Go's own.
+func BenchmarkGC(b *testing.B) {
+	const many = 10_000_000
+	gc := func(b *testing.B) {
+		runtime.GC()
+		for b.Loop() {
+			runtime.GC()
+		}
+	}
+	b.Run("blocks=0", gc)
+	b.Run("blocks=10M", func(b *testing.B) {
+		h := New(Config{})
+		defer h.Close()
+		for range many {
+			if h.Alloc(64, 8) == nil {
+				b.Skip("no memory")
+			}
+		}
+		gc(b)
+	})
+	b.Run("go=10M", func(b *testing.B) {
+		if testing.Short() {
+			b.Skip("1 GiB of Go memory")
+		}
+		type node struct {
+			next *node
+			_    [56]byte
+		}
+		var all *node
+		for range many {
+			all = &node{next: all}
+		}
+		gc(b)
+		runtime.KeepAlive(all)
+	})
+}

@@ -1,0 +1,209 @@
+// Caches of the Ps: what makes most calls cheap. See engine.go for overview.
+
+package engine
+
+import "unsafe"
+
+const (
+	maxProcs      = 1024 // Ps that get a cache; goroutines on others go to the centrals for every block
+	magazineSlots = 128
+	magazineBytes = 16 << 10 // that a full magazine holds, unless that is less than 4 blocks
+	magazineStart = 8        // slots of a magazine at first; doubled each time that turns out to be too few
+)
+
+// A magazine holds blocks of one class that are ready to be handed out, the last one in first. Its fields number slots of the cache.
+//
+//	bottom <= top <= end <= bottom + classes[c].most
+//	slots[i] is a block, bottom <= i < top
+//	slots[bottom-1] == 0, which tells Pop that there is none
+//
+// The magazine of class 0 is always empty, and always full.
+type magazine struct {
+	top    uint16
+	end    uint16 // the magazine is full if top is here
+	bottom uint16 // and empty if it is here
+	seen   uint16 // top at the last tick; see drain.go
+}
+
+// A Cache holds a magazine for each class. It belongs to one P, and is touched only by who is pinned to that P, or after a grace
+// period by who has taken it away (drain.go). It is Go memory without pointers: the garbage collector does not look into it.
+type Cache struct {
+	magazines [classLimit]magazine // first: see magazine
+	slots     [numSlots]ref
+	lock      cacheLock
+}
+
+// magazine returns the magazine of class c. The fast path pays for no bounds check here, nor in slot.
+func (k *Cache) magazine(c uint8) *magazine {
+	// SAFETY: classes are less than classLimit, and the magazines come first in a Cache.
+	return (*magazine)(unsafe.Add(unsafe.Pointer(k), uintptr(c)*unsafe.Sizeof(magazine{})))
+}
+
+// slot returns slot i.
+func (k *Cache) slot(i uint16) *ref {
+	// SAFETY: i comes from a magazine, and 0 < bottom, end <= numSlots, as makeClasses has made sure.
+	return (*ref)(unsafe.Add(unsafe.Pointer(k), unsafe.Offsetof(Cache{}.slots)+uintptr(i)*unsafe.Sizeof(ref(0))))
+}
+
+// Pop takes the block out that was put in last. It returns nil if there is none.
+func (k *Cache) Pop(c uint8) unsafe.Pointer {
+	m := k.magazine(c)
+	top := m.top - 1
+	p := k.slot(top).pointer()
+	if p != nil {
+		m.top = top
+	}
+	return p
+}
+
+// Push puts a block in. It reports false if there is no room.
+func (k *Cache) Push(c uint8, p unsafe.Pointer) bool {
+	m := k.magazine(c)
+	top := m.top
+	if top == m.end {
+		return false
+	}
+	*k.slot(top) = refOf(p)
+	m.top = top + 1
+	return true
+}
+
+func (m *magazine) len() int    { return int(m.top - m.bottom) }
+func (m *magazine) limit() int  { return int(m.end - m.bottom) }
+func (m *magazine) empty() bool { return m.top == m.bottom }
+
+// noCache is the cache of Ps that have none. Its magazines are empty, and full.
+var noCache Cache
+
+func init() { noCache.reset(0) }
+
+// reset makes k the cache of a P that has done nothing yet, whose magazines have that many slots.
+func (k *Cache) reset(slots uint16) {
+	for c := range k.magazines {
+		first := classes[c].slots
+		k.magazines[c] = magazine{top: first, bottom: first, end: first + min(slots, classes[c].most)}
+	}
+}
+
+// empty reports whether there is nothing in k.
+func (k *Cache) empty() bool {
+	for c := range k.magazines {
+		if !k.magazines[c].empty() {
+			return false
+		}
+	}
+	return true
+}
+
+// grow doubles the length of m, as far as it goes.
+func (m *magazine) grow(c uint8) {
+	m.end = m.bottom + uint16(min(2*m.limit(), int(classes[c].most)))
+}
+
+// fill adds blocks until the magazine is full, the last first, so that the first will come out first. It returns those left over.
+func (k *Cache) fill(c uint8, blocks []ref) []ref {
+	m := k.magazine(c)
+	to := k.slots[m.top:m.end]
+	to = to[:min(len(blocks), len(to))]
+	for i := range to {
+		to[len(to)-1-i] = blocks[i]
+	}
+	m.top += uint16(len(to))
+	return blocks[len(to):]
+}
+
+// pull moves the blocks that have been in the magazine for longest to buf.
+func (k *Cache) pull(c uint8, buf []ref) {
+	m := k.magazine(c)
+	from := k.slots[m.bottom:m.top]
+	copy(buf, from)
+	copy(from, from[len(buf):])
+	m.top -= uint16(len(buf))
+}
+
+// AllocSlow is Alloc when the magazine is empty, or the block will be a run of its own.
+func (h *Heap) AllocSlow(size, align uintptr) unsafe.Pointer {
+	if c := ClassOf(size, align); c != 0 {
+		return h.refill(c)
+	}
+	return h.allocLarge(size, align, false)
+}
+
+// refill takes a batch from the central, returns a block, and keeps the others in the magazine.
+func (h *Heap) refill(c uint8) unsafe.Pointer {
+	var buf [magazineSlots]ref
+	want := 1
+	p := Pin()
+	k := h.Cache(p)
+	if k != &noCache {
+		m := k.magazine(c)
+		want = (m.limit() + 1) / 2
+		m.grow(c)
+	}
+	k.Leave()
+	if k == &noCache {
+		h.equip()
+	}
+	h.wake()
+	n := h.takeBatch(c, p, buf[:want])
+	if n == 0 {
+		return nil
+	}
+	if n > 1 {
+		k := h.Cache(Pin())
+		left := k.fill(c, buf[1:n])
+		k.Leave()
+		h.giveBatch(c, left)
+	}
+	return buf[0].pointer()
+}
+
+// FreeSlow is Free when the magazine is full, or the block is a run of its own.
+func (h *Heap) FreeSlow(p unsafe.Pointer, size, align uintptr) {
+	c := ClassOf(size, align)
+	if c == 0 {
+		h.freeLarge(p, size, true)
+		return
+	}
+	// The magazine may have room, if we are on another P now, or if it can be made longer. If not, half of it goes back.
+	var buf [magazineSlots + 1]ref
+	n := 0
+	k := h.Cache(Pin())
+	if !k.Push(c, p) {
+		if m := k.magazine(c); k != &noCache && m.limit() < int(classes[c].most) {
+			m.grow(c)
+		} else {
+			n = (m.len() + 1) / 2
+			k.pull(c, buf[:n])
+		}
+		if !k.Push(c, p) { // there is no cache
+			buf[n] = refOf(p)
+			n++
+		}
+	}
+	k.Leave()
+	if k == &noCache {
+		h.equip()
+	}
+	h.wake()
+	h.giveBatch(c, buf[:n])
+}
+
+// equip gives the P that we are on a cache, if it may have one and has none.
+func (h *Heap) equip() {
+	if h.checked {
+		return
+	}
+	k := h.spareCache()
+	k.hold() // others may be counting
+	k.reset(magazineStart)
+	k.release()
+	p := procPin()
+	ok := uint(p) < maxProcs && h.caches[p].CompareAndSwap(&noCache, k)
+	procUnpin()
+	if !ok {
+		h.keepSpare(k)
+		return
+	}
+	h.shardOf(uint32(p)) // so that drain knows of this P
+}

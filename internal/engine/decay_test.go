@@ -1,0 +1,267 @@
+package engine
+
+import (
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+	"unsafe"
+
+	"github.com/galloc-go/galloc/internal/vm"
+)
+
+// wantArmed checks whether the heap is ticking.
+func wantArmed(t *testing.T, timer *fakeTimer, want bool, when string) {
+	t.Helper()
+	if got := timer.armed.Load(); got != want {
+		t.Errorf("%s: ticking is %v, want %v", when, got, want)
+	}
+}
+
+func TestNothingTicksWithoutDirt(t *testing.T) {
+	h, timer := newHeap(t, Config{})
+	wantArmed(t, timer, false, "new heap")
+	large := h.Alloc(1<<20, 8)
+	wantArmed(t, timer, false, "a large block from new pages")
+	h.Free(large, 1<<20, 8)
+	wantArmed(t, timer, true, "a large block freed")
+	for timer.fire() {
+	}
+	if s := readStats(h); s.Dirty != 0 || s.Ticks > 4 {
+		t.Errorf("at rest: Dirty == %d after %d ticks", s.Dirty, s.Ticks)
+	}
+	small := h.Alloc(64, 8)
+	wantArmed(t, timer, true, "a small block, and others in the cache")
+	for range 4 {
+		timer.fire()
+	}
+	wantArmed(t, timer, false, "nobody has used the cache for 4 ticks")
+	if s := readStats(h); s.Cached != 0 {
+		t.Errorf("Cached == %d", s.Cached)
+	}
+	h.Free(small, 64, 8)
+	wantArmed(t, timer, true, "a block freed")
+	wantNothingLeft(t, h, timer)
+}
+
+// A cache may be empty when the heap comes to rest, and blocks may go into it later: then the heap ticks again.
+func TestABlockFreedIntoAnEmptyCacheStartsTheTicking(t *testing.T) {
+	withProcs(t, 1)
+	h, timer := newHeap(t, Config{})
+	var blocks []unsafe.Pointer
+	for {
+		p := h.Alloc(64, 8)
+		blocks = append(blocks, p)
+		if s := readStats(h); s.Cached == 0 && len(blocks) > 4 {
+			break
+		}
+		if len(blocks) > 1000 {
+			t.Fatal("the cache is never empty")
+		}
+	}
+	for range 4 {
+		timer.fire()
+	}
+	wantArmed(t, timer, false, "nothing to give back")
+	h.Free(blocks[0], 64, 8)
+	wantArmed(t, timer, true, "a block freed")
+	for _, p := range blocks[1:] {
+		h.Free(p, 64, 8)
+	}
+	wantNothingLeft(t, h, timer)
+}
+
+// Free pages leave at the second tick; those in use again in between stay.
+func TestAgedPagesArePurgedAtTheSecondTick(t *testing.T) {
+	const size = 1 << 20
+	for _, lazy := range []bool{false, true} {
+		h, timer := newHeap(t, Config{Lazy: lazy})
+		free := func() { // a block and what was written there
+			p := h.Alloc(size, 8)
+			block{p, size, 8, 1}.stamp()
+			h.Free(p, size, 8)
+		}
+		want := func(dirty, purged uintptr, when string) {
+			t.Helper()
+			wantCheck(t, h)
+			if s := readStats(h); s.Dirty != dirty || uintptr(s.PurgedBytes) != purged {
+				t.Errorf("lazy %v, %s: Dirty == %d, PurgedBytes == %d, want %d, %d", lazy, when, s.Dirty, s.PurgedBytes, dirty, purged)
+			}
+		}
+		free()
+		want(size, 0, "freed")
+		timer.fire()
+		want(size, 0, "a tick later")
+		free()
+		timer.fire()
+		want(size, 0, "used again, and a tick later")
+		timer.fire()
+		want(0, size, "two ticks later")
+		wantArmed(t, timer, false, "all purged")
+		p := h.AllocZeroed(size, 8)
+		wantZero(t, p, size)
+		h.Free(p, size, 8)
+		wantNothingLeft(t, h, timer)
+	}
+}
+
+// A heap that decays never keeps everything until Trim.
+func TestNoDecay(t *testing.T) {
+	h, timer := newHeap(t, Config{Decay: -1})
+	d := &shadow{t: t, h: h}
+	for range 100 {
+		d.alloc(5000, 8, false)
+	}
+	d.alloc(1<<20, 8, false)
+	d.freeAll()
+	wantArmed(t, timer, false, "no decay")
+	if s := readStats(h); s.Dirty+s.InUse < 1<<20 || s.PurgedBytes != 0 {
+		t.Errorf("Dirty == %d, PurgedBytes == %d", s.Dirty, s.PurgedBytes)
+	}
+	if n := h.Trim(); n < 1<<20 {
+		t.Errorf("Trim() == %d", n)
+	}
+	wantNothingLeft(t, h, timer)
+}
+
+// A cache in use keeps what is in it; one that is not used goes at the second tick, its P gone or not.
+func TestOnlyIdleCachesAreDrained(t *testing.T) {
+	withProcs(t, 1)
+	h, timer := newHeap(t, Config{})
+	p := h.Alloc(64, 8)
+	timer.fire()
+	for i := range 6 {
+		if i%2 == 0 {
+			h.Free(p, 64, 8)
+		} else {
+			p = h.Alloc(64, 8)
+		}
+		cached := readStats(h).Cached
+		timer.fire()
+		if now := readStats(h).Cached; now != cached {
+			t.Errorf("tick %d has taken %d bytes from a cache in use", i, cached-now)
+		}
+	}
+	timer.fire()
+	timer.fire()
+	if s := readStats(h); s.Cached != 0 {
+		t.Errorf("Cached == %d after two idle ticks", s.Cached)
+	}
+	h.Free(p, 64, 8)
+}
+
+// What lies about unused in a cache that is in use goes if it is a lot.
+func TestStaleMagazinesAreDrained(t *testing.T) {
+	withProcs(t, 1)
+	h, timer := newHeap(t, Config{})
+	d := &shadow{t: t, h: h}
+	for size := uintptr(2048); size <= 32<<10; size += size / 4 {
+		for range 4 {
+			d.alloc(size, 8, false)
+		}
+	}
+	d.freeAll()
+	if s := readStats(h); s.Cached <= staleBytes {
+		t.Fatalf("Cached == %d", s.Cached)
+	}
+	p := h.Alloc(64, 8)
+	for range 3 {
+		timer.fire()
+		h.Free(p, 64, 8)
+		timer.fire()
+		p = h.Alloc(64, 8)
+	}
+	if s := readStats(h); s.Cached > staleBytes {
+		t.Errorf("Cached == %d", s.Cached)
+	}
+	h.Free(p, 64, 8)
+}
+
+// A heap that purges huge pages only purges these, and comes to rest with the rest.
+func TestHugePages(t *testing.T) {
+	huge := vm.HugePageSize()
+	if huge == 0 || huge > 16<<20 {
+		t.Skip("no huge pages")
+	}
+	h, timer := newHeap(t, Config{Huge: true})
+	d := &shadow{t: t, h: h}
+	d.alloc(8*huge+3*pageSize, 8, false)
+	d.freeAll()
+	for range 8 {
+		timer.fire()
+	}
+	if s := readStats(h); s.PurgedBytes < 7*uint64(huge) || s.Dirty >= 2*huge {
+		t.Errorf("of %d huge pages, %d bytes are purged and %d dirty", 8, s.PurgedBytes, s.Dirty)
+	}
+	wantArmed(t, timer, false, "what is dirty cannot be purged")
+	d.alloc(100<<10, 8, true)
+	d.freeAll()
+	wantArmed(t, timer, true, "something has been freed")
+}
+
+// A grace period does not end before the sections that were pinned when it began.
+func TestGraceWaitsForPinnedSections(t *testing.T) {
+	if !pinned {
+		t.Skip("caches have locks")
+	}
+	withProcs(t, max(3, runtime.GOMAXPROCS(0)))
+	for range 20 {
+		var inside, started, ended atomic.Bool
+		tooEarly, tested := false, false
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			procPin()
+			inside.Store(true)
+			// Whoever tests cannot run while the world is about to stop, so it is this section that looks.
+			for end := time.Now().Add(100 * time.Millisecond); !started.Load() && time.Now().Before(end); {
+			}
+			tested = started.Load()
+			for end := time.Now().Add(20 * time.Millisecond); time.Now().Before(end); {
+			}
+			tooEarly = ended.Load()
+			procUnpin()
+		})
+		wg.Go(func() {
+			for !inside.Load() {
+				runtime.Gosched()
+			}
+			started.Store(true)
+			grace()
+			ended.Store(true)
+		})
+		wg.Wait()
+		if tooEarly {
+			t.Fatal("grace has returned while a goroutine was pinned")
+		}
+		if tested {
+			return
+		}
+	}
+	t.Skip("the goroutines never ran at the same time")
+}
+
+// Close waits for a tick that is under way.
+func TestCloseWhileATickPurges(t *testing.T) {
+	timer := new(fakeTimer)
+	h := New(Config{First: 1, Timer: func(f func()) Timer { timer.f = f; return timer }})
+	h.Free(h.Alloc(1<<20, 8), 1<<20, 8)
+	timer.fire()
+	var wg sync.WaitGroup
+	closing := make(chan struct{})
+	var once sync.Once
+	inject(t, func(op vm.Op, _ uintptr) error {
+		if op == vm.OpPurge {
+			once.Do(func() {
+				wg.Go(func() { close(closing); h.Close() })
+				<-closing
+				time.Sleep(10 * time.Millisecond) // if Close does not wait, it is through now
+			})
+		}
+		return nil
+	})
+	timer.fire()
+	wg.Wait()
+	timer.armed.Store(true)
+	timer.fire() // one that comes too late does nothing
+}

@@ -1,0 +1,142 @@
+// Blocks that are runs of their own. See engine.go for overview.
+
+package engine
+
+import (
+	"unsafe"
+
+	"github.com/galloc-go/galloc/internal/vm"
+)
+
+const (
+	maxRun = 1 << 30 // pages: what does not fit into an extent
+
+	// From how many bytes on moving pages is cheaper than copying them: to pages without memory behind them, and to others.
+	moveMin   = 128 << 10
+	moveDirty = 2 << 20
+	maxMoves  = 4096 // in the life of a heap
+)
+
+// allocLarge returns a block of at least size bytes, and whether it is known to be zero; if not, and zeroed, it is cleared.
+func (h *Heap) allocLarge(size, align uintptr, zeroed bool) unsafe.Pointer {
+	s := h.takeLarge(size, align)
+	if s == nil {
+		return nil
+	}
+	if zeroed {
+		h.pages.clearRun(s, 0, size)
+	}
+	return s.base.pointer()
+}
+
+func (h *Heap) takeLarge(size, align uintptr) *span {
+	n, a := pagesFor(size), max(align>>pageShift, 1)
+	if n > maxRun || a > maxRun {
+		return nil
+	}
+	ps := &h.pages
+	for try := 0; ; try++ {
+		ps.mu.Lock()
+		s := ps.take(uint32(n), uint32(a), kindLarge, 0, 1)
+		after := ps.afterTake()
+		ps.mu.Unlock()
+		h.afterTake(after)
+		if s != nil || try == reliefs || !h.relieve() {
+			return s
+		}
+	}
+}
+
+// lockLarge locks the pages and returns the run that is the block at b, of size bytes, or of any size if that is 0. If there is none it
+// reports that, unlocks, and returns nil.
+func (h *Heap) lockLarge(b unsafe.Pointer, size uintptr) *span {
+	h.pages.mu.Lock()
+	r := refOf(b)
+	if x := extentAt(r); x != nil && x.heap == h {
+		s := x.spanAt(r)
+		if s != nil && s.kind == kindLarge && s.base == r && (size == 0 || uintptr(s.pages) == pagesFor(size)) {
+			return s
+		}
+	}
+	h.pages.mu.Unlock()
+	h.report(r, size)
+	return nil
+}
+
+// freeLarge takes back the block at b, of size bytes, or of any size if that is 0. It may be told that its pages are zeros without memory.
+func (h *Heap) freeLarge(b unsafe.Pointer, size uintptr, dirty bool) {
+	if s := h.lockLarge(b, size); s != nil {
+		h.pages.put(s, dirty)
+		h.pages.mu.Unlock()
+		h.wake()
+	}
+}
+
+// resizeLarge makes the block at b as long as newSize needs, where it is, and reports whether it has.
+func (h *Heap) resizeLarge(b unsafe.Pointer, size, newSize uintptr) bool {
+	from, to := pagesFor(size), pagesFor(newSize)
+	if to > maxRun {
+		return false
+	}
+	s := h.lockLarge(b, size)
+	if s == nil {
+		return false
+	}
+	ps := &h.pages
+	ok := true
+	switch {
+	case to < from:
+		ok = ps.shrink(s, uint32(to))
+	case to > from:
+		ok = ps.grow(s, uint32(to))
+	}
+	act := ps.afterTake()
+	ps.mu.Unlock()
+	h.afterTake(act)
+	if to < from {
+		h.wake()
+	}
+	return ok
+}
+
+// moveLarge moves a block of size bytes to a longer or shorter run. It returns nil if there is none, and nothing has changed.
+func (h *Heap) moveLarge(b unsafe.Pointer, size, align, newSize uintptr) unsafe.Pointer {
+	s := h.lockLarge(b, size)
+	if s == nil {
+		return nil
+	}
+	h.pages.mu.Unlock()
+	t := h.takeLarge(newSize, align)
+	if t == nil {
+		return nil
+	}
+	to := t.base.pointer()
+	n := min(s.bytes(), t.bytes())
+	moved := h.worthMoving(s, t, n) && vm.Move(to, b, n) == nil
+	if moved {
+		h.moves.Add(1)
+	} else {
+		copyBytes(to, b, min(size, newSize))
+	}
+	h.freeLarge(b, size, !moved || n < s.bytes())
+	return to
+}
+
+// worthMoving reports whether to move n bytes of pages from s to t rather than copy them: there must be many, and more if the system
+// has to take away what is behind the pages of t first. A move splits the mapping that t is in, and the system allows so many mappings
+// for a process; so there is an end to it.
+func (h *Heap) worthMoving(s, t *span, n uintptr) bool {
+	if vm.GoMemory || n < moveMin || h.moves.Load() >= maxMoves || (uintptr(s.base)|uintptr(t.base)|n)&(vm.PageSize()-1) != 0 {
+		return false
+	}
+	h.pages.mu.Lock()
+	x := h.pages.extents[t.extent]
+	dirty := uintptr(x.dirty.count(t.page, t.end()))
+	h.pages.mu.Unlock()
+	return n >= moveDirty || dirty<<pageShift < n/8
+}
+
+func copyBytes(to, from unsafe.Pointer, n uintptr) {
+	// SAFETY: both are blocks of at least n bytes, and the caller's.
+	copy(unsafe.Slice((*byte)(to), n), unsafe.Slice((*byte)(from), n))
+}

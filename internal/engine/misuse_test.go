@@ -1,0 +1,234 @@
+package engine
+
+import (
+	"testing"
+	"unsafe"
+)
+
+// Everything that can be wrong with a free is reported with its kind and addresses, when the block comes back to its span, and not
+// obeyed. A checked heap reports at once.
+func TestMisuse(t *testing.T) {
+	withProcs(t, 1) // so that blocks come from the spans of their neighbours
+	var global [64]byte
+	type call struct {
+		h, other *Heap
+		small    unsafe.Pointer // of 64 bytes, the second of its span; its neighbours are allocated
+		odd      unsafe.Pointer // of 24 bytes
+		large    unsafe.Pointer // of 100 KiB
+		want     Misuse
+	}
+	at := func(p unsafe.Pointer, off uintptr) unsafe.Pointer { return unsafe.Add(p, off) }
+	const largeSize = 100 << 10
+	for _, c := range []struct {
+		name string
+		f    func(c *call)
+	}{
+		{"double free of a small block", func(c *call) {
+			p := c.h.Alloc(64, 8)
+			c.h.Free(p, 64, 8)
+			c.h.drainAll()
+			c.h.Free(p, 64, 8)
+			c.want = Misuse{FaultDouble, uintptr(p), 64, 64, uintptr(p)}
+		}},
+		{"double free while the block is in a cache", func(c *call) {
+			p := c.h.Alloc(64, 8)
+			c.h.Free(p, 64, 8)
+			c.h.Free(p, 64, 8)
+			c.want = Misuse{FaultDouble, uintptr(p), 64, 64, uintptr(p)}
+		}},
+		{"double free of a large block", func(c *call) {
+			p := c.h.Alloc(largeSize, 8)
+			c.h.Free(p, largeSize, 8)
+			c.h.Free(p, largeSize, 8)
+			c.want = Misuse{FaultDouble, uintptr(p), largeSize, 0, 0}
+		}},
+		{"block of a span that is gone", func(c *call) {
+			p := c.h.Alloc(3000, 8)
+			c.h.Free(p, 3000, 8)
+			c.h.drainAll()
+			c.h.Free(p, 3000, 8)
+			c.want = Misuse{FaultDouble, uintptr(p), 3072, 0, 0}
+		}},
+		{"never handed out", func(c *call) {
+			p := at(extentAt(refOf(c.small)).base, uintptr(extentAt(refOf(c.small)).frontier)<<pageShift)
+			c.h.Free(p, 64, 8)
+			c.want = Misuse{FaultDouble, uintptr(p), 64, 0, 0}
+		}},
+		{"inside of a small block", func(c *call) {
+			c.h.Free(at(c.small, 8), 64, 8)
+			c.want = Misuse{FaultInterior, uintptr(c.small) + 8, 64, 64, uintptr(c.small)}
+		}},
+		{"one byte into a block", func(c *call) {
+			c.h.Free(at(c.small, 1), 64, 8)
+			c.want = Misuse{FaultInterior, uintptr(c.small) + 1, 64, 64, uintptr(c.small)}
+		}},
+		{"inside of a large block", func(c *call) {
+			c.h.Free(at(c.large, 5*pageSize), largeSize, 8)
+			c.want = Misuse{FaultInterior, uintptr(c.large) + 5*pageSize, largeSize, largeSize, uintptr(c.large)}
+		}},
+		{"inside of a large block, as a small one", func(c *call) {
+			c.h.Free(at(c.large, largeSize-64), 64, 8)
+			c.want = Misuse{FaultInterior, uintptr(c.large) + largeSize - 64, 64, largeSize, uintptr(c.large)}
+		}},
+		{"what is left over at the end of a span", func(c *call) {
+			s := c.h.spanOf(refOf(c.odd), ClassOf(24, 8))
+			p := uintptr(s.base) + uintptr(s.blocks)*24
+			c.h.Free(at(s.base.pointer(), p-uintptr(s.base)), 24, 8)
+			c.want = Misuse{FaultInterior, p, 24, 0, 0}
+		}},
+		{"wrong class", func(c *call) {
+			c.h.Free(c.small, 32, 8)
+			c.want = Misuse{FaultLayout, uintptr(c.small), 32, 64, uintptr(c.small)}
+		}},
+		{"small as large", func(c *call) {
+			c.h.Free(c.small, largeSize, 8)
+			c.want = Misuse{FaultLayout, uintptr(c.small), largeSize, 64, uintptr(c.small)}
+		}},
+		{"large as small", func(c *call) {
+			c.h.Free(c.large, 64, 8)
+			c.want = Misuse{FaultLayout, uintptr(c.large), 64, largeSize, uintptr(c.large)}
+		}},
+		{"large with another number of pages", func(c *call) {
+			c.h.Free(c.large, largeSize+1, 8)
+			c.want = Misuse{FaultLayout, uintptr(c.large), largeSize + 1, largeSize, uintptr(c.large)}
+		}},
+		{"resize of a large block that is another", func(c *call) {
+			if c.h.Resize(c.large, largeSize+pageSize, 8, largeSize) {
+				t.Error("resized")
+			}
+			c.want = Misuse{FaultLayout, uintptr(c.large), largeSize + pageSize, largeSize, uintptr(c.large)}
+		}},
+		{"another heap's", func(c *call) {
+			p := c.other.Alloc(64, 8)
+			c.h.Free(p, 64, 8)
+			c.want = Misuse{FaultForeign, uintptr(p), 64, 0, 0}
+		}},
+		{"another heap's, large", func(c *call) {
+			p := c.other.Alloc(largeSize, 8)
+			c.h.Free(p, largeSize, 8)
+			c.want = Misuse{FaultForeign, uintptr(p), largeSize, 0, 0}
+		}},
+		{"nobody's", func(c *call) {
+			c.h.Free(unsafe.Pointer(&global[8]), 64, 8)
+			c.want = Misuse{FaultForeign, uintptr(unsafe.Pointer(&global[8])), 64, 0, 0}
+		}},
+		{"unsized, inside of a small block", func(c *call) {
+			c.h.FreeUnsized(at(c.small, 16))
+			c.want = Misuse{FaultInterior, uintptr(c.small) + 16, 0, 64, uintptr(c.small)}
+		}},
+		{"unsized, inside of a large block", func(c *call) {
+			c.h.FreeUnsized(at(c.large, pageSize))
+			c.want = Misuse{FaultInterior, uintptr(c.large) + pageSize, 0, largeSize, uintptr(c.large)}
+		}},
+		{"unsized, nobody's", func(c *call) {
+			c.h.FreeUnsized(unsafe.Pointer(&global[8]))
+			c.want = Misuse{FaultForeign, uintptr(unsafe.Pointer(&global[8])), 0, 0, 0}
+		}},
+		{"unsized, freed", func(c *call) {
+			p := c.h.Alloc(64, 8)
+			c.h.Free(p, 64, 8)
+			c.h.drainAll()
+			c.h.FreeUnsized(p)
+			c.want = Misuse{FaultDouble, uintptr(p), 64, 64, uintptr(p)}
+		}},
+	} {
+		for _, checked := range []bool{false, true} {
+			name := c.name
+			if checked {
+				name += ", checked"
+			}
+			t.Run(name, func(t *testing.T) {
+				var got []Misuse
+				h, timer := newHeap(t, Config{First: 1, Checked: checked, OnMisuse: func(m Misuse) { got = append(got, m) }})
+				other, _ := newHeap(t, Config{First: 1})
+				d := &shadow{t: t, h: h}
+				for range 40 {
+					d.alloc(64, 8, false)
+					d.alloc(24, 8, false)
+				}
+				d.alloc(largeSize, 8, false)
+				k := &call{h: h, other: other, small: d.live[2].p, odd: d.live[1].p, large: d.live[80].p}
+				c.f(k)
+				if checked && len(got) != 1 {
+					t.Errorf("%d faults before anything else has happened", len(got))
+				}
+				h.drainAll()
+				if len(got) != 1 || got[0] != k.want {
+					t.Fatalf("reported %+v, want %+v", got, k.want)
+				}
+				if got[0].Error() == "" || got[0].Fault.String() == "misuse" {
+					t.Errorf("no words for %+v", got[0])
+				}
+				if s := readStats(h); s.Faults != 1 {
+					t.Errorf("Faults == %d", s.Faults)
+				}
+				d.verify()
+				wantCheck(t, h)
+				wantLive(t, d)
+				d.freeAll()
+				wantNothingLeft(t, h, timer)
+				if len(got) != 1 {
+					t.Errorf("reported later: %+v", got[1:])
+				}
+			})
+		}
+	}
+}
+
+// Much misuse at once: what is right in the batch is done nevertheless.
+func TestMisuseInABatch(t *testing.T) {
+	faults := 0
+	h, timer := newHeap(t, Config{First: 1, OnMisuse: func(Misuse) { faults++ }})
+	d := &shadow{t: t, h: h}
+	for range 64 {
+		d.alloc(64, 8, false)
+	}
+	var blocks []ref
+	for i, b := range d.live {
+		b.wantStamp(t, b.size)
+		blocks = append(blocks, refOf(b.p))
+		if i%8 == 0 {
+			blocks = append(blocks, refOf(b.p), refOf(b.p)+8, 8)
+		}
+	}
+	d.live = nil
+	for len(blocks) > 0 {
+		n := min(len(blocks), magazineSlots)
+		h.giveBatch(ClassOf(64, 8), blocks[:n])
+		blocks = blocks[n:]
+	}
+	if faults == 0 {
+		t.Error("no faults")
+	}
+	wantNothingLeft(t, h, timer)
+}
+
+// Unless it is told otherwise, a heap panics, and is as good as before afterwards.
+func TestMisusePanics(t *testing.T) {
+	h := New(Config{Checked: true, Decay: -1})
+	defer h.Close()
+	p := h.Alloc(64, 8)
+	q := h.Alloc(100<<10, 8)
+	for _, f := range []func(){
+		func() { h.Free(unsafe.Add(p, 8), 64, 8) },
+		func() { h.Free(q, 64, 8) },
+		func() { h.Free(p, 100<<10, 8) },
+	} {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Error("no panic")
+				}
+			}()
+			f()
+		}()
+		wantCheck(t, h)
+	}
+	h.Free(p, 64, 8)
+	h.Free(q, 100<<10, 8)
+	h.Trim()
+	wantCheck(t, h)
+	if s := readStats(h); s.Live != 0 {
+		t.Errorf("Live == %d", s.Live)
+	}
+}
