@@ -2,8 +2,9 @@
 // neither scans nor counts, from one global allocator that a program can replace.
 //
 // A [Layout] says how much memory, and how aligned. [Alloc], [AllocZeroed], [Realloc] and
-// [Dealloc] get it from the global allocator and give it back. That is [System] unless the
-// program calls [RegisterGlobal], once, with a [GlobalAlloc] of its choice.
+// [Dealloc] get it from the global allocator and give it back. In executables that is the
+// heap, pure Go, whose limits and statistics package heap knows, and [System] in what is built for
+// others to load; unless the program calls [RegisterGlobal], once, with a [GlobalAlloc] of its choice.
 //
 // An [Allocator] is what code takes that does not care where its memory comes from. [Global]
 // and [System] are Allocators, and so is [GoHeap]. [New], [MakeSlice] and [Box] make typed

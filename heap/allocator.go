@@ -9,10 +9,11 @@ import (
 	"github.com/galloc-go/galloc/internal/engine"
 )
 
-// Alloc returns a block of l.Size() bytes or more at a multiple of l.Align(), or nil if memory is
-// exhausted. The content is undefined. The caller owns the block until it is given back, by any of the methods for
-// that. A size of 0 never fails and takes no memory: the result is l.Dangling(). It costs
-// a few nanoseconds for blocks of up to 32 KiB, mostly; larger ones take a lock.
+// Alloc returns a block of l.Size() bytes or more at a multiple of l.Align(), or nil if
+// memory is exhausted. The content is undefined. The caller owns the block until it is
+// given back, by any of the methods for that. A size of 0 never fails and takes no memory:
+// the result is l.Dangling(). It costs a few nanoseconds for blocks of up to 32 KiB,
+// mostly; larger ones take a lock.
 func (h *Heap) Alloc(l galloc.Layout) unsafe.Pointer {
 	if l.Size() == 0 {
 		return l.Dangling()
@@ -20,8 +21,8 @@ func (h *Heap) Alloc(l galloc.Layout) unsafe.Pointer {
 	return h.e.Alloc(l.Size(), l.Align())
 }
 
-// AllocZeroed is Alloc with all l.Size() bytes zero. Memory that is fresh from the system is
-// not touched for that, if the block is larger than 32 KiB.
+// AllocZeroed is Alloc with all l.Size() bytes zero. Memory that is fresh from the system
+// is not touched for that, if the block is larger than 32 KiB.
 func (h *Heap) AllocZeroed(l galloc.Layout) unsafe.Pointer {
 	if l.Size() == 0 {
 		return l.Dangling()
@@ -29,9 +30,9 @@ func (h *Heap) AllocZeroed(l galloc.Layout) unsafe.Pointer {
 	return h.e.AllocZeroed(l.Size(), l.Align())
 }
 
-// Dealloc takes back the block at p, currently allocated by h, which l must fit: any size from the one
-// asked for to the usable one, and the same alignment. It cannot fail. It ignores blocks of
-// size 0.
+// Dealloc takes back the block at p, currently allocated by h, which l must fit: any size
+// from the one asked for to the usable one, and the same alignment. It cannot fail. It
+// ignores blocks of size 0.
 func (h *Heap) Dealloc(p unsafe.Pointer, l galloc.Layout) {
 	if l.Size() != 0 {
 		h.e.Free(p, l.Size(), l.Align())
@@ -39,13 +40,14 @@ func (h *Heap) Dealloc(p unsafe.Pointer, l galloc.Layout) {
 }
 
 // Realloc makes the block at p, which l must fit, newSize bytes large, and returns where it
-// now is. The alignment and the first min(l.Size(), newSize) bytes are kept, the others are undefined. If memory
-// is exhausted, or newSize is too large for any layout, it returns nil, and the block is as it was. Growing
-// from size 0 allocates; shrinking to size 0 deallocates.
+// now is. The alignment and the first min(l.Size(), newSize) bytes are kept, the others are
+// undefined. If memory is exhausted, or newSize is too large for any layout, it returns
+// nil, and the block is as it was. Growing from size 0 allocates; shrinking to size 0
+// deallocates.
 //
 // A block stays where it is within its size class; a large one also when it shrinks, and
-// when it grows into free pages behind it. On Linux, one of 512 KiB or more that cannot stay takes its pages along: they are
-// not copied.
+// when it grows into free pages behind it. On Linux, one of 512 KiB or more that cannot
+// stay takes its pages along: they are not copied.
 func (h *Heap) Realloc(p unsafe.Pointer, l galloc.Layout, newSize uintptr) unsafe.Pointer {
 	if newSize > maxSize(l.Align()) {
 		return nil
@@ -80,9 +82,10 @@ func (h *Heap) AllocateZeroed(l galloc.Layout) ([]byte, error) {
 func (h *Heap) Deallocate(p unsafe.Pointer, l galloc.Layout) { h.Dealloc(p, l) }
 
 // Grow makes the block at p, which old must fit, one of layout new, whose size must not be
-// less; the alignment may be another. The first old.Size() bytes are kept, the others are undefined. It
-// fails with galloc.ErrOutOfMemory, and the block is as it was. When the block stays where it is, is
-// said at Realloc; with another alignment it never does. It panics if new is smaller than old.
+// less; the alignment may be another. The first old.Size() bytes are kept, the others are
+// undefined. It fails with galloc.ErrOutOfMemory, and the block is as it was. When the
+// block stays where it is, is said at Realloc; with another alignment it never does. It
+// panics if new is smaller than old.
 func (h *Heap) Grow(p unsafe.Pointer, old, new galloc.Layout) ([]byte, error) {
 	if new.Size() < old.Size() {
 		panic(fmt.Sprintf("galloc/heap: Grow from %d to %d bytes: that is for Shrink", old.Size(), new.Size()))
@@ -102,8 +105,8 @@ func (h *Heap) GrowZeroed(p unsafe.Pointer, old, new galloc.Layout) ([]byte, err
 		clear(b[old.Size():])
 		return b, err
 	}
-	// Pages that are known to be zero are not touched, which is worth more than the copying that
-	// Realloc would save.
+	// Pages that are known to be zero are not touched, which is worth more than the copying
+	// that Realloc would save.
 	b, err := h.AllocateZeroed(new)
 	if err == nil {
 		h.moveTo(b, p, old)
@@ -111,9 +114,9 @@ func (h *Heap) GrowZeroed(p unsafe.Pointer, old, new galloc.Layout) ([]byte, err
 	return b, err
 }
 
-// Shrink makes the block at p, which old must fit, one of layout new, whose size must not be
-// greater; the alignment may be another. The first new.Size() bytes are kept. It fails as
-// Grow does: a smaller block may need memory too. It panics if new is larger than old.
+// Shrink makes the block at p, which old must fit, one of layout new, whose size must not
+// be greater; the alignment may be another. The first new.Size() bytes are kept. It fails
+// as Grow does: a smaller block may need memory too. It panics if new is larger than old.
 func (h *Heap) Shrink(p unsafe.Pointer, old, new galloc.Layout) ([]byte, error) {
 	if new.Size() > old.Size() {
 		panic(fmt.Sprintf("galloc/heap: Shrink from %d to %d bytes: that is for Grow", old.Size(), new.Size()))
@@ -141,9 +144,9 @@ func (h *Heap) moveTo(b []byte, p unsafe.Pointer, l galloc.Layout) {
 }
 
 // Resize makes the block at p, which l must fit, newSize bytes large, where it is, and
-// reports whether it has: see Realloc for when. If true, the new size is the one that fits, the first min(l.Size(), newSize)
-// bytes are kept, and the others are undefined. If false, nothing has changed. newSize is
-// not 0.
+// reports whether it has: see Realloc for when. If true, the new size is the one that fits,
+// the first min(l.Size(), newSize) bytes are kept, and the others are undefined. If false,
+// nothing has changed. newSize is not 0.
 func (h *Heap) Resize(p unsafe.Pointer, l galloc.Layout, newSize uintptr) bool {
 	if newSize == 0 || l.Size() == 0 || newSize > maxSize(l.Align()) {
 		return newSize == l.Size()
@@ -151,8 +154,8 @@ func (h *Heap) Resize(p unsafe.Pointer, l galloc.Layout, newSize uintptr) bool {
 	return h.e.Resize(p, l.Size(), l.Align(), newSize)
 }
 
-// UsableSize returns the length in bytes of a block allocated with l: the size of its class,
-// or of its pages.
+// UsableSize returns the length in bytes of a block allocated with l: the size of its
+// class, or of its pages.
 func (h *Heap) UsableSize(l galloc.Layout) uintptr { return usableSize(l) }
 
 // EquivalentTo reports whether a is this heap.

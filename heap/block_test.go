@@ -111,7 +111,7 @@ func TestSizeZero(t *testing.T) {
 		h.Dealloc(p, zero)
 		h.Deallocate(nil, zero)
 	}
-	if h.UsableSize(zero) != 0 || h.Resize(nil, zero, 8) || !h.Resize(nil, zero, 0) {
+	if h.UsableSize(zero) != 0 || h.Resize(nil, zero, 8) || h.Resize(nil, zero, 100_000) || !h.Resize(nil, zero, 0) {
 		t.Error("UsableSize or Resize of size 0")
 	}
 	if s := h.Stats(); s.RunsTaken != 0 {

@@ -14,8 +14,9 @@ import (
 	"github.com/galloc-go/galloc/heap"
 )
 
-// What happens once per program, what ends it, and what is measured of a whole process is tested in child
-// processes: the test binary runs itself with the name of a child in the environment.
+// What happens once per program, what ends it, and what is measured of a whole process is
+// tested in child processes: the test binary runs itself with the name of a child in the
+// environment.
 
 const childVar = "GALLOC_TEST_CHILD"
 

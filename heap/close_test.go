@@ -195,7 +195,7 @@ func TestTicksStop(t *testing.T) {
 	var s heap.Stats
 	for deadline := time.Now().Add(10 * time.Second); ; {
 		s = h.Stats()
-		time.Sleep(20 * time.Millisecond)
+		time.Sleep(250 * time.Millisecond) // a thousand ticks
 		if h.Stats().Ticks == s.Ticks {
 			break
 		}

@@ -7,27 +7,28 @@
 //
 // # Blocks
 //
-// Blocks of up to 32 KiB come in size classes, at most an eighth apart above 128 bytes, a quarter above 8 KiB; a
-// layout's size is rounded up to its alignment first. Larger blocks, and those aligned to
-// more than 4096 bytes, are whole pages of 4096 bytes. Every alignment is supported for
-// which there is address space. A block is as long as its class, all of it usable: see
-// [Heap.UsableSize]. There are no headers, so blocks of 64 bytes are aligned to 64.
+// Blocks of up to 32 KiB come in size classes, at most an eighth apart above 128 bytes, a
+// quarter above 8 KiB; a layout's size is rounded up to its alignment first. Larger blocks,
+// and those aligned to more than 4096 bytes, are whole pages of 4096 bytes. Every alignment
+// is supported for which there is address space. A block is as long as its class, all of it
+// usable: see [Heap.UsableSize]. There are no headers, so blocks of 64 bytes are aligned to
+// 64.
 //
 // # Footprint
 //
-// Memory that is not in use goes back to the operating system: about one decay period after it
-// was freed, see [Options.Decay], or at once by [Heap.Trim]. Address space is never given
-// back, but used again, also by other heaps after a Close. How much memory a heap
-// may take can be limited, see [Heap.SetLimit], and how much it has is told by [Heap.Stats].
+// Memory that is not in use goes back to the operating system: about one decay period after
+// it was freed, see [Options.Decay], or at once by [Heap.Trim]. Address space is never
+// given back, but used again, also by other heaps after a Close. How much memory a heap may
+// take can be limited, see [Heap.SetLimit], and how much it has is told by [Heap.Stats].
 //
 // # Mistakes
 //
 // A block that is given back twice, or with a wrong layout, or that is not one, is found
 // out when it reaches its span: at the call in a heap with [Options.Checked], and otherwise
-// once it leaves the cache that it was put into. It is then reported as a [Misuse], and the heap is as if it
-// had not been given back. Until then the cache may hand it out: only a Checked heap is
-// safe to make mistakes on. What is written to a block after it has been freed, or beyond its end,
-// no heap sees.
+// once it leaves the cache that it was put into. It is then reported as a [Misuse], and the
+// heap is as if it had not been given back. Until then the cache may hand it out: only a
+// Checked heap is safe to make mistakes on. What is written to a block after it has been
+// freed, or beyond its end, no heap sees.
 package heap
 
 import (
@@ -41,8 +42,8 @@ import (
 
 // Heap is an allocator with memory of its own, made by [New]. All methods but Close may be
 // called by any goroutine at any time; none allocates on the Go heap, except for String,
-// for SetLimit and, once in a while, for what the heap itself needs: some 40 KiB for each
-// P that uses it.
+// for SetLimit and, once in a while, for what the heap itself needs: some 40 KiB for each P
+// that uses it.
 type Heap struct {
 	e      *engine.Heap
 	name   string
@@ -64,8 +65,8 @@ var (
 
 // New returns a heap. It fails if the options contradict themselves, with an error that
 // says what to change. No memory is taken from the system before the first allocation, but
-// 25 KiB of Go memory. A heap that is not needed any more must be closed: otherwise its memory is
-// lost, even if nothing leads to the Heap any more.
+// 25 KiB of Go memory. A heap that is not needed any more must be closed: otherwise its
+// memory is lost, even if nothing leads to the Heap any more.
 func New(o Options) (*Heap, error) {
 	if err := o.check(); err != nil {
 		return nil, err
@@ -90,20 +91,20 @@ func (h *Heap) Engine() *engine.Heap { return h.e }
 func (h *Heap) String() string { return h.name }
 
 // Trim gives all memory back to the system that is not in use, without waiting for it to
-// decay, and returns how many bytes that were. It takes back what the Ps have in their caches, which
-// stops the world for some 10 µs. Mistakes that were made with blocks in the caches
-// come to light here.
+// decay, and returns how many bytes that were. It takes back what the Ps have in their
+// caches, which stops the world for some 10 µs. Mistakes that were made with blocks in the
+// caches come to light here.
 func (h *Heap) Trim() uintptr {
 	h.mustBeOpen("Trim")
 	return h.e.Trim()
 }
 
 // SetLimit sets the limits, in bytes of footprint: see [Options.HardLimit], SoftLimit and
-// OnSoftLimit. 0 stands for no limit. A footprint that exceeds a new limit is not an error: blocks
-// stay where they are, what is not in use goes back, at once if it exceeds soft, and
-// allocations that would need more memory than the heap has fail until enough has been freed.
-// It panics if soft exceeds hard, or one of them math.MaxInt, or if there is an onSoft that
-// would never be called.
+// OnSoftLimit. 0 stands for no limit. A footprint that exceeds a new limit is not an error:
+// blocks stay where they are, what is not in use goes back, at once if it exceeds soft, and
+// allocations that would need more memory than the heap has fail until enough has been
+// freed. It panics if soft exceeds hard, or one of them math.MaxInt, or if there is an
+// onSoft that would never be called.
 func (h *Heap) SetLimit(soft, hard uintptr, onSoft func(footprint uintptr)) {
 	if err := checkLimits(soft, hard, onSoft); err != nil {
 		panic(err.Error())
@@ -115,8 +116,8 @@ func (h *Heap) SetLimit(soft, hard uintptr, onSoft func(footprint uintptr)) {
 // Limits returns the limits in bytes, 0 where there is none.
 func (h *Heap) Limits() (soft, hard uintptr) { return h.e.Limit() }
 
-// oneAtATime returns f such that calls of it neither nest, if f allocates, nor overlap: those
-// that would are left out.
+// oneAtATime returns f such that calls of it neither nest, if f allocates, nor overlap:
+// those that would are left out.
 func oneAtATime(f func(uintptr)) func(uintptr) {
 	if f == nil {
 		return nil
@@ -131,9 +132,9 @@ func oneAtATime(f func(uintptr)) func(uintptr) {
 }
 
 // Close gives all memory of h back to the system. All its blocks are invalid from now on.
-// No other method may be running, nor be called later except for Limits, Engine and String: allocations fail, blocks that
-// are given back are reported as foreign, and Trim, SetLimit and Stats panic, as does a
-// second Close, and that of [Default].
+// No other method may be running, nor be called later except for Limits, Engine and String:
+// allocations fail, blocks that are given back are reported as foreign, and Trim, SetLimit
+// and Stats panic, as does a second Close, and that of [Default].
 //
 // The address space remains reserved, for the next heap to use: a pointer into a closed
 // heap that somebody has forgotten does no harm while nobody uses it.
@@ -154,18 +155,20 @@ func (h *Heap) mustBeOpen(what string) {
 }
 
 // Owns reports whether p is the address of a block of h: one that is currently allocated,
-// or a small one that was. It takes any address, but p must not be being freed at the same time.
-// It costs a few nanoseconds.
+// or a small one that was. It takes any address, but p must not be being freed at the same
+// time. It costs a few nanoseconds.
 func (h *Heap) Owns(p unsafe.Pointer) bool { return h.e.SizeOf(p) != 0 }
 
 // SizeOf returns the usable size in bytes of the block at p, currently allocated by h: the
 // length it had when it was allocated, or the size it has been grown to, rounded up to
-// whole pages. It returns 0 for blocks of size 0, and for addresses at which no block of h starts. As for Owns, p must not be being freed.
+// whole pages. It returns 0 for blocks of size 0, and for addresses at which no block of h
+// starts. As for Owns, p must not be being freed.
 func (h *Heap) SizeOf(p unsafe.Pointer) uintptr { return h.e.SizeOf(p) }
 
 // Free takes back the block at p, currently allocated by h, whatever its layout. It costs
-// some nanoseconds more than Dealloc, which need not find out the size, and cannot tell a wrong one. It ignores nil
-// and, unless they are aligned to more than 64 KiB, blocks of size 0.
+// some nanoseconds more than Dealloc, which need not find out the size, and cannot tell a
+// wrong one. It ignores nil and, unless they are aligned to more than 64 KiB, blocks of
+// size 0.
 func (h *Heap) Free(p unsafe.Pointer) {
 	if p != nil && p != empty {
 		h.e.FreeUnsized(p)

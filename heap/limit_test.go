@@ -165,6 +165,32 @@ func TestHardLimitFreesTheWay(t *testing.T) {
 	}
 }
 
+// What the caches hold is in nobody's way.
+func TestHardLimitEmptiesTheCaches(t *testing.T) {
+	h := open(t, heap.Options{HardLimit: 8 * mib, Decay: -1})
+	most := uintptr(8 * mib)
+	var p unsafe.Pointer
+	for ; p == nil; most -= 16 << 10 {
+		p = h.Alloc(layout(most, 8))
+	}
+	h.Free(p)
+	for _, size := range []uintptr{32 << 10, 8 << 10, 512} {
+		var ps []unsafe.Pointer
+		for p := h.Alloc(layout(size, 8)); p != nil; p = h.Alloc(layout(size, 8)) {
+			ps = append(ps, p)
+		}
+		for _, i := range rand.New(rand.NewPCG(9, 9)).Perm(len(ps)) { // so that any may be the last, and stay in a cache
+			h.Free(ps[i])
+		}
+		// Metadata, which it keeps, may have grown by a step or two.
+		p := h.Alloc(layout(most-256<<10, 8))
+		if p == nil {
+			t.Fatalf("after %d blocks of %d bytes there is no room for what there was room for:\n%v", len(ps), size, h.Stats())
+		}
+		h.Free(p)
+	}
+}
+
 // What fails by the limit must not cost address space, nor time, each time.
 func TestFailingByTheLimitReservesNothing(t *testing.T) {
 	h := open(t, heap.Options{HardLimit: 4 * mib})
@@ -346,6 +372,80 @@ func TestLoweringTheLimit(t *testing.T) {
 	h.SetLimit(0, 0, nil)
 	if q := h.Alloc(layout(64*mib, 8)); q == nil {
 		t.Error("0 is not no limit")
+	}
+}
+
+// Options say how, how much at a time and when memory goes back, and so it does.
+func TestOptionsReachTheSystem(t *testing.T) {
+	use := func(o heap.Options) (now, lazy, broken int, s heap.Stats) {
+		h := open(t, o)
+		var mu sync.Mutex
+		restore := vm.Inject(func(op vm.Op, n uintptr) error {
+			mu.Lock()
+			defer mu.Unlock()
+			switch op {
+			case vm.OpPurge:
+				now++
+			case vm.OpPurgeLazy:
+				lazy++
+			}
+			if huge := vm.HugePageSize(); huge != 0 && n%huge != 0 && op == vm.OpPurge {
+				broken++
+			}
+			return nil
+		})
+		defer restore()
+		var ps []unsafe.Pointer
+		for i := range uintptr(200) {
+			ps = append(ps, h.Alloc(layout(50_000+1000*i, 8)))
+		}
+		for i, p := range ps {
+			if i%50 != 0 {
+				h.Free(p)
+			}
+		}
+		h.Trim()
+		return now, lazy, broken, h.Stats()
+	}
+	now, lazy, broken, s := use(heap.Options{Decay: -1})
+	if now == 0 || lazy != 0 || broken == 0 && vm.HugePageSize() != 0 || s.Dirty != 0 {
+		t.Errorf("by default: %d purges, %d lazy, %d of parts of huge pages:\n%v", now, lazy, broken, s)
+	}
+	if vm.GoMemory {
+		t.Skip("neither is anything on Go memory")
+	}
+	now, lazy, _, s = use(heap.Options{Decay: -1, Purge: heap.PurgeLazy})
+	if now != 0 || lazy == 0 || s.Dirty != 0 {
+		t.Errorf("PurgeLazy: %d purges, %d lazy:\n%v", now, lazy, s)
+	}
+	if vm.HugePageSize() != 0 {
+		now, _, broken, s = use(heap.Options{Decay: -1, HugePages: true})
+		if now == 0 || broken != 0 || s.Dirty == 0 || s.Dirty > 20*mib {
+			t.Errorf("HugePages: %d purges, %d of parts:\n%v", now, broken, s)
+		}
+	}
+}
+
+func TestDecayIsAsLongAsItSays(t *testing.T) {
+	heaps := map[string]*heap.Heap{
+		"short":   open(t, heap.Options{Decay: 20 * time.Millisecond}),
+		"default": open(t, heap.Options{}),
+		"long":    open(t, heap.Options{Decay: time.Hour}),
+		"never":   open(t, heap.Options{Decay: -1}),
+	}
+	for _, h := range heaps {
+		h.Free(h.Alloc(layout(10*mib, 8)))
+	}
+	for deadline := time.Now().Add(10 * time.Second); heaps["short"].Stats().Dirty+heaps["default"].Stats().Dirty != 0; {
+		if time.Now().After(deadline) {
+			t.Fatalf("not given back:\n%v%v", heaps["short"].Stats(), heaps["default"].Stats())
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	for _, name := range []string{"long", "never"} {
+		if s := heaps[name].Stats(); s.Dirty < 10*mib || s.Ticks != 0 {
+			t.Errorf("%s: given back already:\n%v", name, s)
+		}
 	}
 }
 

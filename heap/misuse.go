@@ -10,8 +10,8 @@ type MisuseKind uint8
 const (
 	// DoubleFree: the block is not allocated. It was freed before, or never handed out.
 	DoubleFree = MisuseKind(engine.FaultDouble)
-	// ForeignAddress: the address is none of this heap's. It is nil, of the Go heap, of C, or
-	// of another Heap.
+	// ForeignAddress: the address is none of this heap's. It is nil, of the Go heap, of C,
+	// or of another Heap.
 	ForeignAddress = MisuseKind(engine.FaultForeign)
 	// InteriorAddress: the address lies in this heap, but no block starts there.
 	InteriorAddress = MisuseKind(engine.FaultInterior)

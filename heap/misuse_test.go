@@ -103,7 +103,8 @@ func TestMisuseIsReported(t *testing.T) {
 						t.Errorf("%d misuses are counted", n)
 					}
 
-					// The heap is as before: all blocks are where they were, and nobody else gets them.
+					// The heap is as before: all blocks are where they were, and nobody
+					// else gets them.
 					live := uint64(3)
 					if m.freed {
 						live = 2

@@ -12,18 +12,19 @@ import (
 
 // Options says how a heap is to be. The zero value is a good default.
 type Options struct {
-	// Decay is about how long memory that has been freed stays with the heap, so that it can be
-	// used again without asking the system for it, which costs a page fault per page. 0
-	// stands for one second. If it is negative, memory goes back by Trim and Close alone, and under pressure of
-	// a limit. Otherwise it is at least a millisecond.
+	// Decay is about how long memory that has been freed stays with the heap, so that it
+	// can be used again without asking the system for it, which costs a page fault per
+	// page. 0 stands for one second. If it is negative, memory goes back by Trim and Close
+	// alone, and under pressure of a limit. Otherwise it is at least a millisecond.
 	Decay time.Duration
 
 	// Purge is how memory goes back.
 	Purge PurgeMode
 
-	// HugePages makes memory go back only in whole huge pages (mostly of 2 MiB), so that the
-	// kernel need not split those that it has put together. The footprint then is somewhat larger, and
-	// access faster, where the system has transparent huge pages switched on.
+	// HugePages makes memory go back only in whole huge pages (mostly of 2 MiB), so that
+	// the kernel need not split those that it has put together. The footprint then is
+	// somewhat larger, and access faster, where the system has transparent huge pages
+	// switched on.
 	HugePages bool
 
 	// Checked does without caches, so that every mistake that the heap can see is reported
@@ -31,24 +32,27 @@ type Options struct {
 	Checked bool
 
 	// HardLimit is the most memory, in bytes of footprint, that the heap may have: see
-	// [Stats.Footprint]. An allocation beyond it fails, after the heap has given back all it can. 0
-	// stands for no limit. The heap needs some 400 KiB for itself.
+	// [Stats.Footprint]. An allocation beyond it fails, after the heap has given back all
+	// it can. 0 stands for no limit. The heap needs some 400 KiB for itself.
 	HardLimit uintptr
 
-	// SoftLimit is the footprint in bytes beyond which the heap gives back all that is not in
-	// use, without waiting for it to decay. If that is not enough, it calls OnSoftLimit. 0 stands for no limit.
+	// SoftLimit is the footprint in bytes beyond which the heap gives back all that is not
+	// in use, without waiting for it to decay. If that is not enough, it calls OnSoftLimit.
+	// 0 stands for no limit.
 	SoftLimit uintptr
 
-	// OnSoftLimit is told the footprint, in bytes, when that exceeds SoftLimit: once, then again
-	// each time it has grown by another 16th of the limit, or has been below it meanwhile. It runs
-	// in the goroutine whose allocation was one too many, before that allocation returns. It
-	// may free blocks, allocate, and change the limits; while it runs, it is not called again.
+	// OnSoftLimit is told the footprint, in bytes, when that exceeds SoftLimit: once, then
+	// again each time it has grown by another 16th of the limit, or has been below it
+	// meanwhile. It runs in the goroutine whose allocation was one too many, before that
+	// allocation returns. It may free blocks, allocate, and change the limits; while it
+	// runs, it is not called again.
 	OnSoftLimit func(footprint uintptr)
 
-	// OnMisuse is called when a block has been given back in a way that cannot be obeyed. If it
-	// returns, the call that found out goes on, as if the block had not been given back. The
-	// default panics with the Misuse: in the goroutine that found out, which may not be the one
-	// that is to blame, or in one that nobody can recover, ending the program. OnMisuse must not call methods of the heap.
+	// OnMisuse is called when a block has been given back in a way that cannot be obeyed.
+	// If it returns, the call that found out goes on, as if the block had not been given
+	// back. The default panics with the Misuse: in the goroutine that found out, which may
+	// not be the one that is to blame, or in one that nobody can recover, ending the
+	// program. OnMisuse must not call methods of the heap.
 	OnMisuse func(Misuse)
 }
 
@@ -58,9 +62,9 @@ type PurgeMode uint8
 const (
 	// PurgeNow takes the memory away from the process at once (MADV_DONTNEED on Linux).
 	PurgeNow PurgeMode = iota
-	// PurgeLazy lets the system take the memory when it is short of it (MADV_FREE). That costs less, and
-	// nothing at all for what is soon used again; but the process seems to keep the memory
-	// until then. Where the system does not know that, it is as PurgeNow.
+	// PurgeLazy lets the system take the memory when it is short of it (MADV_FREE). That
+	// costs less, and nothing at all for what is soon used again; but the process seems to
+	// keep the memory until then. Where the system does not know that, it is as PurgeNow.
 	PurgeLazy
 )
 

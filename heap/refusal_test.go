@@ -26,7 +26,8 @@ type entry struct {
 	v byte
 }
 
-// enter takes in what an allocation has returned. zeroed is from where on the block must be zero.
+// enter takes in what an allocation has returned. zeroed is from where on the block must be
+// zero.
 func (g *ledger) enter(b []byte, err error, l galloc.Layout, zeroed int) error {
 	if err != nil {
 		g.refused++
@@ -127,8 +128,9 @@ func (g *ledger) use(seed uint64) error {
 	return errors.Join(append(errs, g.verify())...)
 }
 
-// Each operation of the system is refused in turn, once and from then on. What is allocated stays as it is, what is
-// refused is an error and no more, and everything is well when the system has come round.
+// Each operation of the system is refused in turn, once and from then on. What is allocated
+// stays as it is, what is refused is an error and no more, and everything is well when the
+// system has come round.
 func TestEveryRefusalIsSurvived(t *testing.T) {
 	runChild(t, "refusals").mustPass(t) // where no closed heaps have left address space
 }
@@ -218,8 +220,8 @@ func TestPagesThatTheSystemKeepsComeBack(t *testing.T) {
 
 var errRefused = errors.New("refused by the test")
 
-// refuse runs a heap with the nth operation of that kind refused. It returns whether there were fewer, and how many
-// allocations have failed.
+// refuse runs a heap with the nth operation of that kind refused. It returns whether there
+// were fewer, and how many allocations have failed.
 func refuse(kind vm.Op, n int64, onwards bool) (done bool, refused int, err error) {
 	var misuses []error
 	h, err := heap.New(heap.Options{Decay: -1, OnMisuse: func(m heap.Misuse) { misuses = append(misuses, m) }})

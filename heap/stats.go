@@ -8,8 +8,8 @@ import (
 	"github.com/galloc-go/galloc/internal/engine"
 )
 
-// Stats is the state of a heap, as [Heap.Stats] has found it, and what has happened since it
-// was made. Sizes are in bytes, except where it says otherwise.
+// Stats is the state of a heap, as [Heap.Stats] has found it, and what has happened since
+// it was made. Sizes are in bytes, except where it says otherwise.
 //
 // While nobody uses the heap, and up to the blocks that others have under way otherwise:
 //
@@ -67,9 +67,9 @@ type ClassStats struct {
 
 const numClasses = len(engine.Stats{}.Classes)
 
-// Stats returns the state of the heap. The numbers are counted together when it is called,
-// so they cost nothing otherwise; it takes some 10 µs, more with many Ps. While others use the heap, the numbers are of
-// slightly different moments.
+// Stats returns the state of the heap. The numbers are counted together when it is called, so
+// they cost nothing otherwise; it takes a few microseconds, more with many Ps. While others use
+// the heap, the numbers are of slightly different moments.
 func (h *Heap) Stats() Stats {
 	h.mustBeOpen("Stats")
 	var e engine.Stats

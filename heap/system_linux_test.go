@@ -135,14 +135,16 @@ func TestManyHeapsTakeNoMoreAddressSpaceThanOne(t *testing.T) {
 	}
 }
 
-// Under a limit on address space, reservations get smaller; in the end there is no memory, and no crash.
+// Under a limit on address space, reservations get smaller; in the end there is no memory,
+// and no crash.
 func TestLittleAddressSpace(t *testing.T) {
 	needPages(t)
 	runChild(t, "little address space, Default").mustPass(t)
 	runChild(t, "little address space, New").mustPass(t)
 }
 
-// What was freed has left the process when the decay period is over, with nobody asking for it.
+// What was freed has left the process when the decay period is over, with nobody asking for
+// it.
 func TestMemoryDecays(t *testing.T) {
 	needPages(t)
 	runChild(t, "decay").mustPass(t)

@@ -9,6 +9,9 @@ import (
 
 // No path takes Go memory once it has been gone before: not the slow ones, nor ticks, nor failures.
 func TestNoGoMemory(t *testing.T) {
+	if invariants {
+		t.Skip("the checks take Go memory")
+	}
 	h, timer := newHeap(t, Config{First: 1})
 	var blocks [3000]unsafe.Pointer
 	fill := func(size uintptr) {

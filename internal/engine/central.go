@@ -308,6 +308,9 @@ func (h *Heap) giveShard(c uint8, home uint32, blocks []ref, bad *misused) []ref
 func (ct *central) returned(s *span, n uintptr, empty *list) {
 	s.free += uint16(n)
 	ct.free += int64(n)
+	if invariants && s.free > s.blocks {
+		panic("galloc: engine: more free blocks than a span has")
+	}
 	if s.bits[0] != 0 {
 		s.hint = 0
 	}

@@ -16,6 +16,16 @@ func (h *Heap) Check() error { return h.check(true) }
 // only pages, records and lists remain.
 func (h *Heap) CheckInUse() error { return h.check(false) }
 
+// verify panics if CheckInUse finds something, in programs built with the tag galloc_invariants; in others it does nothing. It is
+// called without locks.
+func (h *Heap) verify() {
+	if invariants {
+		if err := h.CheckInUse(); err != nil {
+			panic("galloc: " + err.Error())
+		}
+	}
+}
+
 func (h *Heap) check(quiet bool) error {
 	h.draining.Lock() // before the centrals, and those before the pages, as drain does it
 	defer h.draining.Unlock()

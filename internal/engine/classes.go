@@ -48,7 +48,9 @@ var (
 func makeClasses() (t [classLimit]class) {
 	c := 1
 	slots := uint16(1) // slots[0] is 0: what Pop finds below the first magazine
-	t[0].slots = slots
+	for c := range t {
+		t[c].slots = slots // class 0, and those that are not used
+	}
 	add := func(size uint32) {
 		t[c] = makeClass(size)
 		t[c].slots = slots + 1 // for the 0 below it

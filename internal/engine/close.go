@@ -24,6 +24,7 @@ func (h *Heap) Close() {
 	h.timer.Stop()
 	h.inTick.Lock() // one that is under way ends
 	defer h.inTick.Unlock()
+	h.verify()
 	for p := range h.caches {
 		h.caches[p].Store(&noCache)
 		h.shards[p].Store(nil)
@@ -74,7 +75,7 @@ func (x *extent) lazies() func(func(unsafe.Pointer, uintptr) bool) {
 	}
 }
 
-// reuseExtent returns an extent of a closed heap with at least n pages, and at most n*most, aligned to align pages, or nil.
+// reuseExtent returns an extent of a closed heap with at least n pages, aligned to align pages, or nil.
 func reuseExtent(n, align uintptr) *extent {
 	spareExtents.mu.Lock()
 	defer spareExtents.mu.Unlock()

@@ -51,6 +51,7 @@ func (h *Heap) tick() {
 	h.pages.recoverLost()
 	h.purge(true)
 	h.ticks.Add(1)
+	h.verify()
 	if h.idle() {
 		h.ticking.Store(false)
 		if h.idle() {

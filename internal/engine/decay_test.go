@@ -207,9 +207,20 @@ func TestGraceWaitsForPinnedSections(t *testing.T) {
 	}
 	withProcs(t, max(3, runtime.GOMAXPROCS(0)))
 	for range 20 {
-		var inside, started, ended atomic.Bool
+		var running, inside, started, ended atomic.Bool
 		tooEarly, tested := false, false
 		var wg sync.WaitGroup
+		wg.Go(func() {
+			running.Store(true)
+			for !inside.Load() { // without a pause, so that this one has a P of its own
+			}
+			started.Store(true)
+			grace()
+			ended.Store(true)
+		})
+		for !running.Load() {
+			runtime.Gosched()
+		}
 		wg.Go(func() {
 			procPin()
 			inside.Store(true)
@@ -221,14 +232,6 @@ func TestGraceWaitsForPinnedSections(t *testing.T) {
 			}
 			tooEarly = ended.Load()
 			procUnpin()
-		})
-		wg.Go(func() {
-			for !inside.Load() {
-				runtime.Gosched()
-			}
-			started.Store(true)
-			grace()
-			ended.Store(true)
 		})
 		wg.Wait()
 		if tooEarly {

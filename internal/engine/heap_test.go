@@ -87,9 +87,6 @@ func (m *program) run(ops []byte, every int) {
 // wantNothingLeft lets the heap, in which nothing is allocated, tick until it rests. Then nothing may be left.
 func wantNothingLeft(t testing.TB, h *Heap, timer *fakeTimer) {
 	t.Helper()
-	if !pinned && h.decay >= 0 {
-		h.wake() // caches stay in place there, and when a heap rests, nothing tells of a block that is put into one
-	}
 	for range 4 {
 		if h.decay < 0 {
 			h.Trim()

@@ -72,6 +72,7 @@ func (h *Heap) relieve() bool {
 	got := h.pages.recoverLost()
 	got += h.drainAll()
 	got += h.purge(false)
+	h.verify()
 	return got != 0
 }
 

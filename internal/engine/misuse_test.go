@@ -5,8 +5,8 @@ import (
 	"unsafe"
 )
 
-// Everything that can be wrong with a free is reported with its kind and addresses, when the block comes back to its span, and not
-// obeyed. A checked heap reports at once.
+// Everything that can be wrong with a free is reported with its kind and addresses when the block comes back to its span, and is
+// not obeyed. A checked heap reports at once.
 func TestMisuse(t *testing.T) {
 	withProcs(t, 1) // so that blocks come from the spans of their neighbours
 	var global [64]byte

@@ -28,8 +28,8 @@ const (
 // pages hands out runs. Its lock is the innermost: nothing else is locked while it is held.
 //
 //	used + free == Σ frontier over extents
-//	free == Σ pages over kindFree runs (and those being purged)
-//	dirty == Σ set bits of dirty over free pages (and those being purged)
+//	free == Σ pages over kindFree runs
+//	dirty == Σ set bits of dirty over their pages
 type pages struct {
 	mu      sync.Mutex
 	heap    *Heap
@@ -124,16 +124,12 @@ func (ps *pages) bestIn(b int, n uint32, scan int) *span {
 // take hands out a run of n pages, aligned to align pages, as kind, with a record of so many units. It returns nil if there is no
 // memory, or no record to be had.
 func (ps *pages) take(n, align uint32, kind, class uint8, units uint8) *span {
-	s := ps.find(n + align - 1)
+	s := ps.findAligned(n, align)
+	if s == nil && ps.extend(n, align) {
+		s = ps.findAligned(n, align)
+	}
 	if s == nil {
-		if !ps.extend(n, align) {
-			return nil
-		}
-		if s = ps.find(n + align - 1); s == nil {
-			if s = ps.findLast(n, align); s == nil {
-				return nil
-			}
-		}
+		return nil
 	}
 	return ps.carve(s, ps.alignedIn(s, align), n, kind, class, units, true)
 }
@@ -144,15 +140,18 @@ func (ps *pages) alignedIn(s *span, align uint32) uint32 {
 	return (first+s.page+align-1)&^(align-1) - first
 }
 
-// findLast returns a run of n pages aligned to align pages at the start of the extent reserved last, if it is there: find does not know
-// that its start is aligned.
-func (ps *pages) findLast(n, align uint32) *span {
-	x := ps.extents[len(ps.extents)-1]
-	s := x.neighbour(x.frontier - 1)
-	if s == nil || s.kind != kindFree || ps.alignedIn(s, align)+n > s.end() {
-		return nil
+// findAligned returns a free run with n pages in it from a multiple of align pages on, or nil. Where it may lie in a run, so many more are
+// looked for that it must; at the start of an extent, which may have been reserved for no other reason, it is seen exactly.
+func (ps *pages) findAligned(n, align uint32) *span {
+	if s := ps.find(n + align - 1); s != nil || align == 1 {
+		return s
 	}
-	return s
+	for _, x := range ps.extents {
+		if s := x.neighbour(0); s != nil && s.kind == kindFree && ps.alignedIn(s, align)+n <= s.end() {
+			return s
+		}
+	}
+	return nil
 }
 
 // carve cuts n pages from page at out of the free run s. It returns nil, and has changed nothing, if there is no record to be had
@@ -294,6 +293,9 @@ func (ps *pages) join(x *extent, s *span) {
 	}
 	x.setMap(s)
 	ps.link(s)
+	if invariants && x.free.count(s.page, s.end()) != int(s.pages) {
+		panic("galloc: engine: the pages of a free run are not all free")
+	}
 }
 
 // shrink cuts s down to n pages. It reports false, and has changed nothing, if there is no record for the rest.

@@ -27,7 +27,7 @@ type modelRun struct {
 // word returns the first word of page i of the extent.
 func word(x *extent, i uint32) *uint64 { return (*uint64)(x.address(i)) }
 
-// marked says which pages bear a word: the first eight of 512, so that a large run costs little memory, and those of the first 512.
+// marked says which pages bear a word: the first 512, and of the others eight in 512, so that a large run costs little memory.
 func marked(i uint32) bool { return i < 512 || i%512 < 8 }
 
 func (m *pagesModel) owner(x *extent, i uint32) **modelRun {
@@ -299,7 +299,8 @@ func TestRefusalsByTheLimitReserveNothing(t *testing.T) {
 	}
 	after := readStats(h)
 	if after.Extents != before.Extents || after.Reserved != before.Reserved {
-		t.Errorf("20 refused requests have made %d extents of %d, %d bytes of %d", after.Extents, before.Extents, after.Reserved, before.Reserved)
+		t.Errorf("20 refused requests have made %d extents of %d, %d bytes of %d",
+			after.Extents, before.Extents, after.Reserved, before.Reserved)
 	}
 	if after.LimitRefusals == before.LimitRefusals || after.SystemRefusals != before.SystemRefusals {
 		t.Errorf("counted as %d refusals by the limit and %d by the system", after.LimitRefusals-before.LimitRefusals,
@@ -555,9 +556,12 @@ func TestRelief(t *testing.T) {
 	})
 }
 
-// Blocks are moved by moving their pages where that pays, to longer runs and to shorter ones; what stays behind is not taken for zero.
+// Blocks are moved by moving their pages where that pays, to longer runs and to shorter ones. What stays behind is not taken for
+// zero.
 func TestMoves(t *testing.T) {
-	for _, c := range []struct{ from, to uintptr }{{4 << 20, 6 << 20}, {6 << 20, 4 << 20}, {256 << 10, 512 << 10}, {4<<20 + 100, 4<<20 + 3*pageSize}} {
+	for _, c := range []struct{ from, to uintptr }{
+		{4 << 20, 6 << 20}, {6 << 20, 4 << 20}, {256 << 10, 512 << 10}, {4<<20 + 100, 4<<20 + 3*pageSize},
+	} {
 		h, timer := newHeap(t, Config{First: 1})
 		b := block{h.Alloc(c.from, 8), c.from, 8, 1}
 		other := h.Alloc(1<<20, 8)
