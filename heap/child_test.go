@@ -12,6 +12,7 @@ import (
 
 	"github.com/galloc-go/galloc"
 	"github.com/galloc-go/galloc/heap"
+	"github.com/galloc-go/galloc/internal/vm"
 )
 
 // What happens once per program, what ends it, and what is measured of a whole process is
@@ -99,6 +100,15 @@ func layout(size, align uintptr) galloc.Layout {
 
 // view returns the n bytes at p.
 func view(p unsafe.Pointer, n uintptr) []byte { return unsafe.Slice((*byte)(p), n) }
+
+// remnant returns how many bytes can be left dirty of a heap that is all free: pages of the heap that share a page of the
+// system with what it has not touched.
+func remnant(s heap.Stats) uintptr {
+	if vm.PageSize() <= 4096 {
+		return 0
+	}
+	return uintptr(s.Extents) * vm.PageSize()
+}
 
 // fill writes v to every byte.
 func fill(b []byte, v byte) {

@@ -251,8 +251,8 @@ func TestSoftLimitCallsBackAndRearms(t *testing.T) {
 		t.Fatalf("only %d bytes are dirty", d)
 	}
 	h.SetLimit(soft, 0, func(f uintptr) { got = append(got, f) })
-	if d := h.Stats().Dirty; d != 0 || len(got) != n {
-		t.Errorf("%d bytes dirty, calls %d, before %d", d, len(got), n)
+	if s := h.Stats(); s.Dirty > remnant(s) || len(got) != n {
+		t.Errorf("%d bytes dirty, calls %d, before %d", s.Dirty, len(got), n)
 	}
 	add(28)
 	if len(got) != n {
@@ -408,14 +408,14 @@ func TestOptionsReachTheSystem(t *testing.T) {
 		return now, lazy, broken, h.Stats()
 	}
 	now, lazy, broken, s := use(heap.Options{Decay: -1})
-	if now == 0 || lazy != 0 || broken == 0 && vm.HugePageSize() != 0 || s.Dirty != 0 {
+	if now == 0 || lazy != 0 || broken == 0 && vm.HugePageSize() != 0 || s.Dirty > 5*remnant(s) { // four blocks are left
 		t.Errorf("by default: %d purges, %d lazy, %d of parts of huge pages:\n%v", now, lazy, broken, s)
 	}
 	if vm.GoMemory {
 		t.Skip("neither is anything on Go memory")
 	}
 	now, lazy, _, s = use(heap.Options{Decay: -1, Purge: heap.PurgeLazy})
-	if now != 0 || lazy == 0 || s.Dirty != 0 {
+	if now != 0 || lazy == 0 || s.Dirty > 5*remnant(s) {
 		t.Errorf("PurgeLazy: %d purges, %d lazy:\n%v", now, lazy, s)
 	}
 	if vm.HugePageSize() != 0 {
@@ -436,7 +436,7 @@ func TestDecayIsAsLongAsItSays(t *testing.T) {
 	for _, h := range heaps {
 		h.Free(h.Alloc(layout(10*mib, 8)))
 	}
-	for deadline := time.Now().Add(10 * time.Second); heaps["short"].Stats().Dirty+heaps["default"].Stats().Dirty != 0; {
+	for deadline := time.Now().Add(10 * time.Second); heaps["short"].Stats().Dirty+heaps["default"].Stats().Dirty > 2*mib; {
 		if time.Now().After(deadline) {
 			t.Fatalf("not given back:\n%v%v", heaps["short"].Stats(), heaps["default"].Stats())
 		}
@@ -495,7 +495,7 @@ func TestTrimGivesBack(t *testing.T) {
 		t.Errorf("Trim gave back %d bytes", n)
 	}
 	s := h.Stats()
-	if s.Dirty != 0 || s.Cached != 0 || s.Live != 0 || s.InUse != 0 || s.Footprint != s.Metadata {
+	if s.Dirty > remnant(s) || s.Cached != 0 || s.Live != 0 || s.InUse != 0 || s.Footprint != s.Metadata+s.Dirty {
 		t.Errorf("after Trim:\n%v", s)
 	}
 	if n := h.Trim(); n != 0 {

@@ -39,6 +39,8 @@ type message struct {
 	Result *result `json:"result,omitempty"`
 }
 
+func (m message) final() bool { return m.Result != nil }
+
 // measureInChild has a child process do one measurement. What goes wrong with it is in the
 // Error of the result; an error says that there is no point in going on.
 func measureInChild(ctx context.Context, o options, t traceFile, alloc string, bar *bar) (result, error) {
@@ -47,29 +49,20 @@ func measureInChild(ctx context.Context, o options, t traceFile, alloc string, b
 	if err != nil {
 		return result{}, err
 	}
-	exe, err := os.Executable()
+	child, err := newChild(ctx, measureCommand, string(told), t.path)
 	if err != nil {
-		return result{}, noProcess(err)
+		return result{}, err
 	}
-	cmd := exec.CommandContext(ctx, exe, measureCommand, string(told), t.path)
-	var crash bytes.Buffer
-	cmd.Stderr = &crash
-	answers, err := cmd.StdoutPipe()
-	if err != nil {
-		return result{}, noProcess(err)
-	}
-	if err := cmd.Start(); err != nil {
-		return result{}, noProcess(err)
-	}
-	r, err := listen(answers, bar)
-	if ended := cmd.Wait(); ended != nil {
-		err = ended
-	}
-	if ctx.Err() != nil {
+	last, failure, err := converse(child, func(m message) { bar.progress(m.Done) })
+	switch {
+	case err != nil:
+		return result{}, err
+	case ctx.Err() != nil:
 		return result{}, ctx.Err()
 	}
-	if err != nil {
-		r = result{Alloc: alloc, Error: "the measuring process failed: " + whyEnded(err, crash.Bytes())}
+	r := result{Alloc: alloc, Error: "the measuring process failed: " + failure}
+	if failure == "" {
+		r = *last.Result
 	}
 	r.Trace = t.label
 	if !t.shipped {
@@ -78,28 +71,58 @@ func measureInChild(ctx context.Context, o options, t traceFile, alloc string, b
 	return r, nil
 }
 
+// newChild returns a process of this executable that ends with ctx, to be started.
+func newChild(ctx context.Context, args ...string) (*exec.Cmd, error) {
+	exe, err := os.Executable()
+	if err != nil {
+		return nil, noProcess(err)
+	}
+	return exec.CommandContext(ctx, exe, args...), nil
+}
+
+// converse runs a child process and passes on what it tells. It returns the last message, which
+// is the final one unless there is a failure. An error says that it could not be started.
+func converse[M interface{ final() bool }](child *exec.Cmd, hear func(M)) (last M, failure string, err error) {
+	var crash bytes.Buffer
+	child.Stderr = &crash
+	answers, err := child.StdoutPipe()
+	if err != nil {
+		return last, "", noProcess(err)
+	}
+	if err := child.Start(); err != nil {
+		return last, "", noProcess(err)
+	}
+	last, why := listen(answers, hear)
+	if ended := child.Wait(); ended != nil {
+		why = ended
+	}
+	if why != nil {
+		failure = whyEnded(why, crash.Bytes())
+	}
+	return last, failure, nil
+}
+
 func noProcess(err error) error {
 	return fmt.Errorf("cannot start a process for each measurement: %w", err)
 }
 
-// listen shows the progress that the child tells of, and returns its result.
-func listen(answers io.Reader, bar *bar) (result, error) {
-	var last message
+// listen passes on the messages of a child, and returns the last.
+func listen[M interface{ final() bool }](answers io.Reader, hear func(M)) (last M, err error) {
 	for d := json.NewDecoder(answers); ; {
-		var m message
+		var m M
 		if err := d.Decode(&m); err == io.EOF {
 			break
 		} else if err != nil {
 			_, _ = io.Copy(io.Discard, answers) // it must not wait for us
-			return result{}, fmt.Errorf("its answer is not understood: %w", err)
+			return last, fmt.Errorf("its answer is not understood: %w", err)
 		}
-		bar.progress(m.Done)
+		hear(m)
 		last = m
 	}
-	if last.Result == nil {
-		return result{}, errors.New("it ended without a result")
+	if !last.final() {
+		return last, errors.New("it ended without a result")
 	}
-	return *last.Result, nil
+	return last, nil
 }
 
 // whyEnded describes how a process failed, with the first lines of what it printed: a

@@ -1,11 +1,15 @@
 // Command galloc measures allocators.
 //
 //	galloc replay    replays the allocations of real programs on one or several allocators
+//	galloc soak      puts an allocator under mixed load, and watches contents and memory
 //	galloc help      tells more
 //
 // The way of a replay through the files: replay.go understands the command line and goes
 // through traces and allocators; child.go starts a process for each measurement, which is
-// measure.go in the same executable; report.go prints what comes back.
+// measure.go in the same executable; report.go prints what comes back. That of a soak: soak.go
+// understands the command line; soak_child.go is the process that it starts, and soak_wave.go how
+// the load comes and goes there; soak_worker.go, soak_steps.go and soak_block.go are what a
+// goroutine does; soak_report.go judges and prints what comes back.
 package main
 
 import (
@@ -37,7 +41,8 @@ const usage = `galloc measures memory allocators.
 
 usage:
   galloc replay [flags] [FILE...]   replay the allocations of real programs
-  galloc help [replay]              print this, or the flags of replay
+  galloc soak [flags]               put an allocator under mixed load for some time
+  galloc help [replay|soak]         print this, or what there is to a command
 
 exit status: 0 success, 1 something failed, 2 wrong usage, 130 interrupted
 `
@@ -53,6 +58,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	switch command {
 	case "replay":
 		err = replay(ctx, rest, stdout, stderr)
+	case "soak":
+		err = soak(ctx, rest, stdout, stderr)
+	case soakingCommand:
+		err = soakProcess(rest, os.Stdin, stdout)
 	case measureCommand:
 		err = measure(rest, stdout)
 	case "help", "-h", "-help", "--help":
@@ -82,10 +91,15 @@ func help(args []string, stdout io.Writer) error {
 		_, err := fmt.Fprint(stdout, usage)
 		return err
 	}
-	if args[0] != "replay" {
-		return usagef("unknown command %q: there is replay", args[0])
+	var err error
+	switch args[0] {
+	case "replay":
+		_, err = parseReplay([]string{"-h"}, stdout)
+	case "soak":
+		_, _, err = parseSoak([]string{"-h"}, stdout)
+	default:
+		return usagef("unknown command %q: there are replay and soak", args[0])
 	}
-	_, err := parseReplay([]string{"-h"}, stdout)
 	return err
 }
 

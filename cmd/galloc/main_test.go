@@ -21,10 +21,14 @@ import (
 const badChild = "GALLOC_TEST_BAD_CHILD"
 
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == measureCommand {
+	if len(os.Args) > 1 && (os.Args[1] == measureCommand || os.Args[1] == soakingCommand) {
 		mode, alloc, _ := strings.Cut(os.Getenv(badChild), " ")
 		if mode != "" && strings.Contains(os.Args[2], `"alloc":"`+alloc+`"`) {
-			misbehave(mode)
+			if mode == "corrupt" {
+				corrupt(alloc)
+			} else {
+				misbehave(mode)
+			}
 		}
 		main()
 	}
@@ -143,9 +147,11 @@ func TestWhatIsRefusedBeforeMeasuring(t *testing.T) {
 	}{
 		{nil, 2, "", "usage:"},
 		{[]string{"fly"}, 2, "", `galloc: unknown command "fly"...usage:`},
-		{[]string{"help"}, 0, "galloc replay [flags] [FILE...]", ""},
+		{[]string{"help"}, 0, "galloc replay [flags] [FILE...]...galloc soak [flags]", ""},
 		{[]string{"--help"}, 0, "usage:", ""},
-		{[]string{"help", "replay"}, 0, "usage: galloc replay...mariadb, sqlite...goheap...-threads...schema", ""},
+		{[]string{"help", "replay"}, 0, "usage: galloc replay...mariadb, sqlite...null ...heap  ...galloc heap: ...system ...goheap...-threads...schema", ""},
+		{[]string{"help", "soak"}, 0, "usage: galloc soak...heap  ...galloc heap: ...-live bytes...schema", ""},
+		{[]string{"soak", "-h"}, 0, "usage: galloc soak", ""},
 		{[]string{"help", "fly"}, 2, "", `unknown command "fly"`},
 		{[]string{"replay", "-h"}, 0, "usage: galloc replay", ""},
 		{[]string{"measure"}, 2, "", "only"},
@@ -156,7 +162,7 @@ func TestWhatIsRefusedBeforeMeasuring(t *testing.T) {
 		{[]string{"replay", "-"}, 2, "", "standard input"},
 		{[]string{"replay", "-rounds", "0", "ok.trace"}, 2, "", "-rounds 0: give a whole number, at least 1"},
 		{[]string{"replay", "-rounds", "many", "ok.trace"}, 2, "", "-rounds many"},
-		{[]string{"replay", "-alloc", ""}, 2, "", `unknown allocator ""...null, system, goheap`},
+		{[]string{"replay", "-alloc", ""}, 2, "", `unknown allocator ""...null, heap, system, goheap`},
 		{[]string{"replay", "-alloc", "system,best"}, 2, "", `unknown allocator "best"`},
 		{[]string{"replay", "-check", "-alloc", "null"}, 2, "", "-check and -threads need an allocator other than null"},
 		{[]string{"replay", "ok.trace", "missing"}, 1, "", "cannot read the trace missing: ...(FILE is a path, or one of mariadb, sqlite)"},

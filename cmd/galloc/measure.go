@@ -15,11 +15,16 @@ import (
 	"time"
 
 	"github.com/galloc-go/galloc"
+	"github.com/galloc-go/galloc/heap"
 	"github.com/galloc-go/galloc/trace"
 	"github.com/galloc-go/galloc/traces"
 )
 
-const nullName = "null"
+// Names of allocators that are treated in a way of their own.
+const (
+	nullName = "null"
+	heapName = "heap"
+)
 
 // allocators is what can be named on the command line, null first: its row is what to hold
 // the others against. maxSize is the size of the largest object to come.
@@ -29,6 +34,7 @@ var allocators = []struct {
 	open  func(maxSize uint64) (galloc.GlobalAlloc, error)
 }{
 	{nullName, "does nothing: its row is what the replay itself costs", trace.Null},
+	{heapName, heap.Default().String() + ": galloc's own, the default of executables", func(uint64) (galloc.GlobalAlloc, error) { return heap.Default(), nil }},
 	{"system", galloc.System.String(), func(uint64) (galloc.GlobalAlloc, error) { return galloc.System, nil }},
 	{"goheap", galloc.GoHeap.String() + ", with garbage collection", func(uint64) (galloc.GlobalAlloc, error) { return galloc.AsGlobal(galloc.GoHeap), nil }},
 }

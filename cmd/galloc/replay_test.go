@@ -33,10 +33,10 @@ func TestReplay(t *testing.T) {
 		{"-alloc|null|" + absolute, 0, "ok ...null", ""},
 		{"-alloc|null|--|-dash.trace", 0, "-dash ...null", ""},
 		{"-alloc|null|sub dir/ok|ok.trace|threads.trace", 0, "sub dir/ok  null...ok.trace  ...null...threads  ", ""},
-		{"-check|ok.trace", 0, "; 1 round\n...checked\nok ...system...ok, 4.19 kB compared\nok ...goheap...ok, 4.19 kB compared\n", ""},
+		{"-check|ok.trace", 0, "; 1 round\n...checked\nok ...heap...ok, 4.19 kB compared\nok ...system...ok, 4.19 kB compared\nok ...goheap...ok, 4.19 kB compared\n", ""},
 		// Not null: its threads share one block, which the race detector would report.
-		{"-threads|-alloc|system,goheap|threads.trace", 0, "a goroutine for each recorded thread\n...threads ...system...threads ...goheap", ""},
-		{"-threads|-check|-rounds|2|threads.trace", 0, "ok, 300 B compared...ok, 300 B compared", ""},
+		{"-threads|-alloc|heap,system,goheap|threads.trace", 0, "a goroutine for each recorded thread\n...threads ...heap ...threads ...system...threads ...goheap", ""},
+		{"-threads|-check|-rounds|2|threads.trace", 0, "ok, 300 B compared...ok, 300 B compared...ok, 300 B compared", ""},
 		{"-threads|-check|ok.trace", 0, "ok, 4.19 kB compared", ""},
 		{"-alloc|system|comments.trace", 0, "comments ... 0 ... - ... - ... 0 B", ""},
 		{"-check|comments.trace", 0, "ok, 0 B compared", ""},
@@ -77,16 +77,17 @@ func TestShippedTraces(t *testing.T) {
 	if status != exitOK {
 		t.Errorf("exit status %d", status)
 	}
-	wantText(t, "stdout", stdout, "\nsqlite ...system    1,067,395   4.37 MB  ok, 129.54 MB compared"+
+	wantText(t, "stdout", stdout, "\nsqlite ...heap      1,067,395   4.37 MB  ok, 129.54 MB compared"+
+		"\nsqlite ...system    1,067,395   4.37 MB  ok, 129.54 MB compared"+
 		"\nsqlite ...goheap    1,067,395   4.37 MB  ok, 129.54 MB compared"+
-		"\n./sqlite ...system ...4.14 kB  ok, ")
+		"\n./sqlite ...heap ...4.14 kB  ok, ")
 	wantText(t, "stderr", stderr, "")
 
 	status, stdout, _ = command(t.Context(), "replay", "-rounds", "1", "sqlite")
 	if status != exitOK {
 		t.Errorf("exit status %d", status)
 	}
-	wantText(t, "stdout", stdout, "sqlite  null      1,067,395 ...sqlite  system    1,067,395 ...sqlite  goheap    1,067,395 ")
+	wantText(t, "stdout", stdout, "sqlite  null      1,067,395 ...sqlite  heap      1,067,395 ...sqlite  system    1,067,395 ...sqlite  goheap    1,067,395 ")
 }
 
 // replayJSON runs galloc replay -json and returns its report.
@@ -129,20 +130,20 @@ func TestJSON(t *testing.T) {
 		if r.PeakRSS != nil && r.RSSRatio != float64(*r.PeakRSS)/4144 {
 			t.Errorf("ratio %v of a peak of %d", r.RSSRatio, *r.PeakRSS)
 		}
-		if want := map[string]string{"null": "null", "system": "galloc.System", "goheap": "galloc.GoHeap"}[r.Alloc]; !strings.HasPrefix(r.Allocator, want) {
+		if want := map[string]string{"null": "null", "heap": "galloc heap", "system": "galloc.System", "goheap": "galloc.GoHeap"}[r.Alloc]; !strings.HasPrefix(r.Allocator, want) {
 			t.Errorf("measured %s, not %s", r.Allocator, want)
 		}
 	}
 	want := []string{
-		"ok.trace null", "ok.trace system", "ok.trace goheap",
-		"sub dir/ok null", "sub dir/ok system", "sub dir/ok goheap",
+		"ok.trace null", "ok.trace heap", "ok.trace system", "ok.trace goheap",
+		"sub dir/ok null", "sub dir/ok heap", "sub dir/ok system", "sub dir/ok goheap",
 	}
 	if !slices.Equal(order, want) {
 		t.Errorf("order %q, want %q", order, want)
 	}
 
 	got, _ = replayJSON(t, exitOK, "-check", "-threads", "-rounds", "2", "threads.trace")
-	if got.Rounds != 2 || !got.Check || !got.Threads || len(got.Results) != 2 {
+	if got.Rounds != 2 || !got.Check || !got.Threads || len(got.Results) != 3 {
 		t.Errorf("%+v", got)
 	}
 	for _, r := range got.Results {
@@ -224,9 +225,9 @@ func TestDefaults(t *testing.T) {
 		args, allocs string
 		rounds       int
 	}{
-		{"-json", "null system goheap", 5},
-		{"-check", "system goheap", 1},
-		{"-check -rounds=4", "system goheap", 4},
+		{"-json", "null heap system goheap", 5},
+		{"-check", "heap system goheap", 1},
+		{"-check -rounds=4", "heap system goheap", 4},
 	} {
 		o, err := parseReplay(strings.Fields(c.args), nil)
 		if err != nil {

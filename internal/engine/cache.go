@@ -56,11 +56,11 @@ func (k *Cache) Pop(c uint8) unsafe.Pointer {
 	return p
 }
 
-// Push puts a block in. It reports false if there is no room.
+// Push puts a block in. It reports false if there is no room, or if it was the last to be put in: the double free that is seen at once.
 func (k *Cache) Push(c uint8, p unsafe.Pointer) bool {
 	m := k.magazine(c)
 	top := m.top
-	if top == m.end {
+	if top == m.end || *k.slot(top - 1) == refOf(p) {
 		return false
 	}
 	*k.slot(top) = refOf(p)
@@ -170,7 +170,13 @@ func (h *Heap) FreeSlow(p unsafe.Pointer, size, align uintptr) {
 	n := 0
 	k := h.Cache(Pin())
 	if !k.Push(c, p) {
-		if m := k.magazine(c); k != &noCache && m.limit() < int(classes[c].most) {
+		m := k.magazine(c)
+		if *k.slot(m.top - 1) == refOf(p) {
+			k.Leave()
+			h.reportAs(FaultDouble, refOf(p), uintptr(classes[c].size))
+			return
+		}
+		if k != &noCache && m.limit() < int(classes[c].most) {
 			m.grow(c)
 		} else {
 			n = (m.len() + 1) / 2

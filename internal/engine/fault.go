@@ -61,7 +61,19 @@ func (m Misuse) Error() string {
 // report finds out what is wrong with giving back b as a block of the given size, and tells whoever is to be told. It is called
 // without locks, and not pinned.
 func (h *Heap) report(b ref, given uintptr) {
+	h.tell(h.diagnose(b), given)
+}
+
+// reportAs is report for who knows better: that the block at b is in a cache.
+func (h *Heap) reportAs(f Fault, b ref, given uintptr) {
 	m := h.diagnose(b)
+	if m.Fault == FaultLayout { // as far as its span knows, it is handed out
+		m.Fault = f
+	}
+	h.tell(m, given)
+}
+
+func (h *Heap) tell(m Misuse, given uintptr) {
 	m.Given = given
 	h.faults.Add(1)
 	h.onMisuse(m)

@@ -232,3 +232,26 @@ func TestMisusePanics(t *testing.T) {
 		t.Errorf("Live == %d", s.Live)
 	}
 }
+
+// The commonest double free is seen at once, without Checked: the one right after the first.
+func TestDoubleFreeInARow(t *testing.T) {
+	for _, size := range []uintptr{24, 5000} {
+		var got []Misuse
+		h, _ := newHeap(t, Config{OnMisuse: func(m Misuse) { got = append(got, m) }})
+		p, q := h.Alloc(size, 8), h.Alloc(size, 8)
+		h.Free(p, size, 8)
+		h.Free(q, size, 8)
+		h.Free(q, size, 8)
+		if len(got) != 1 || got[0].Fault != FaultDouble || got[0].Address != uintptr(q) || got[0].Given != UsableSize(size, 8) {
+			t.Errorf("size %d: reported %v", size, got)
+		}
+		if a, b := h.Alloc(size, 8), h.Alloc(size, 8); a == b {
+			t.Errorf("size %d: %p was handed out twice", size, a)
+		}
+		h.Free(nil, size, 8)
+		h.drainAll()
+		if len(got) != 2 || got[1].Fault != FaultForeign {
+			t.Errorf("size %d: reported %v", size, got)
+		}
+	}
+}
