@@ -23,6 +23,7 @@ const (
 	exactBins = 64
 	numBins   = exactBins + 8*26 + 1
 	binScan   = 32 // runs looked at in a bin of several sizes
+	exactScan = 8  // and in one of a single size
 )
 
 // pages hands out runs. Its lock is the innermost: nothing else is locked while it is held.
@@ -105,15 +106,16 @@ func (ps *pages) find(n uint32) *span {
 	return nil
 }
 
-// bestIn returns the smallest run of at least n pages among the first scan of bin b, or nil.
+// bestIn returns the smallest run of at least n pages among the first scan of bin b, or nil: of several that are as small the
+// lowest, so that what is in use gathers there, and the rest can decay.
 func (ps *pages) bestIn(b int, n uint32, scan int) *span {
 	var best *span
 	if b <= exactBins {
-		scan = 1
+		scan = exactScan
 	}
 	for r := ps.bins[b].head; r != 0 && scan > 0; scan-- {
 		s := r.span()
-		if s.pages >= n && (best == nil || s.pages < best.pages) {
+		if s.pages >= n && (best == nil || s.pages < best.pages || s.pages == best.pages && s.base < best.base) {
 			best = s
 		}
 		r = s.next
