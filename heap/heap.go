@@ -25,10 +25,11 @@
 //
 // A block that is given back twice, or with a wrong layout, or that is not one, is found
 // out when it reaches its span: at the call in a heap with [Options.Checked], and otherwise
-// once it leaves the cache that it was put into. It is then reported as a [Misuse], and the
-// heap is as if it had not been given back. Until then the cache may hand it out: only a
-// Checked heap is safe to make mistakes on. What is written to a block after it has been
-// freed, or beyond its end, no heap sees.
+// once it leaves the cache that it was put into; but a block that is freed twice in a row
+// mostly at once. It is then reported as a [Misuse], and the heap is as if it had not been
+// given back. Until then the cache may hand it out: only a Checked heap is safe to make
+// mistakes on. What is written to a block after it has been freed, or beyond its end, no heap
+// sees.
 package heap
 
 import (

@@ -38,7 +38,7 @@ func newMisuse(m engine.Misuse) Misuse {
 
 // Error says it in words, with the addresses and sizes.
 func (m Misuse) Error() string {
-	return "galloc/heap: " + engine.Misuse{
+	return engine.Misuse{
 		Fault: engine.Fault(m.Kind), Address: m.Address, Given: m.Given, Actual: m.Actual, Start: m.Start,
 	}.Error()
 }

@@ -197,7 +197,7 @@ func (h *Heap) FreeSlow(p unsafe.Pointer, size, align uintptr) {
 
 // equip gives the P that we are on a cache, if it may have one and has none.
 func (h *Heap) equip() {
-	if h.checked {
+	if h.checked || h.closed.Load() {
 		return
 	}
 	k := h.spareCache()

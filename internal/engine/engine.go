@@ -110,7 +110,7 @@ type Config struct {
 	Lazy     bool
 	Huge     bool
 	Checked  bool         // no caches: every free is checked at once
-	OnMisuse func(Misuse) // default: panic
+	OnMisuse func(Misuse) // default: panic with it
 	First    uintptr      // bytes of address space to reserve first
 	Timer    func(f func()) Timer
 }
@@ -144,7 +144,7 @@ func (h *Heap) init(c Config) {
 	}
 	h.onMisuse = c.OnMisuse
 	if h.onMisuse == nil {
-		h.onMisuse = func(m Misuse) { panic("galloc: " + m.Error()) }
+		h.onMisuse = func(m Misuse) { panic(m) }
 	}
 	h.decay = c.Decay
 	if h.decay == 0 {
@@ -204,16 +204,22 @@ func (h *Heap) Alloc(size, align uintptr) unsafe.Pointer {
 	return h.AllocSlow(size, align)
 }
 
-// AllocZeroed is Alloc with the first size bytes zero.
+// AllocZeroed is Alloc with the first size bytes zero. Large blocks are cleared only where they are not known to be zero.
 func (h *Heap) AllocZeroed(size, align uintptr) unsafe.Pointer {
-	if ClassOf(size, align) == 0 {
+	c := ClassOf(size, align)
+	if c == 0 {
 		return h.allocLarge(size, align, true)
 	}
-	p := h.Alloc(size, align)
-	if p != nil {
-		// SAFETY: the block has size bytes, and nobody else has it yet.
-		clear(unsafe.Slice((*byte)(p), size))
+	k := h.Cache(Pin())
+	p := k.Pop(c)
+	k.Leave()
+	if p == nil {
+		if p = h.refill(c); p == nil {
+			return nil
+		}
 	}
+	// SAFETY: the block has size bytes, and nobody else has it yet.
+	clear(unsafe.Slice((*byte)(p), size))
 	return p
 }
 
@@ -237,17 +243,28 @@ func (h *Heap) Resize(p unsafe.Pointer, size, align, newSize uintptr) bool {
 	if c != ClassOf(newSize, align) {
 		return false
 	}
-	return c != 0 || h.resizeLarge(p, size, newSize)
+	if c != 0 {
+		return true
+	}
+	ok, _ := h.resizeLarge(p, size, newSize)
+	return ok
 }
 
 // Realloc makes the block at p newSize bytes large, keeping its contents as far as they fit, and returns where it now is; or
 // nil, and nothing has changed.
 func (h *Heap) Realloc(p unsafe.Pointer, size, align, newSize uintptr) unsafe.Pointer {
-	if h.Resize(p, size, align, newSize) {
-		return p
-	}
-	if ClassOf(size, align) == 0 && ClassOf(newSize, align) == 0 {
-		return h.moveLarge(p, size, align, newSize)
+	c, d := ClassOf(size, align), ClassOf(newSize, align)
+	if c == d {
+		if c != 0 {
+			return p
+		}
+		switch ok, found := h.resizeLarge(p, size, newSize); {
+		case ok:
+			return p
+		case found:
+			return h.moveLarge(p, size, align, newSize)
+		}
+		return nil
 	}
 	q := h.Alloc(newSize, align)
 	if q != nil {

@@ -39,8 +39,10 @@ type Misuse struct {
 	Start   uintptr // its address, or 0
 }
 
-// Error says it in words.
-func (m Misuse) Error() string {
+// Error says it in words, in the name of the package that users know.
+func (m Misuse) Error() string { return "galloc/heap: " + m.text() }
+
+func (m Misuse) text() string {
 	switch m.Fault {
 	case FaultDouble:
 		return fmt.Sprintf("double free of the block at %#x, given back as one of %d bytes: it is not allocated", m.Address, m.Given)

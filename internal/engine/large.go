@@ -72,18 +72,19 @@ func (h *Heap) freeLarge(b unsafe.Pointer, size uintptr, dirty bool) {
 	}
 }
 
-// resizeLarge makes the block at b as long as newSize needs, where it is, and reports whether it has.
-func (h *Heap) resizeLarge(b unsafe.Pointer, size, newSize uintptr) bool {
+// resizeLarge makes the block at b as long as newSize needs, where it is, and reports whether it has; found is false if there is no
+// such block, which has been reported.
+func (h *Heap) resizeLarge(b unsafe.Pointer, size, newSize uintptr) (ok, found bool) {
 	from, to := pagesFor(size), pagesFor(newSize)
-	if to > maxRun {
-		return false
-	}
 	s := h.lockLarge(b, size)
-	if s == nil {
-		return false
+	if s == nil || to > maxRun {
+		if s != nil {
+			h.pages.mu.Unlock()
+		}
+		return false, s != nil
 	}
 	ps := &h.pages
-	ok := true
+	ok = true
 	switch {
 	case to < from:
 		ok = ps.shrink(s, uint32(to))
@@ -96,7 +97,7 @@ func (h *Heap) resizeLarge(b unsafe.Pointer, size, newSize uintptr) bool {
 	if to < from {
 		h.wake()
 	}
-	return ok
+	return ok, true
 }
 
 // moveLarge moves a block of size bytes to a longer or shorter run. It returns nil if there is none, and nothing has changed.
