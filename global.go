@@ -85,6 +85,8 @@ func DefaultRealloc(a GlobalAlloc, p unsafe.Pointer, l Layout, newSize uintptr) 
 //
 // The block must be given back by [Dealloc] or [Realloc], and not by a method of
 // the registered allocator.
+//
+//go:nosplit
 func Alloc(l Layout) unsafe.Pointer {
 	if h := direct.Load(); h != nil { // these are the lines of engine.Heap.Alloc, without the call
 		c := engine.ClassOf(l.size, l.Align())
@@ -150,6 +152,8 @@ func Realloc(p unsafe.Pointer, l Layout, newSize uintptr) unsafe.Pointer {
 // Dealloc gives the block at p back to the global allocator. It must be currently
 // allocated by it with exactly the layout l: the same size and the same alignment. It
 // cannot fail. With a size of 0, Dealloc does nothing, whatever p is.
+//
+//go:nosplit
 func Dealloc(p unsafe.Pointer, l Layout) {
 	if h := direct.Load(); h != nil { // these are the lines of engine.Heap.Free, without the call
 		c := engine.ClassOf(l.size, l.Align())

@@ -100,7 +100,7 @@ func StructLayout(fields ...Layout) (Layout, []uintptr, error) {
 func (l Layout) Size() uintptr { return l.size }
 
 // Align returns the alignment in bytes, a power of two.
-func (l Layout) Align() uintptr { return 1 << l.lg }
+func (l Layout) Align() uintptr { return 1 << (l.lg % bits.UintSize) } // lg is less: that saves a test
 
 // AlignTo returns l with an alignment of at least align. The size stays as it is:
 // it need not be a multiple of the alignment. It fails with a *LayoutError as

@@ -5,7 +5,6 @@ package engine
 import (
 	"sync"
 	"sync/atomic"
-	"unsafe"
 )
 
 const (
@@ -243,78 +242,40 @@ func (m *misused) report(h *Heap) {
 }
 
 // giveShard gives those blocks back whose spans belong to that shard, and returns the others.
-//
-// Blocks that are freed together are often neighbours. So what belongs to the span of the last block, and the word of its bitmap, is kept
-// in variables, and stored when another one comes.
 func (h *Heap) giveShard(c uint8, home uint32, blocks []ref, bad *misused) []ref {
 	k := &classes[c&(classLimit-1)]
-	size, recip := uintptr(k.size), uint64(k.recip)
 	ct := &h.shardOf(home).centrals[c&(classLimit-1)]
 	var empty list
-	var s *span
-	var base, length, n uintptr
-	var at *uint64 // the word of s that is in word
-	var word uint64
 	left := 0
 	ct.mu.Lock()
-	for _, p := range blocks {
-		off := uintptr(p) - base
-		if off >= length {
-			if s != nil {
-				*at = word
-				ct.returned(s, n, &empty)
-			}
-			s = h.spanOf(p, c)
-			if s == nil || s.getShard() != home {
-				s, length = nil, 0
-				blocks[left] = p
-				left++
-				continue
-			}
-			base, length, n = uintptr(s.base), s.bytes(), 0
-			at, off = &s.bits[0], uintptr(p)-base
-			word = *at
-		}
-		i := uintptr(uint64(off) * recip >> 32)
-		if i*size != off || i >= uintptr(s.blocks) {
-			bad.add(p, c)
+	for i := 0; i < len(blocks); {
+		s := h.spanOf(blocks[i], c)
+		if s == nil || s.getShard() != home {
+			blocks[left] = blocks[i]
+			left++
+			i++
 			continue
 		}
-		// SAFETY: i < blocks, and a record has a word for every 64 of them.
-		if w := (*uint64)(unsafe.Add(unsafe.Pointer(&s.bits), i>>6<<3)); w != at {
-			*at = word
-			at, word = w, *w
-			s.hint = min(s.hint, uint16(i>>6))
+		if n := s.put(blocks[i:], k); n != 0 {
+			ct.returned(s, &empty, n)
+			i += n
+		} else {
+			bad.add(blocks[i], c)
+			i++
 		}
-		bit := uint64(1) << (i & 63)
-		if word&bit != 0 {
-			bad.add(p, c)
-			continue
-		}
-		word |= bit
-		n++
-	}
-	if s != nil {
-		*at = word
-		ct.returned(s, n, &empty)
 	}
 	ct.mu.Unlock()
 	h.freeSpans(c, &empty)
 	return blocks[:left]
 }
 
-// returned brings s up to date, to which n blocks have come back, and puts it into the list where it now belongs, or into empty if all its
-// blocks are free.
-func (ct *central) returned(s *span, n uintptr, empty *list) {
-	s.free += uint16(n)
+// returned puts s, to which n blocks have come back, into the list where it now belongs, or into empty if all its blocks are free.
+func (ct *central) returned(s *span, empty *list, n int) {
 	ct.free += int64(n)
 	if invariants && s.free > s.blocks {
 		panic("galloc: engine: more free blocks than a span has")
 	}
-	if s.bits[0] != 0 {
-		s.hint = 0
-	}
-	if n != 0 && (s.list != listReady || s.free == s.blocks) {
+	if s.list != listReady || s.free == s.blocks {
 		ct.relist(s, empty)
 	}
 }

@@ -102,7 +102,7 @@ func unitsFor(n uint32) uint8 {
 
 // makeClassTable returns the table from sizes to classes: in entry i stands the smallest class for i*classStep bytes, and 0 in entry 0. It
 // has 4 KiB, of which a program touches what belongs to the sizes that it uses.
-func makeClassTable() (t [2 * smallMax / classStep]uint8) {
+func makeClassTable() (t [smallMax/classStep + 1]uint8) {
 	c := uint8(1)
 	for i := 1; i <= smallMax/classStep; i++ {
 		for classes[c].size < uint32(i)*classStep {
@@ -126,11 +126,10 @@ func ClassOf(size, align uintptr) uint8 {
 		}
 		size = (size + align - 1) &^ (align - 1)
 	}
-	i := (size + classStep - 1) / classStep
-	if i > smallMax/classStep {
-		i = 0
+	if i := (size + classStep - 1) / classStep; i < uintptr(len(classTable)) {
+		return classTable[i]
 	}
-	return classTable[i%uintptr(len(classTable))]
+	return 0
 }
 
 // pagesFor returns size rounded up to pages.

@@ -115,6 +115,35 @@ func (s *span) take(buf []ref) int {
 	return n
 }
 
+// put takes back blocks up to the first that is not in this span, or is no block of it that is handed out, and returns how many. Blocks that are
+// freed together are often neighbours.
+func (s *span) put(blocks []ref, k *class) int {
+	size, recip := uintptr(k.size), uint64(k.recip)
+	base, length := uintptr(s.base), uintptr(s.blocks)*size
+	low := uintptr(s.hint)
+	n := 0
+	for n < len(blocks) {
+		off := uintptr(blocks[n]) - base
+		i := uintptr(uint64(off) * recip >> 32)
+		if off >= length || i*size != off {
+			break
+		}
+		// SAFETY: i < blocks, and a record has a word for every 64 of them.
+		w := (*uint64)(unsafe.Add(unsafe.Pointer(&s.bits), i>>6<<3))
+		bit := uint64(1) << (i & 63)
+		word := *w
+		if word&bit != 0 {
+			break
+		}
+		*w = word | bit
+		low = min(low, i>>6)
+		n++
+	}
+	s.hint = uint16(low)
+	s.free += uint16(n)
+	return n
+}
+
 // A list is a doubly linked list of spans. The zero value is empty.
 type list struct{ head ref }
 
