@@ -13,6 +13,9 @@ const (
 	listScarce // a last resort: going there for a block or two each time costs locality
 )
 
+// churn is how many spans of a central must have gone before it is taken for granted that others will.
+const churn = 64
+
 // A central looks after spans of one class: those that a certain P has asked for. They are in its lists if they have free blocks.
 type central struct {
 	mu     sync.Mutex
@@ -21,7 +24,8 @@ type central struct {
 	free   int64        // free blocks of the spans in both lists
 	count  atomic.Int32 // spans in ready; read without the lock as a hint
 	used   atomic.Bool  // its P has taken from it since another P has last looked; see adopt
-	_      [20]byte     // a cache line of its own
+	gone   atomic.Int32 // spans whose blocks have all come back; see newSpan
+	_      [16]byte     // a cache line of its own
 }
 
 // A shard is the centrals of a P.
@@ -58,7 +62,7 @@ func (h *Heap) takeBatch(c uint8, p int, buf []ref) int {
 		}
 	}
 	for try := 0; ; try++ {
-		if s := h.newSpan(c, home); s != nil {
+		if s := h.newSpan(c, home, ct.gone.Load() >= churn); s != nil {
 			return ct.takeFirst(s, buf)
 		}
 		if n := h.takeScarce(c, buf); n != 0 {
@@ -70,11 +74,12 @@ func (h *Heap) takeBatch(c uint8, p int, buf []ref) int {
 	}
 }
 
-// newSpan returns a span of class c, all of whose blocks are free. It is in no list.
-func (h *Heap) newSpan(c uint8, home uint32) *span {
+// newSpan returns a span of class c, all of whose blocks are free. It is in no list. It is a large one if there are many already, or if
+// spans come and go: fewer of them are less work.
+func (h *Heap) newSpan(c uint8, home uint32, large bool) *span {
 	k := &classes[c]
 	n, units := k.pages, k.units
-	if h.spans[c].Load() >= manySpans {
+	if large || h.spans[c].Load() >= manySpans {
 		n, units = k.morePages, k.moreUnits
 	}
 	ps := &h.pages
@@ -284,6 +289,7 @@ func (ct *central) returned(s *span, empty *list, n int) {
 func (ct *central) relist(s *span, empty *list) {
 	switch {
 	case s.free == s.blocks:
+		ct.gone.Add(1)
 		ct.list(s, listNone)
 		ct.free -= int64(s.free)
 		empty.push(s)
