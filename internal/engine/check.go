@@ -131,7 +131,7 @@ func (c *checker) bins() {
 
 func (c *checker) extent(x *extent) {
 	h := c.heap
-	if !(x.frontier <= x.ready && x.ready <= x.pages) {
+	if ok := x.frontier <= x.ready && x.ready <= x.pages; !ok {
 		c.fail("extent %d: frontier <= ready <= pages: %d, %d, %d", x.index, x.frontier, x.ready, x.pages)
 		return
 	}
@@ -447,7 +447,7 @@ func (c *checker) magazine(k *Cache, p int, i uint8, seen map[ref]struct{}) {
 		return
 	}
 	m := k.magazine(i)
-	if !(m.bottom == classes[i].slots && m.bottom <= m.top && m.top <= m.end && m.end <= m.bottom+classes[i].most) {
+	if ok := m.bottom == classes[i].slots && m.bottom <= m.top && m.top <= m.end && m.end <= m.bottom+classes[i].most; !ok {
 		c.fail("cache of P %d, class %d: slots <= bottom <= top <= end <= bottom + most: %d, %d, %d, %d, %d",
 			p, i, classes[i].slots, m.bottom, m.top, m.end, m.bottom+classes[i].most)
 		return
