@@ -6,9 +6,9 @@ import "unsafe"
 
 const (
 	maxProcs      = 1024 // Ps that get a cache; goroutines on others go to the centrals for every block
-	magazineSlots = 128
-	magazineBytes = 16 << 10 // that a full magazine holds, unless that is less than 4 blocks
-	magazineStart = 8        // slots of a magazine at first; doubled each time that turns out to be too few
+	magazineSlots = 128      // of a magazine at most
+	magazineBytes = 16 << 10 // that a full magazine holds at most, unless that is less than 2 blocks
+	magazineStart = 8        // slots at first; doubled each time that turns out to be too few
 )
 
 // A magazine holds blocks of one class that are ready to be handed out, the last one in first. Its fields number slots of the cache.

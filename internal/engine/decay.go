@@ -20,7 +20,7 @@ import (
 const (
 	ticksPerDecay = 4
 	purgeMost     = 256 // pages purged at a time: meanwhile they cannot be allocated
-	scanMost      = 1 << 17
+	scanMost      = 1 << 17 // pages looked at before others may have the lock
 )
 
 // A Timer calls the function it was made with once, some time after Reset. It is a *time.Timer, or a test's.

@@ -9,7 +9,7 @@
 //	span       a run cut into blocks of one size class, with a bitmap of the free ones   record.go
 //	class      a size of blocks, and how its spans are cut                  classes.go
 //	central    the spans of one class that one P has asked for and that have free blocks central.go
-//	magazine   up to 64 blocks of one class, ready to be handed out         cache.go
+//	magazine   up to 128 blocks of one class, ready to be handed out        cache.go
 //	cache      the magazines of one P                                       cache.go
 //
 // # A block of 24 bytes, from the cheapest way to the dearest

@@ -17,7 +17,7 @@ const (
 	maxMoves  = 4096 // in the life of a heap
 )
 
-// allocLarge returns a block of at least size bytes, and whether it is known to be zero; if not, and zeroed, it is cleared.
+// allocLarge returns a block of at least size bytes, or nil. If zeroed, it clears what is not known to be zero.
 func (h *Heap) allocLarge(size, align uintptr, zeroed bool) unsafe.Pointer {
 	s := h.takeLarge(size, align)
 	if s == nil {
