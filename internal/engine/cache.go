@@ -5,7 +5,7 @@ package engine
 import "unsafe"
 
 const (
-	maxProcs      = 1024 // Ps that get a cache; goroutines on others go to the centrals for every block
+	maxProcs      = 1024     // Ps that get a cache; goroutines on others go to the centrals for every block
 	magazineSlots = 128      // of a magazine at most
 	magazineBytes = 16 << 10 // that a full magazine holds at most, unless that is less than 2 blocks
 	magazineStart = 8        // slots at first; doubled each time that turns out to be too few

@@ -19,7 +19,7 @@ import (
 
 const (
 	ticksPerDecay = 4
-	purgeMost     = 256 // pages purged at a time: meanwhile they cannot be allocated
+	purgeMost     = 256     // pages purged at a time: meanwhile they cannot be allocated
 	scanMost      = 1 << 17 // pages looked at before others may have the lock
 )
 
