@@ -127,6 +127,7 @@ func TestNoDecay(t *testing.T) {
 
 // A cache in use keeps what is in it; one that is not used goes at the second tick, its P gone or not.
 func TestOnlyIdleCachesAreDrained(t *testing.T) {
+	needPs(t)
 	withProcs(t, 1)
 	h, timer := newHeap(t, Config{})
 	p := h.Alloc(64, 8)
@@ -202,6 +203,7 @@ func TestHugePages(t *testing.T) {
 
 // A grace period does not end before the sections that were pinned when it began.
 func TestGraceWaitsForPinnedSections(t *testing.T) {
+	needPs(t)
 	if !pinned {
 		t.Skip("caches have locks")
 	}
@@ -246,6 +248,7 @@ func TestGraceWaitsForPinnedSections(t *testing.T) {
 
 // Close waits for a tick that is under way.
 func TestCloseWhileATickPurges(t *testing.T) {
+	needPs(t)
 	timer := new(fakeTimer)
 	h := New(Config{First: 1, Timer: func(f func()) Timer { timer.f = f; return timer }})
 	h.Free(h.Alloc(1<<20, 8), 1<<20, 8)

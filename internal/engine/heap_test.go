@@ -163,6 +163,7 @@ func withProcs(t testing.TB, n int) {
 
 // A P that only frees has a cache, and no centrals. What it holds is counted, and goes back as what others hold does.
 func TestAPThatOnlyFreesIsDrained(t *testing.T) {
+	needPs(t)
 	if !pinned {
 		t.Skip("Ps are hints here")
 	}

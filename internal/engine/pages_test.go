@@ -104,7 +104,11 @@ func (m *pagesModel) put(i int, purged bool) {
 	m.runs = m.runs[:len(m.runs)-1]
 	m.disown(r, r.page, r.page+r.n)
 	if purged {
-		purged = vm.Purge(r.s.base.pointer(), r.s.bytes()) == nil
+		if p, n := r.s.base.pointer(), r.s.bytes(); (uintptr(p)|n)%vm.PageSize() == 0 {
+			purged = vm.Purge(p, n) == nil
+		} else {
+			clear(unsafe.Slice((*byte)(p), n)) // OS pages are larger than pages, and are purged whole
+		}
 	}
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
