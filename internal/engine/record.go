@@ -13,7 +13,7 @@ const (
 	kindFree         // in a bin
 	kindLarge        // a block of its own
 	kindSpan         // blocks of one class
-	kindHeld         // neither free nor handed out: being purged, or a span on its way back
+	kindHeld         // neither free nor handed out: being purged, lost, or on its way into another run
 )
 
 // A span is a run of pages of an extent, and what it is used for. It lives among the extent's records, apart from the pages; its
@@ -45,7 +45,6 @@ type span struct {
 const (
 	unitSize     = 64
 	recordHeader = unsafe.Offsetof(span{}.bits)
-	maxWords     = (maxUnits*unitSize - recordHeader) / 8 // of a bitmap
 )
 
 // A ref is the address of something that is not Go memory, or 0. The garbage collector does not look at it, and storing it costs
