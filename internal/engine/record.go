@@ -45,6 +45,7 @@ type span struct {
 const (
 	unitSize     = 64
 	recordHeader = unsafe.Offsetof(span{}.bits)
+	maxWords     = (maxUnits*unitSize - recordHeader) / 8 // of a bitmap
 )
 
 // A ref is the address of something that is not Go memory, or 0. The garbage collector does not look at it, and storing it costs
