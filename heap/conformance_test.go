@@ -9,6 +9,7 @@ import (
 	"github.com/galloc-go/galloc"
 	"github.com/galloc-go/galloc/alloctest"
 	"github.com/galloc-go/galloc/heap"
+	"github.com/galloc-go/galloc/internal/engine"
 	"github.com/galloc-go/galloc/internal/vm"
 )
 
@@ -22,6 +23,14 @@ var kinds = map[string]heap.Options{
 	"Hoarding":  {Decay: -1},
 }
 
+// exceptions returns the options of alloctest.Run: those given, and what cannot hold while the engine checks itself.
+func exceptions(o ...alloctest.Option) []alloctest.Option {
+	if engine.Invariants {
+		o = append(o, alloctest.GoGarbage)
+	}
+	return o
+}
+
 func TestHeapsKeepTheContract(t *testing.T) {
 	for name, o := range kinds {
 		t.Run(name, func(t *testing.T) {
@@ -29,9 +38,9 @@ func TestHeapsKeepTheContract(t *testing.T) {
 				t.Skip("it is no other than New on Go memory")
 			}
 			h := open(t, o)
-			alloctest.Run(t, func() galloc.Allocator { return h })
+			alloctest.Run(t, func() galloc.Allocator { return h }, exceptions()...)
 			if name == "New" && !vm.GoMemory {
-				alloctest.RunGlobal(t, func() galloc.GlobalAlloc { return h })
+				alloctest.RunGlobal(t, func() galloc.GlobalAlloc { return h }, exceptions()...)
 			}
 			h.Trim() // what is left in caches, if it is wrong, is reported here
 			if s := h.Stats(); s.Live != 0 || s.LiveBlocks != 0 || s.Misuses != 0 {
@@ -43,15 +52,15 @@ func TestHeapsKeepTheContract(t *testing.T) {
 		if vm.GoMemory {
 			t.Skip("package galloc tests it, under the name of Global")
 		}
-		alloctest.Run(t, func() galloc.Allocator { return heap.Default() })
+		alloctest.Run(t, func() galloc.Allocator { return heap.Default() }, exceptions()...)
 	})
 	t.Run("AfterTrim", func(t *testing.T) { // what is used again is used after a purge
 		if vm.GoMemory {
 			t.Skip("a purge clears there, which Tight has shown")
 		}
 		h := open(t, heap.Options{})
-		alloctest.Run(t, func() galloc.Allocator { h.Trim(); return h })
-		alloctest.Run(t, func() galloc.Allocator { h.Trim(); return h }, alloctest.SingleGoroutine)
+		alloctest.Run(t, func() galloc.Allocator { h.Trim(); return h }, exceptions()...)
+		alloctest.Run(t, func() galloc.Allocator { h.Trim(); return h }, exceptions(alloctest.SingleGoroutine)...)
 	})
 }
 
@@ -72,7 +81,7 @@ func TestRegisteredHeapKeepsTheContract(t *testing.T) {
 		t.Fatalf("the global allocator gave %p, %v, which is not of the heap", p, err)
 	}
 	registered.Free(unsafe.Pointer(p)) // it goes both ways
-	alloctest.Run(t, func() galloc.Allocator { return galloc.Global })
+	alloctest.Run(t, func() galloc.Allocator { return galloc.Global }, exceptions()...)
 	if s := registered.Stats(); s.Live != 0 || s.RunsTaken == 0 || s.Misuses != 0 {
 		t.Errorf("when everything is freed:\n%v", s)
 	}

@@ -9,7 +9,7 @@ import (
 
 // No path takes Go memory once it has been gone before: not the slow ones, nor ticks, nor failures.
 func TestNoGoMemory(t *testing.T) {
-	if invariants {
+	if Invariants {
 		t.Skip("the checks take Go memory")
 	}
 	h, timer := newHeap(t, Config{First: 1})

@@ -277,7 +277,7 @@ func (h *Heap) giveShard(c uint8, home uint32, blocks []ref, bad *misused) []ref
 // returned puts s, to which n blocks have come back, into the list where it now belongs, or into empty if all its blocks are free.
 func (ct *central) returned(s *span, empty *list, n int) {
 	ct.free += int64(n)
-	if invariants && s.free > s.blocks {
+	if Invariants && s.free > s.blocks {
 		panic("galloc: engine: more free blocks than a span has")
 	}
 	if s.list != listReady || s.free == s.blocks {

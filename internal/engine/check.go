@@ -19,7 +19,7 @@ func (h *Heap) CheckInUse() error { return h.check(false) }
 // verify panics if CheckInUse finds something, in programs built with the tag galloc_invariants; in others it does nothing. It is
 // called without locks.
 func (h *Heap) verify() {
-	if invariants {
+	if Invariants {
 		if err := h.CheckInUse(); err != nil {
 			panic("galloc: " + err.Error())
 		}

@@ -2,5 +2,5 @@
 
 package engine
 
-// invariants says whether the heap checks itself while it works. See Check.
-const invariants = true
+// Invariants says whether the heap checks itself while it works. See Check.
+const Invariants = true

@@ -96,7 +96,9 @@ func (h *Heap) purge(agedOnly bool) (bytes uintptr) {
 				a, b := x.purgeable(i, to, unit, agedOnly)
 				i = b
 				if a < b {
-					bytes += ps.purgeRange(x, roundUp32(a, unit), b/unit*unit)
+					a, b = x.wholeUnits(a, b, unit)
+					bytes += ps.purgeRange(x, a, b)
+					i = max(i, b)
 				}
 			}
 			ps.breathe()
@@ -131,12 +133,26 @@ func (x *extent) purgeable(i, j, unit uint32, agedOnly bool) (a, b uint32) {
 	return a, b
 }
 
-// purgeRange purges the pages from a up to b, which are free and dirty, and returns how many bytes that were. The lock is
-// released meanwhile.
+// wholeUnits returns the units of so many pages that have some of the free pages from a up to b, as far as all their pages are free: what
+// else there is of them is clean, or not long dirty.
+func (x *extent) wholeUnits(a, b, unit uint32) (from, to uint32) {
+	from, to = a/unit*unit, roundUp32(b, unit)
+	if x.free.next(from, a, false) != a {
+		from += unit
+	}
+	if to > x.frontier || x.free.next(b, to, false) != to {
+		to -= unit
+	}
+	return from, to
+}
+
+// purgeRange purges the pages from a up to b, which are free, and returns how many bytes of them were dirty. The lock is released
+// meanwhile.
 func (ps *pages) purgeRange(x *extent, a, b uint32) uintptr {
 	if a >= b {
 		return 0
 	}
+	dirty := uintptr(x.dirty.count(a, b)) << pageShift
 	run := ps.carve(x.neighbour(x.free.first(a)), a, b-a, kindHeld, 0, 1, false)
 	if run == nil {
 		ps.pending = true // no record: another time
@@ -154,7 +170,7 @@ func (ps *pages) purgeRange(x *extent, a, b uint32) uintptr {
 	ps.purges++
 	switch {
 	case err == nil:
-		ps.purgedBytes += uint64(bytes)
+		ps.purgedBytes += uint64(dirty)
 		ps.put(run, false)
 		if ps.heap.lazy {
 			x.freed.set(a, b, true)
@@ -164,7 +180,7 @@ func (ps *pages) purgeRange(x *extent, a, b uint32) uintptr {
 	default:
 		ps.lost.push(run)
 	}
-	return bytes
+	return dirty
 }
 
 // recoverLost makes those pages Ready again that the system has taken at a Purge and not given back since.

@@ -295,7 +295,7 @@ func (ps *pages) join(x *extent, s *span) {
 	}
 	x.setMap(s)
 	ps.link(s)
-	if invariants && x.free.count(s.page, s.end()) != int(s.pages) {
+	if Invariants && x.free.count(s.page, s.end()) != int(s.pages) {
 		panic("galloc: engine: the pages of a free run are not all free")
 	}
 }
@@ -382,10 +382,10 @@ func (ps *pages) extendIn(x *extent, n uint32) bool {
 	if n > x.pages-x.frontier {
 		return false
 	}
-	// The frontier moves no further than it must, so that pages that have been used are used again first. But pages
-	// are committed in few steps, an eighth ahead at most: systems that count promises count these.
+	// The frontier moves no further than it must, so that pages that have been used are used again first: to the next page of the
+	// system. But pages are committed in few steps, an eighth ahead at most: systems that count promises count these.
 	step := min(max(uint32((ps.used+ps.free)/8), 1<<20>>pageShift), 64<<20>>pageShift)
-	to := x.frontier + n
+	to := roundUp32(x.frontier+n, ospages())
 	if !ps.fits(uintptr(n)<<pageShift + x.moreMeta(to)) {
 		return false
 	}
@@ -398,8 +398,7 @@ func (ps *pages) extendIn(x *extent, n uint32) bool {
 
 // advance moves the frontier of x to to, as a new free run, and commits pages as far as ahead.
 func (ps *pages) advance(x *extent, to, ahead uint32) bool {
-	ospages := uint32(max(vm.PageSize()>>pageShift, 1))
-	ahead = min(roundUp32(ahead, ospages), x.pages)
+	ahead = min(roundUp32(ahead, ospages()), x.pages)
 	before := x.metaBytes()
 	defer func() { ps.metaReady += x.metaBytes() - before }()
 	s := x.oldRecord(1)
@@ -420,6 +419,9 @@ func (ps *pages) advance(x *extent, to, ahead uint32) bool {
 	ps.join(x, s)
 	return true
 }
+
+// ospages returns how many pages a page of the system has.
+func ospages() uint32 { return uint32(max(vm.PageSize()>>pageShift, 1)) }
 
 func roundUp32(n, step uint32) uint32 { return (n + step - 1) / step * step }
 

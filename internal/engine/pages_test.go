@@ -394,6 +394,8 @@ func TestFootprintStaysWithinTheHardLimit(t *testing.T) {
 func TestFind(t *testing.T) {
 	h, _ := newHeap(t, Config{First: 1, Decay: -1})
 	m := &pagesModel{t: t, h: h}
+	m.take(100*101/2+100, 1, kindLarge, 0, 1)
+	m.put(0, false)
 	for n := uint32(1); n <= 100; n++ { // free runs of each length, a page between them
 		m.take(n, 1, kindLarge, 0, 1)
 		m.take(1, 1, kindLarge, 0, 1)
