@@ -1,15 +1,18 @@
 // Command galloc measures allocators.
 //
 //	galloc replay    replays the allocations of real programs on one or several allocators
+//	galloc bench     runs the workloads of well-known benchmarks of allocators
 //	galloc soak      puts an allocator under mixed load, and watches contents and memory
 //	galloc help      tells more
 //
 // The way of a replay through the files: replay.go understands the command line and goes
 // through traces and allocators; child.go starts a process for each measurement, which is
-// measure.go in the same executable; report.go prints what comes back. That of a soak: soak.go
-// understands the command line; soak_child.go is the process that it starts, and soak_wave.go how
-// the load comes and goes there; soak_worker.go, soak_steps.go and soak_block.go are what a
-// goroutine does; soak_report.go judges and prints what comes back.
+// measure.go in the same executable; report.go prints what comes back. That of a benchmark is
+// the same: bench.go understands the command line, bench_child.go is the process, and
+// bench_report.go prints. That of a soak: soak.go understands the command line; soak_child.go is
+// the process that it starts, and soak_wave.go how the load comes and goes there;
+// soak_worker.go, soak_steps.go and soak_block.go are what a goroutine does; soak_report.go judges
+// and prints what comes back.
 package main
 
 import (
@@ -41,8 +44,10 @@ const usage = `galloc measures memory allocators.
 
 usage:
   galloc replay [flags] [FILE...]   replay the allocations of real programs
+  galloc bench [flags] NAME... [KEY=VALUE...]
+                                    run workloads of well-known benchmarks
   galloc soak [flags]               put an allocator under mixed load for some time
-  galloc help [replay|soak]         print this, or what there is to a command
+  galloc help [replay|bench|soak]   print this, or what there is to a command
 
 exit status: 0 success, 1 something failed, 2 wrong usage, 130 interrupted
 `
@@ -58,8 +63,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	switch command {
 	case "replay":
 		err = replay(ctx, rest, stdout, stderr)
+	case "bench":
+		err = bench(ctx, rest, stdout, stderr)
 	case "soak":
 		err = soak(ctx, rest, stdout, stderr)
+	case benchingCommand:
+		err = benchProcess(rest, stdout)
 	case soakingCommand:
 		err = soakProcess(rest, os.Stdin, stdout)
 	case measureCommand:
@@ -95,10 +104,12 @@ func help(args []string, stdout io.Writer) error {
 	switch args[0] {
 	case "replay":
 		_, err = parseReplay([]string{"-h"}, stdout)
+	case "bench":
+		_, err = parseBench([]string{"-h"}, stdout)
 	case "soak":
 		_, _, err = parseSoak([]string{"-h"}, stdout)
 	default:
-		return usagef("unknown command %q: there are replay and soak", args[0])
+		return usagef("unknown command %q: there are replay, bench and soak", args[0])
 	}
 	return err
 }

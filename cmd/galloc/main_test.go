@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -21,7 +22,7 @@ import (
 const badChild = "GALLOC_TEST_BAD_CHILD"
 
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && (os.Args[1] == measureCommand || os.Args[1] == soakingCommand) {
+	if len(os.Args) > 1 && slices.Contains([]string{measureCommand, soakingCommand, benchingCommand}, os.Args[1]) {
 		mode, alloc, _ := strings.Cut(os.Getenv(badChild), " ")
 		if mode != "" && strings.Contains(os.Args[2], `"alloc":"`+alloc+`"`) {
 			if mode == "corrupt" {
@@ -147,11 +148,31 @@ func TestWhatIsRefusedBeforeMeasuring(t *testing.T) {
 	}{
 		{nil, 2, "", "usage:"},
 		{[]string{"fly"}, 2, "", `galloc: unknown command "fly"...usage:`},
-		{[]string{"help"}, 0, "galloc replay [flags] [FILE...]...galloc soak [flags]", ""},
+		{[]string{"help"}, 0, "galloc replay [flags] [FILE...]...galloc bench [flags] NAME......galloc soak [flags]", ""},
 		{[]string{"--help"}, 0, "usage:", ""},
 		{[]string{"help", "replay"}, 0, "usage: galloc replay...mariadb, sqlite...null ...heap  ...galloc heap: ...system ...goheap...-threads...schema", ""},
 		{[]string{"help", "soak"}, 0, "usage: galloc soak...heap  ...galloc heap: ...-live bytes...schema", ""},
 		{[]string{"soak", "-h"}, 0, "usage: galloc soak", ""},
+		{[]string{"help", "bench"}, 0, "usage: galloc bench...larson  ...batch  ...heap  ...galloc heap: ...benchstat...-alloc list", ""},
+		{[]string{"bench", "-h"}, 0, "usage: galloc bench", ""},
+		{[]string{"bench", "-list"}, 0, "larson: ...  blocks=5000  ...batch: ...  count=1000  ...all of them...  seed=4141 ", ""},
+		{[]string{"bench"}, 2, "", "galloc bench: which workload? give a NAME, or all: there are larson, "},
+		{[]string{"bench", "blocks=3"}, 2, "", "which workload?"},
+		{[]string{"bench", "larsson"}, 2, "", `there is no workload "larsson": there are larson, ...batch, and all`},
+		{[]string{"bench", "larson", "size=3"}, 2, "", `galloc bench: larson has no parameter "size": there are blocks, `},
+		{[]string{"bench", "all", "blocks=3"}, 2, "", `has no parameter "blocks"`},
+		{[]string{"bench", "larson", "blocks=0"}, 2, "", "blocks=0: give a whole number from 1 to "},
+		{[]string{"bench", "-threads", "2,3", "sh6bench", "calls=2"}, 2, "", "calls must not be less than threads"},
+		{[]string{"bench", "larson", "threads=2"}, 2, "", "threads=2: there is the flag -threads for that"},
+		{[]string{"bench", "larson", "-latency"}, 2, "", "-latency stands behind a NAME"},
+		{[]string{"bench", "-fast"}, 2, "", "not defined: -fast (galloc bench -h lists the flags)"},
+		{[]string{"bench", "-count", "0", "pair"}, 2, "", "-count 0: give a whole number, at least 1"},
+		{[]string{"bench", "-threads", "1,0", "pair"}, 2, "", "-threads 1,0: give whole numbers"},
+		{[]string{"bench", "-threads", "5000", "pair"}, 2, "", "threads=5000: give a whole number from 1 to 1024"},
+		{[]string{"bench", "-alloc", "null", "pair"}, 2, "", `all blocks are the same with "null": there are heap, system, goheap`},
+		{[]string{"bench", "-alloc", "best", "pair"}, 2, "", `unknown allocator "best"`},
+		{[]string{"benching"}, 2, "", "only"},
+		{[]string{"benching", `{"alloc":"null"}`}, 2, "", "only"},
 		{[]string{"help", "fly"}, 2, "", `unknown command "fly"`},
 		{[]string{"replay", "-h"}, 0, "usage: galloc replay", ""},
 		{[]string{"measure"}, 2, "", "only"},
@@ -217,6 +238,9 @@ func TestOutputThatCannotBeWrittenIsAFailure(t *testing.T) {
 		{200, []string{"replay", "-alloc", "null,null,null,null", "ok.trace"}},
 		{200, []string{"replay", "-alloc", "null", "text.trace", "ok.trace", "ok.trace", "ok.trace"}},
 		{100, []string{"replay", "-json", "-alloc", "null", "ok.trace"}},
+		{0, []string{"bench", "-list"}},
+		{0, []string{"bench", "pair", "iterations=1"}},
+		{300, []string{"bench", "-count", "9", "pair", "iterations=1"}},
 	} {
 		var stderr bytes.Buffer
 		if status := run(t.Context(), c.args, &full{c.room}, &stderr); status != exitFailure {
@@ -233,7 +257,7 @@ func TestAnInterruptionEndsWith130(t *testing.T) {
 	inTraces(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	for _, args := range [][]string{{"replay", "ok.trace"}, {"replay", "-json", "ok.trace"}} {
+	for _, args := range [][]string{{"replay", "ok.trace"}, {"replay", "-json", "ok.trace"}, {"bench", "pair"}} {
 		status, stdout, stderr := command(ctx, args...)
 		if status != exitInterrupted || stderr != "galloc: interrupted\n" {
 			t.Errorf("%q: exit status %d, stderr %q", args, status, stderr)

@@ -16,6 +16,7 @@ import (
 
 	"github.com/galloc-go/galloc"
 	"github.com/galloc-go/galloc/heap"
+	"github.com/galloc-go/galloc/internal/rss"
 	"github.com/galloc-go/galloc/trace"
 	"github.com/galloc-go/galloc/traces"
 )
@@ -138,7 +139,7 @@ func timeRounds(r result, rep replayer, rounds int, limit time.Duration, done fu
 	var times []int64
 	var sum time.Duration
 	debug.FreeOSMemory() // what loading has left behind must not go away during the replay
-	base, measured := startRSS()
+	base, measured := rss.Start()
 	for i := range rounds {
 		took, err := rep.Round()
 		if err != nil {
@@ -152,7 +153,7 @@ func timeRounds(r result, rep replayer, rounds int, limit time.Duration, done fu
 		}
 	}
 	if measured && r.Alloc != nullName {
-		peak, end := peakRSS()
+		peak, end := rss.Peak()
 		peak, end = max(peak-base, 0), max(end-base, 0)
 		r.PeakRSS, r.EndRSS = &peak, &end
 		if r.PeakLive > 0 {

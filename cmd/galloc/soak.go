@@ -148,7 +148,7 @@ func (b *bar) showSoak(n soakNow) {
 	b.show(line[:min(len(line), barWidth)])
 }
 
-// soakNames returns the allocators that can be soaked. null gives all the same block.
+// soakNames returns the allocators that can be soaked, and benchmarked. null gives all the same block.
 func soakNames() []string {
 	return slices.DeleteFunc(allocatorNames(), func(name string) bool { return name == nullName })
 }

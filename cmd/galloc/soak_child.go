@@ -17,6 +17,7 @@ import (
 
 	"github.com/galloc-go/galloc"
 	"github.com/galloc-go/galloc/heap"
+	"github.com/galloc-go/galloc/internal/rss"
 )
 
 // A soak has a process of its own, for the same reasons as a measurement:
@@ -146,10 +147,10 @@ const (
 func (s *soaking) run(length time.Duration, ended <-chan struct{}, tell func(soakNow)) soakResult {
 	var r soakResult
 	debug.FreeOSMemory()
-	base, measured := startRSS()
+	base, measured := rss.Start()
 	measured = measured && !raceDetector
-	rss := func() (peak, now int64) {
-		peak, now = peakRSS()
+	resident := func() (peak, now int64) {
+		peak, now = rss.Peak()
 		return max(peak-base, 0), max(now-base, 0)
 	}
 	s.setGoals(0)
@@ -159,11 +160,11 @@ func (s *soaking) run(length time.Duration, ended <-chan struct{}, tell func(soa
 		all.Go(w.run)
 	}
 	s.ride(&r, start, length, ended, func(passed, since time.Duration, live, operations uint64) {
-		peak, now := rss()
+		peak, now := resident()
 		tell(soakNow{At: passed, Rate: float64(operations) / since.Seconds(), Live: live, RSS: now, PeakRSS: peak})
 	}, func() {
 		if measured {
-			_, now := rss()
+			_, now := resident()
 			r.TroughRSS = append(r.TroughRSS, now)
 		}
 	})
@@ -176,10 +177,10 @@ func (s *soaking) run(length time.Duration, ended <-chan struct{}, tell func(soa
 	}
 	s.finish(&r)
 	if s.failed.Load() == nil {
-		s.settle(&r, min(length, 2*decayPeriod), func() bool { _, now := rss(); return measured && now < 1<<20 })
+		s.settle(&r, min(length, 2*decayPeriod), func() bool { _, now := resident(); return measured && now < 1<<20 })
 	}
 	if measured {
-		peak, now := rss()
+		peak, now := resident()
 		r.PeakRSS, r.EndRSS = &peak, &now
 	}
 	if err := s.failed.Load(); err != nil {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/galloc-go/galloc"
+	"github.com/galloc-go/galloc/internal/rss"
 )
 
 // shortSoak is flags that make a soak short.
@@ -91,7 +92,7 @@ func TestSoakReport(t *testing.T) {
 	}
 	wantText(t, "stderr", stderr, "")
 	memory := "trough RSS...end RSS...end heap...contents were right\nmemory      ok: stays flat\n"
-	if _, measured := startRSS(); !measured || raceDetector {
+	if _, measured := rss.Start(); !measured || raceDetector {
 		memory = "contents were right\nmemory      not judged"
 	}
 	wantText(t, "stdout", stdout, "; heap\n300ms with 4 goroutines on ...up to 4.00 MB live, seed 1\n\noperations  ... a second...peak live..."+memory)

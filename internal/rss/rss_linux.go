@@ -1,4 +1,4 @@
-package main
+package rss
 
 import (
 	"bytes"
@@ -6,19 +6,19 @@ import (
 	"strconv"
 )
 
-// startRSS sets the peak of the resident memory back to what is resident now, and returns
+// Start sets the peak of the resident memory back to what is resident now, and returns
 // that in bytes; ok is false where the kernel does not let us.
-func startRSS() (now int64, ok bool) {
+func Start() (now int64, ok bool) {
 	if os.WriteFile("/proc/self/clear_refs", []byte("5"), 0) != nil {
 		return 0, false
 	}
-	_, now = peakRSS()
+	_, now = Peak()
 	return now, now > 0
 }
 
-// peakRSS returns the peak of the resident memory since startRSS, and what is resident now.
+// Peak returns the peak of the resident memory since Start, and what is resident now.
 // The kernel counts in batches per CPU: each may be off by some hundred kilobytes.
-func peakRSS() (peak, now int64) {
+func Peak() (peak, now int64) {
 	status, err := os.ReadFile("/proc/self/status")
 	if err != nil {
 		return 0, 0

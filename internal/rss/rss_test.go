@@ -1,0 +1,25 @@
+package rss
+
+import "testing"
+
+func TestThePeakIsThatSinceTheStart(t *testing.T) {
+	base, ok := Start()
+	if !ok {
+		t.Skip("resident memory is not measured here")
+	}
+	const size = 64 << 20
+	b := make([]byte, size)
+	for i := 0; i < size; i += 4096 {
+		b[i] = 1
+	}
+	peak, now := Peak()
+	if b[size-4096] != 1 || peak-base < size/2 || now-base < size/2 {
+		t.Errorf("with %d more bytes, %d more are resident and %d were at most", size, now-base, peak-base)
+	}
+	if _, ok := Start(); !ok {
+		t.Fatal("the peak could not be set back")
+	}
+	if peak, now := Peak(); peak < now {
+		t.Errorf("a peak of %d, and %d resident now", peak, now)
+	}
+}

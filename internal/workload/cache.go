@@ -1,0 +1,64 @@
+package workload
+
+import "github.com/galloc-go/galloc"
+
+var cacheScratch = Workload{
+	Name: "cache-scratch", About: "false sharing, if parts of a line go back to who frees them", Op: "a pass over a block",
+	Params: cacheParams,
+	build:  func(g *gang, v values) job { return falseSharing(g, v, true) },
+}
+
+var cacheThrash = Workload{
+	Name: "cache-thrash", About: "false sharing, if blocks of several threads are on one line", Op: "a pass over a block",
+	Params: cacheParams,
+	build:  func(g *gang, v values) job { return falseSharing(g, v, false) },
+}
+
+var cacheParams = []Param{
+	{"size", 1, 1, maxSize, "size of a block"},
+	{"iterations", 200, 1, maxCount, "blocks of each thread"},
+	{"writes", 100_000, 0, maxCount, "passes over a block, divided by threads"},
+}
+
+// falseSharing makes the job of both. With inherited, each thread first frees a block that the main thread has allocated.
+func falseSharing(g *gang, v values, inherited bool) job {
+	threads, size := v.int("threads"), v.size("size")
+	passes := v.u64("writes") / uint64(threads)
+	var first []slot
+	var j job
+	if inherited {
+		first = newSlots(threads)
+		j.prepare = func() {
+			for i := range first {
+				g.threads[0].fill(&first[i], size)
+			}
+		}
+	}
+	j.threads = threads
+	j.run = func(t *thread) {
+		if inherited {
+			t.empty(&first[t.id])
+		}
+		l, _ := galloc.NewLayout(size, minAlign)
+		for range v.u64("iterations") {
+			p := t.get(size, l)
+			pass(bytesOf(p, size), passes)
+			t.free(p, l)
+			t.ops += passes
+		}
+	}
+	return j
+}
+
+// pass writes and reads every byte of a block so many times. It is not inlined, so that the compiler knows nothing of the block.
+//
+//go:noinline
+func pass(b []byte, times uint64) (sum byte) {
+	for range times {
+		for i := range b {
+			b[i] = byte(i)
+			sum += b[i]
+		}
+	}
+	return sum
+}

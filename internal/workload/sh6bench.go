@@ -1,0 +1,92 @@
+package workload
+
+import (
+	"errors"
+
+	"github.com/galloc-go/galloc"
+)
+
+var sh6bench = Workload{
+	Name: "sh6bench", About: "waves of sizes, freed from both ends, with a part kept", Op: "a block allocated",
+	Params: []Param{
+		{"calls", 2000, 1, maxSlots, "times through the sizes, of all threads together; and as many slots"},
+		{"min", 1, 1, maxSize, "size of the smallest"},
+		{"max", 1000, 2, maxSize, "size that the largest is below"},
+	},
+	check: func(v values) error {
+		if v.u64("calls") < v.u64("threads") {
+			return errors.New("calls must not be less than threads")
+		}
+		return nil
+	},
+	build: func(_ *gang, v values) job {
+		threads := v.int("threads")
+		windows := make([]*window, threads)
+		for i := range windows {
+			windows[i] = &window{slots: newSlots(v.int("calls") / threads)}
+		}
+		return job{
+			threads: threads,
+			run: func(t *thread) {
+				w := windows[t.id]
+				for range w.slots {
+					w.wave(t, v.size("min"), v.size("max"))
+				}
+				t.emptyAll(w.slots)
+			},
+		}
+	},
+}
+
+// A window is slots that are filled from the front to the end, over and over, except for those from keepFrom to keepTo, whose blocks are kept
+// for one more time.
+//
+//	0 <= keepFrom <= keepTo <= len(slots);  slots from next to keepFrom, or to the end if next >= keepTo, are empty
+type window struct {
+	slots            []slot
+	next             int
+	keepFrom, keepTo int
+	_                [128]byte // as in thread
+}
+
+func (w *window) wave(t *thread, least, most uintptr) {
+	for base := uintptr(1); base < most; base = base*3/2 + 1 {
+		for size := base; size >= least; size /= 2 {
+			l, _ := galloc.NewLayout(size, minAlign)
+			n := 50
+			if size < 100 {
+				n = 250
+			}
+			for range n {
+				p := t.get(size, l)
+				*byteAt(p, 0) = 'a'
+				*byteAt(p, size-1) = 'b'
+				w.slots[w.next] = slot{p, size}
+				if w.next++; w.next == w.keepFrom && w.keepFrom != w.keepTo {
+					w.next = w.keepTo
+				}
+				if w.next == len(w.slots) {
+					w.turn(t)
+				}
+			}
+			t.ops += uint64(n)
+		}
+	}
+}
+
+// turn goes on at the front: the window moves up, and what is not in it is freed.
+func (w *window) turn(t *thread) {
+	end := len(w.slots)
+	w.next, w.keepFrom = 0, w.keepTo
+	if w.keepFrom == end {
+		w.keepFrom = 0
+	}
+	w.keepTo = min(w.keepFrom+end/5, end)
+	t.emptyAll(w.slots[:w.keepFrom])
+	for i := end - 1; i >= w.keepTo; i-- {
+		t.empty(&w.slots[i])
+	}
+	if w.keepFrom == 0 {
+		w.next = w.keepTo
+	}
+}

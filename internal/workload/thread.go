@@ -1,0 +1,171 @@
+package workload
+
+import (
+	"encoding/binary"
+	"fmt"
+	"unsafe"
+
+	"github.com/galloc-go/galloc"
+	"github.com/galloc-go/galloc/internal/stopwatch"
+)
+
+// A slot holds a block, or is empty: then p is nil. Slots are Go memory, so that blocks on Go's own heap stay alive.
+type slot struct {
+	p    unsafe.Pointer
+	size uintptr
+}
+
+// newSlots returns n empty slots that have been touched.
+func newSlots(n int) []slot {
+	s := make([]slot, n)
+	clear(s) // make leaves fresh memory untouched
+	return s
+}
+
+// minAlign is the alignment of a block of which nothing else is said.
+const minAlign = 8
+
+// A thread is what a goroutine of a workload works with; with larson, one goroutine after the other. It is padded, so that no
+// two share a cache line, nor a pair of lines that the processor fetches together.
+type thread struct {
+	id     int
+	rng    rng
+	allocs uint64 // allocations so far
+	bytes  uint64 // asked for by them
+	ops    uint64 // operations while the clock ran
+	sum    uint64 // of what was read, so that reading is not left out
+
+	// The calls of the allocator: galloc's functions or, with latency=1 and while the clock runs, those that time them.
+	alloc  func(galloc.Layout) unsafe.Pointer
+	zeroed func(galloc.Layout) unsafe.Pointer
+	free   func(unsafe.Pointer, galloc.Layout)
+
+	_ [128]byte
+}
+
+// get allocates a block of the layout l, whose size is given once more since that makes get cheap enough to be inlined. It ends
+// the workload if that fails.
+func (t *thread) get(size uintptr, l galloc.Layout) (p unsafe.Pointer) {
+	t.allocs++
+	t.bytes += uint64(size)
+	if p = t.alloc(l); p == nil {
+		panic(errOutOfMemory)
+	}
+	return
+}
+
+// getZeroed is get of a block whose bytes are zero.
+func (t *thread) getZeroed(size uintptr, l galloc.Layout) (p unsafe.Pointer) {
+	t.allocs++
+	t.bytes += uint64(size)
+	if p = t.zeroed(l); p == nil {
+		panic(errOutOfMemory)
+	}
+	return
+}
+
+// fill puts a block of size bytes into s. It is for where a call more does not matter.
+func (t *thread) fill(s *slot, size uintptr) unsafe.Pointer {
+	l, _ := galloc.NewLayout(size, minAlign)
+	s.p, s.size = t.get(size, l), size
+	return s.p
+}
+
+// empty frees the block in s, if there is one. It, too, is for where a call more does not matter.
+func (t *thread) empty(s *slot) {
+	if s.p != nil {
+		l, _ := galloc.NewLayout(s.size, minAlign)
+		t.free(s.p, l)
+		s.p = nil
+	}
+}
+
+// emptyAll empties slots in ascending order.
+func (t *thread) emptyAll(slots []slot) {
+	for i := range slots { // these are the lines of empty, which is not inlined
+		if s := &slots[i]; s.p != nil {
+			l, _ := galloc.NewLayout(s.size, minAlign)
+			t.free(s.p, l)
+			s.p = nil
+		}
+	}
+}
+
+// byteAt returns the byte at an offset in a block.
+func byteAt(p unsafe.Pointer, offset uintptr) *byte {
+	// SAFETY: the callers stay within the size that the block at p was allocated with.
+	return (*byte)(unsafe.Add(p, offset))
+}
+
+// bytesOf returns a block as a slice.
+func bytesOf(p unsafe.Pointer, size uintptr) []byte {
+	// SAFETY: the callers give the size that the block at p was allocated with, or a smaller one.
+	return unsafe.Slice((*byte)(p), size)
+}
+
+// setAll sets all bytes to v.
+func setAll(b []byte, v byte) {
+	const direct = 256 // beyond that, copying what there is already is faster
+	words, word := b[:min(len(b), direct)], uint64(v)*0x0101010101010101
+	for ; len(words) >= 8; words = words[8:] {
+		binary.NativeEndian.PutUint64(words, word)
+	}
+	for i := range words {
+		words[i] = v
+	}
+	for n := direct; n < len(b); n *= 2 {
+		copy(b[n:], b[:n])
+	}
+}
+
+// A failure ends a workload: it is what a thread panics with and what Run returns.
+type failure struct{ text string }
+
+func (f *failure) Error() string { return f.text }
+
+var errOutOfMemory = &failure{"workload: an allocation failed: the allocator is out of memory (make the workload smaller, or raise the allocator's limit)"}
+
+func failf(format string, args ...any) *failure {
+	return &failure{fmt.Sprintf("workload: "+format, args...)}
+}
+
+// plain makes the calls of t those of the allocator.
+func (t *thread) plain(free func(unsafe.Pointer, galloc.Layout)) {
+	t.alloc, t.zeroed, t.free = galloc.Alloc, galloc.AllocZeroed, free
+}
+
+// timed makes the calls of t the same, with each of them timed by c.
+func (t *thread) timed(c *timer) {
+	t.alloc, t.zeroed, t.free = c.timeAlloc, c.timeZeroed, c.timeFree
+}
+
+// A timer counts how long the calls of one thread take, in ticks.
+type timer struct {
+	histogram stopwatch.Histogram
+	overhead  uint64
+	free      func(unsafe.Pointer, galloc.Layout)
+}
+
+func (c *timer) add(start, end uint64) {
+	c.histogram.Add(uint64(max(int64(end-start-c.overhead), 0)))
+}
+
+func (c *timer) timeAlloc(l galloc.Layout) unsafe.Pointer {
+	start := stopwatch.Now()
+	p := galloc.Alloc(l)
+	c.add(start, stopwatch.Now())
+	return p
+}
+
+func (c *timer) timeZeroed(l galloc.Layout) unsafe.Pointer {
+	start := stopwatch.Now()
+	p := galloc.AllocZeroed(l)
+	c.add(start, stopwatch.Now())
+	return p
+}
+
+func (c *timer) timeFree(p unsafe.Pointer, l galloc.Layout) {
+	start := stopwatch.Now()
+	c.free(p, l)
+	c.add(start, stopwatch.Now())
+}
