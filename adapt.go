@@ -168,7 +168,7 @@ func (g asGlobal) Dealloc(p unsafe.Pointer, l Layout)  { g.a.Deallocate(p, l) }
 func (g asGlobal) String() string                      { return allocatorName(g.a) }
 
 func (g asGlobal) Realloc(p unsafe.Pointer, l Layout, newSize uintptr) unsafe.Pointer {
-	n := Layout{newSize, l.lg}
+	n := newLayout(newSize, l.lg)
 	if newSize < l.size {
 		return address(Shrink(g.a, p, l, n))
 	}

@@ -167,7 +167,7 @@ func printAllocError(l Layout) {
 func failedFrame() runtime.Frame {
 	frames := callers()
 	for i, f := range frames {
-		if f.Function == packagePath+"HandleAllocError" {
+		if f.Function == packagePath+".HandleAllocError" {
 			return outside(frames[i:])
 		}
 	}

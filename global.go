@@ -68,7 +68,7 @@ func DefaultAllocZeroed(a GlobalAlloc, l Layout) unsafe.Pointer {
 // DefaultRealloc is Realloc for an allocator without that method: Alloc, copy,
 // Dealloc.
 func DefaultRealloc(a GlobalAlloc, p unsafe.Pointer, l Layout, newSize uintptr) unsafe.Pointer {
-	q := a.Alloc(Layout{newSize, l.lg})
+	q := a.Alloc(newLayout(newSize, l.lg))
 	if q != nil {
 		copyBytes(q, p, min(l.size, newSize))
 		a.Dealloc(p, l)
@@ -85,24 +85,19 @@ func DefaultRealloc(a GlobalAlloc, p unsafe.Pointer, l Layout, newSize uintptr) 
 //
 // The block must be given back by [Dealloc] or [Realloc], and not by a method of
 // the registered allocator.
-//
-//go:nosplit
-func Alloc(l Layout) unsafe.Pointer {
-	if h := direct.Load(); h != nil { // these are the lines of engine.Heap.Alloc, without the call
-		c := engine.ClassOf(l.size, l.Align())
-		k := h.Cache(engine.Pin())
-		if p := k.Pop(c); p != nil {
-			k.Leave()
-			return p
-		}
-		k.Leave()
-	}
-	if l.size == 0 {
+func Alloc(l Layout) unsafe.Pointer { return engine.FastAlloc(l.size, l.lg, l.class) }
+
+func init() { engine.Slow(allocSlow, deallocSlow) }
+
+// allocSlow is Alloc of Layout{size, lg, class} where the cache of the heap in force has no block, and where no heap is in force.
+func allocSlow(size uintptr, lg, class uint32) unsafe.Pointer {
+	l := Layout{size, lg, class}
+	if size == 0 {
 		return l.Dangling()
 	}
 	switch r := current(); {
 	case r.heap != nil:
-		return r.heap.AllocSlow(l.size, l.Align())
+		return r.heap.AllocSlow(size, l.Align())
 	case r.system:
 		return platform{}.Alloc(l)
 	default:
@@ -116,10 +111,17 @@ func AllocZeroed(l Layout) unsafe.Pointer {
 		return l.Dangling()
 	}
 	r := current()
-	if r.heap != nil {
+	switch {
+	case r.heap == nil:
+		return r.zeroed.AllocZeroed(l)
+	case l.class == 0:
 		return r.heap.AllocZeroed(l.size, l.Align())
 	}
-	return r.zeroed.AllocZeroed(l)
+	p := Alloc(l)
+	if p != nil {
+		clear(unsafe.Slice((*byte)(p), l.size))
+	}
+	return p
 }
 
 // Realloc changes the size of the block at p, which must be currently allocated
@@ -132,10 +134,11 @@ func AllocZeroed(l Layout) unsafe.Pointer {
 // returns nil, and the block stays as and where it was. Growing from size 0
 // allocates; shrinking to size 0 deallocates.
 func Realloc(p unsafe.Pointer, l Layout, newSize uintptr) unsafe.Pointer {
-	n := Layout{newSize, l.lg}
-	switch {
-	case newSize > maxSize(l.Align()):
+	if newSize > maxSize(l.Align()) {
 		return nil
+	}
+	n := newLayout(newSize, l.lg)
+	switch {
 	case l.size == 0:
 		return Alloc(n)
 	case newSize == 0:
@@ -152,24 +155,17 @@ func Realloc(p unsafe.Pointer, l Layout, newSize uintptr) unsafe.Pointer {
 // Dealloc gives the block at p back to the global allocator. It must be currently
 // allocated by it with exactly the layout l: the same size and the same alignment. It
 // cannot fail. With a size of 0, Dealloc does nothing, whatever p is.
-//
-//go:nosplit
-func Dealloc(p unsafe.Pointer, l Layout) {
-	if h := direct.Load(); h != nil { // these are the lines of engine.Heap.Free, without the call
-		c := engine.ClassOf(l.size, l.Align())
-		k := h.Cache(engine.Pin())
-		if k.Push(c, p) {
-			k.Leave()
-			return
-		}
-		k.Leave()
-	}
-	if l.size == 0 {
+func Dealloc(p unsafe.Pointer, l Layout) { engine.FastFree(p, l.size, l.lg, l.class) }
+
+// deallocSlow is Dealloc of Layout{size, lg, class} where the cache of the heap in force has no room, and where no heap is in force.
+func deallocSlow(p unsafe.Pointer, size uintptr, lg, class uint32) {
+	l := Layout{size, lg, class}
+	if size == 0 {
 		return
 	}
 	switch r := current(); {
 	case r.heap != nil:
-		r.heap.FreeSlow(p, l.size, l.Align())
+		r.heap.FreeSlow(p, size, l.Align())
 	case r.system:
 		platform{}.Dealloc(p, l)
 	default:
@@ -230,9 +226,6 @@ func newRegistration(a GlobalAlloc, explicit bool, place string) *registration {
 // what RegisterGlobal was given or, at the first use before that, the default.
 var inForce atomic.Pointer[registration]
 
-// direct is inForce's heap, if it has one: a short cut for Alloc and Dealloc. It is set a moment after inForce.
-var direct atomic.Pointer[engine.Heap]
-
 // current returns the registration in force, after settling it if need be.
 func current() *registration {
 	if r := inForce.Load(); r != nil {
@@ -245,7 +238,9 @@ func current() *registration {
 func settle() *registration {
 	inForce.CompareAndSwap(nil, newRegistration(defaultGlobal(), false, callerOutside()))
 	r := inForce.Load()
-	direct.Store(r.heap)
+	if r.heap != nil {
+		r.heap.PutInForce()
+	}
 	return r
 }
 
@@ -280,7 +275,9 @@ func RegisterGlobal(a GlobalAlloc) {
 	if !inForce.CompareAndSwap(nil, r) {
 		panic("galloc: RegisterGlobal at " + here + alreadyAt())
 	}
-	direct.Store(r.heap)
+	if r.heap != nil {
+		r.heap.PutInForce()
+	}
 }
 
 // alreadyAt returns the second half of the messages above: what came first.
@@ -346,14 +343,14 @@ func callers() []runtime.Frame {
 	return all
 }
 
-// outside returns the first frame that is not of this package, or else the last.
+// outside returns the first frame that is not of this package, nor of the engine, or else the last.
 func outside(frames []runtime.Frame) runtime.Frame {
 	for _, f := range frames {
-		if !strings.HasPrefix(f.Function, packagePath) {
+		if !strings.HasPrefix(f.Function, packagePath+".") && !strings.HasPrefix(f.Function, packagePath+"/internal/engine.") {
 			return f
 		}
 	}
 	return frames[len(frames)-1]
 }
 
-const packagePath = "github.com/galloc-go/galloc."
+const packagePath = "github.com/galloc-go/galloc"

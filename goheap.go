@@ -56,7 +56,7 @@ func (goHeap) Allocate(l Layout) ([]byte, error) {
 func (h goHeap) AllocateZeroed(l Layout) ([]byte, error) { return h.Allocate(l) }
 
 func (goHeap) AllocateTyped(t reflect.Type, n int) (unsafe.Pointer, error) {
-	l := Layout{t.Size(), log2(uintptr(t.Align()))}
+	l := newLayout(t.Size(), log2(uintptr(t.Align())))
 	whole, _, err := l.Repeat(n)
 	switch {
 	case err != nil:

@@ -6,6 +6,8 @@ import (
 	"math/bits"
 	"reflect"
 	"unsafe"
+
+	"github.com/galloc-go/galloc/internal/engine"
 )
 
 // Layout is the size and alignment of a block of memory. Every allocation is
@@ -19,9 +21,16 @@ import (
 // Invariant, kept by every function here:
 //
 //	size <= MaxInt+1 - align     (so that size rounded up to align is at most MaxInt)
+//	class == engine.ClassOf(size, 1<<lg)
 type Layout struct {
-	size uintptr
-	lg   uint8 // log2 of the alignment
+	size  uintptr
+	lg    uint32 // log2 of the alignment
+	class uint32 // where the heap keeps such blocks: it depends on nothing else, and Alloc and Dealloc need not find it out each time
+}
+
+// newLayout returns the Layout of a size and an alignment that are known to be valid.
+func newLayout(size uintptr, lg uint32) Layout {
+	return Layout{size, lg, uint32(engine.ClassOf(size, 1<<lg))}
 }
 
 // NewLayout returns the Layout of size bytes at a multiple of align bytes.
@@ -32,13 +41,13 @@ func NewLayout(size, align uintptr) (Layout, error) {
 	if align&(align-1) != 0 || align == 0 || size > maxSize(align) {
 		return Layout{}, newLayoutError(size, align)
 	}
-	return Layout{size, log2(align)}, nil
+	return Layout{size, log2(align), uint32(engine.ClassOf(size, align))}, nil
 }
 
 // LayoutOf returns the Layout of a value of type T.
 func LayoutOf[T any]() Layout {
 	var v T
-	return Layout{unsafe.Sizeof(v), log2(unsafe.Alignof(v))}
+	return newLayout(unsafe.Sizeof(v), log2(unsafe.Alignof(v)))
 }
 
 // ArrayLayout returns the Layout of n values of type T, one after the other.
@@ -51,7 +60,7 @@ func ArrayLayout[T any](n int) (Layout, error) {
 	if n < 0 || hi != 0 || total > uint64(maxSize(align)) {
 		return Layout{}, newCountError(size, align, n)
 	}
-	return Layout{uintptr(total), log2(align)}, nil
+	return newLayout(uintptr(total), log2(align)), nil
 }
 
 // LayoutOfValue returns the Layout of the memory that v stands for: of the
@@ -67,14 +76,14 @@ func LayoutOfValue(v any) Layout {
 	n := uintptr(1)
 	switch t.Kind() {
 	case reflect.String:
-		return Layout{size: uintptr(reflect.ValueOf(v).Len())}
+		return newLayout(uintptr(reflect.ValueOf(v).Len()), 0)
 	case reflect.Slice:
 		t, n = t.Elem(), uintptr(reflect.ValueOf(v).Len())
 	case reflect.Pointer:
 		t = t.Elem()
 	}
 	// The values exist, so their size is within the limit.
-	return Layout{t.Size() * n, log2(uintptr(t.Align()))}
+	return newLayout(t.Size()*n, log2(uintptr(t.Align())))
 }
 
 // StructLayout returns the Layout of a struct with the given fields in the given
@@ -125,7 +134,7 @@ func (l Layout) PaddingFor(align uintptr) uintptr {
 // PadToAlign returns l with its size rounded up to a multiple of its alignment.
 // It cannot fail: that is the invariant of Layout.
 func (l Layout) PadToAlign() Layout {
-	return Layout{roundUp(l.size, l.Align()), l.lg}
+	return newLayout(roundUp(l.size, l.Align()), l.lg)
 }
 
 // Extend returns the Layout of a block of l followed by one of next, and the
@@ -139,7 +148,7 @@ func (l Layout) Extend(next Layout) (Layout, uintptr, error) {
 	if size > maxSize(1<<lg) {
 		return Layout{}, 0, newLayoutError(size, 1<<lg)
 	}
-	return Layout{size, lg}, offset, nil
+	return newLayout(size, lg), offset, nil
 }
 
 // ExtendPacked is Extend without padding: next stands right behind l, its
@@ -154,14 +163,14 @@ func (l Layout) ExtendPacked(next Layout) (Layout, error) {
 func (l Layout) Repeat(n int) (Layout, uintptr, error) {
 	stride := l.PadToAlign().size
 	if n == 0 {
-		return Layout{0, l.lg}, stride, nil
+		return newLayout(0, l.lg), stride, nil
 	}
 	hi, head := bits.Mul64(uint64(stride), uint64(n-1))
 	total := head + uint64(l.size)
 	if n < 0 || hi != 0 || total < head || total > uint64(maxSize(l.Align())) {
 		return Layout{}, 0, newCountError(l.size, l.Align(), n)
 	}
-	return Layout{uintptr(total), l.lg}, stride, nil
+	return newLayout(uintptr(total), l.lg), stride, nil
 }
 
 // RepeatPacked is Repeat without padding: the blocks stand right behind one
@@ -171,7 +180,7 @@ func (l Layout) RepeatPacked(n int) (Layout, error) {
 	if n < 0 || hi != 0 || total > uint64(maxSize(l.Align())) {
 		return Layout{}, newCountError(l.size, l.Align(), n)
 	}
-	return Layout{uintptr(total), l.lg}, nil
+	return newLayout(uintptr(total), l.lg), nil
 }
 
 // String returns l as in "Layout(size 24576, align 8192 = 1<<13)".
@@ -220,4 +229,4 @@ func maxSize(align uintptr) uintptr { return math.MaxInt + 1 - align }
 // For n <= MaxInt+1 it does not overflow: the result is at most MaxInt+1.
 func roundUp(n, align uintptr) uintptr { return (n + align - 1) &^ (align - 1) }
 
-func log2(align uintptr) uint8 { return uint8(bits.TrailingZeros64(uint64(align))) }
+func log2(align uintptr) uint32 { return uint32(bits.TrailingZeros64(uint64(align))) }

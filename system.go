@@ -42,7 +42,7 @@ func (system) AllocZeroed(l Layout) unsafe.Pointer {
 }
 
 func (s system) Realloc(p unsafe.Pointer, l Layout, newSize uintptr) unsafe.Pointer {
-	switch n := (Layout{newSize, l.lg}); {
+	switch n := newLayout(newSize, l.lg); {
 	case newSize > maxSize(l.Align()):
 		return nil
 	case l.size == 0:

@@ -86,7 +86,7 @@ func FreeSlice[T any](a Allocator, s []T) {
 // capLayout returns the layout of the array of s, which exists.
 func capLayout[T any](s []T) Layout {
 	l := LayoutOf[T]()
-	return Layout{l.size * uintptr(cap(s)), l.lg}
+	return newLayout(l.size*uintptr(cap(s)), l.lg)
 }
 
 // allocateTyped allocates n zeroed values of type T, which have the layout l together.

@@ -54,38 +54,56 @@ func NewReplay(p *Program) (*Replay, error) {
 // wraps [galloc.ErrOutOfMemory], and all that was allocated is freed.
 func (r *Replay) Round() (time.Duration, error) {
 	start := time.Now()
-	code, table := r.code.instrs, r.table
-	for i := 0; i < len(code); i++ {
-		in := &code[i]
-		switch in.op {
-		case opAlloc, opAllocZeroed:
-			var p unsafe.Pointer
-			if in.op == opAlloc {
-				p = galloc.Alloc(in.layout)
-			} else {
-				p = galloc.AllocZeroed(in.layout)
-			}
-			if p == nil {
-				return 0, r.fail(i)
-			}
-			touch(p, in.layout.Size())
-			table[in.slot] = p
-		case opFree:
-			galloc.Dealloc(table[in.slot], in.layout)
-			table[in.slot] = nil
-		case opRealloc:
-			i++
-			into := &code[i]
-			p := galloc.Realloc(table[in.slot], in.layout, into.layout.Size())
-			if p == nil {
-				return 0, r.fail(i - 1)
-			}
-			touch(p, into.layout.Size())
-			table[in.slot] = nil
-			table[into.slot] = p
-		}
+	if failed := run(r.code.instrs, r.table); failed >= 0 {
+		return 0, r.fail(failed)
 	}
 	return time.Since(start), nil
+}
+
+// run is the timed loop. It returns the number of the first instruction whose allocation fails, or -1. It is a function of its own, and
+// each case uses its slot up as early as it can, so that little has to be kept across the calls.
+func run(code []instr, table []unsafe.Pointer) (failed int) {
+	slots := unsafe.Pointer(unsafe.SliceData(table))
+	for i := range code {
+		in := &code[i]
+		switch in.op {
+		case opAlloc:
+			p := galloc.Alloc(in.layout)
+			if p == nil {
+				return i
+			}
+			*slotAt(slots, in) = p
+			touch(p, in.layout.Size())
+		case opFree:
+			slot := slotAt(slots, in)
+			p := *slot
+			*slot = nil
+			galloc.Dealloc(p, in.layout)
+		case opAllocZeroed:
+			p := galloc.AllocZeroed(in.layout)
+			if p == nil {
+				return i
+			}
+			*slotAt(slots, in) = p
+			touch(p, in.layout.Size())
+		case opRealloc:
+			slot, into := slotAt(slots, in), &code[i+1]
+			p := galloc.Realloc(*slot, in.layout, into.layout.Size())
+			if p == nil {
+				return i
+			}
+			*slot = nil
+			*slotAt(slots, into) = p
+			touch(p, into.layout.Size())
+		}
+	}
+	return -1
+}
+
+// slotAt returns the slot of in, in the table that begins at slots.
+func slotAt(slots unsafe.Pointer, in *instr) *unsafe.Pointer {
+	// SAFETY: the slots of instructions are below the length of the table, as the invariants of code say.
+	return (*unsafe.Pointer)(unsafe.Add(slots, uintptr(in.slot)*unsafe.Sizeof(slots)))
 }
 
 // fail frees all that the instructions before number n have left alive, and returns the

@@ -2,10 +2,13 @@
 
 package engine
 
-import "unsafe"
+import (
+	"sync/atomic"
+	"unsafe"
+)
 
 const (
-	maxProcs      = 1024     // Ps that get a cache; goroutines on others go to the centrals for every block
+	MaxProcs      = 1024     // Ps that get a cache; goroutines on others go to the centrals for every block
 	magazineSlots = 128      // of a magazine at most
 	magazineBytes = 16 << 10 // that a full magazine holds at most, unless that is less than 2 blocks
 	magazineStart = 8        // slots at first; doubled each time that turns out to be too few
@@ -18,11 +21,14 @@ const (
 //	slots[bottom-1] == 0, which tells Pop that there is none
 //
 // The magazine of class 0 is always empty, and always full.
+//
+// The fields have 32 bits, though 16 would do: top goes to memory with each call and is needed back at the next, and newer processors keep
+// such values at hand if they have 32 or 64 bits, but need 8 cycles if they have fewer.
 type magazine struct {
-	top    uint16
-	end    uint16 // the magazine is full if top is here
-	bottom uint16 // and empty if it is here
-	seen   uint16 // top at the last tick; see drain.go
+	top    uint32
+	end    uint32 // the magazine is full if top is here
+	bottom uint32 // and empty if it is here
+	seen   uint32 // top at the last tick; see drain.go
 }
 
 // A Cache holds a magazine for each class. It belongs to one P, and is touched only by who is pinned to that P, or after a grace
@@ -34,18 +40,24 @@ type Cache struct {
 }
 
 // magazine returns the magazine of class c. The fast path pays for no bounds check here, nor in slot.
+//
+//go:nosplit
 func (k *Cache) magazine(c uint8) *magazine {
 	// SAFETY: classes are less than classLimit, and the magazines come first in a Cache.
 	return (*magazine)(unsafe.Add(unsafe.Pointer(k), uintptr(c)*unsafe.Sizeof(magazine{})))
 }
 
 // slot returns slot i.
-func (k *Cache) slot(i uint16) *ref {
+//
+//go:nosplit
+func (k *Cache) slot(i uint32) *ref {
 	// SAFETY: i comes from a magazine, and 0 < bottom, end <= numSlots, as makeClasses has made sure.
 	return (*ref)(unsafe.Add(unsafe.Pointer(k), unsafe.Offsetof(Cache{}.slots)+uintptr(i)*unsafe.Sizeof(ref(0))))
 }
 
 // Pop takes the block out that was put in last. It returns nil if there is none.
+//
+//go:nosplit
 func (k *Cache) Pop(c uint8) unsafe.Pointer {
 	m := k.magazine(c)
 	top := m.top - 1
@@ -57,6 +69,8 @@ func (k *Cache) Pop(c uint8) unsafe.Pointer {
 }
 
 // Push puts a block in. It reports false if there is no room, or if it was the last to be put in: the double free that is seen at once.
+//
+//go:nosplit
 func (k *Cache) Push(c uint8, p unsafe.Pointer) bool {
 	m := k.magazine(c)
 	top := m.top
@@ -78,7 +92,7 @@ var noCache Cache
 func init() { noCache.reset(0) }
 
 // reset makes k the cache of a P that has done nothing yet, whose magazines have that many slots.
-func (k *Cache) reset(slots uint16) {
+func (k *Cache) reset(slots uint32) {
 	for c := range k.magazines {
 		first := classes[c].slots
 		k.magazines[c] = magazine{top: first, bottom: first, end: first + min(slots, classes[c].most)}
@@ -97,7 +111,7 @@ func (k *Cache) empty() bool {
 
 // grow doubles the length of m, as far as it goes.
 func (m *magazine) grow(c uint8) {
-	m.end = m.bottom + uint16(min(2*m.limit(), int(classes[c].most)))
+	m.end = m.bottom + uint32(min(2*m.limit(), int(classes[c].most)))
 }
 
 // fill adds blocks until the magazine is full, the last first, so that the first will come out first. It returns those left over.
@@ -108,7 +122,7 @@ func (k *Cache) fill(c uint8, blocks []ref) []ref {
 	for i := range to {
 		to[len(to)-1-i] = blocks[i]
 	}
-	m.top += uint16(len(to))
+	m.top += uint32(len(to))
 	return blocks[len(to):]
 }
 
@@ -118,7 +132,7 @@ func (k *Cache) pull(c uint8, buf []ref) {
 	from := k.slots[m.bottom:m.top]
 	copy(buf, from)
 	copy(from, from[len(buf):])
-	m.top -= uint16(len(buf))
+	m.top -= uint32(len(buf))
 }
 
 // AllocSlow is Alloc when the magazine is empty, or the block will be a run of its own.
@@ -136,6 +150,10 @@ func (h *Heap) refill(c uint8) unsafe.Pointer {
 	p := Pin()
 	k := h.Cache(p)
 	if k != &noCache {
+		if p := k.Pop(c); p != nil { // we are on another P now, or Mine knows none
+			k.Leave()
+			return p
+		}
 		m := k.magazine(c)
 		want = (m.limit() + 1) / 2
 		m.grow(c)
@@ -205,11 +223,49 @@ func (h *Heap) equip() {
 	k.reset(magazineStart)
 	k.release()
 	p := procPin()
-	ok := uint(p) < maxProcs && h.caches[p].CompareAndSwap(&noCache, k)
 	procUnpin()
-	if !ok {
+	if uint(p) >= MaxProcs || !h.seat(p, &noCache, k) {
 		h.keepSpare(k)
 		return
 	}
 	h.shardOf(uint32(p)) // so that drain knows of this P
+}
+
+// seat makes k the cache of P p in the place of old, and reports false if it has another one. Nothing else changes the tables of caches.
+func (h *Heap) seat(p int, old, k *Cache) bool {
+	h.seating.Lock()
+	defer h.seating.Unlock()
+	if !h.caches[p].CompareAndSwap(old, k) {
+		return false
+	}
+	if h == heapInForce.Load() && idLimit != 0 {
+		inForce[p].Store(k)
+	}
+	return true
+}
+
+// inForce is the table of caches of the heap in force, so that package galloc finds them in one step.
+var (
+	inForce     [MaxProcs]atomic.Pointer[Cache]
+	heapInForce atomic.Pointer[Heap]
+)
+
+func init() {
+	for p := range inForce {
+		inForce[p].Store(&noCache)
+	}
+}
+
+// PutInForce makes h the heap in force, for good: that which Mine is about.
+func (h *Heap) PutInForce() {
+	h.seating.Lock()
+	defer h.seating.Unlock()
+	if !heapInForce.CompareAndSwap(nil, h) {
+		return
+	}
+	if idLimit != 0 {
+		for p := range h.caches {
+			inForce[p].Store(h.caches[p].Load())
+		}
+	}
 }

@@ -33,7 +33,7 @@ type shard struct {
 	centrals [classLimit]central
 }
 
-// shardOf returns the shard of P p, number 0 to maxProcs-1, which is made when it is first needed.
+// shardOf returns the shard of P p, number 0 to MaxProcs-1, which is made when it is first needed.
 func (h *Heap) shardOf(p uint32) *shard {
 	if s := h.shards[p].Load(); s != nil {
 		return s
@@ -48,7 +48,7 @@ func (h *Heap) shardOf(p uint32) *shard {
 // takeBatch takes blocks of class c from the centrals of P p, from other centrals or from a new span, and returns how many: at
 // least one, unless memory is exhausted.
 func (h *Heap) takeBatch(c uint8, p int, buf []ref) int {
-	home := uint32(p) % maxProcs
+	home := uint32(p) % MaxProcs
 	ct := &h.shardOf(home).centrals[c]
 	if !ct.used.Load() {
 		ct.used.Store(true)

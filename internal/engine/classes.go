@@ -24,8 +24,8 @@ type class struct {
 	recip            uint32 // 2^32/size, rounded up
 	pages, morePages uint16 // of a span
 	units, moreUnits uint8  // of its record
-	most             uint16 // blocks in a full magazine
-	slots            uint16 // of a cache: the first of the magazine
+	most             uint32 // blocks in a full magazine
+	slots            uint32 // of a cache: the first of the magazine
 }
 
 // How spans are cut. All of these were chosen by replaying traces; figures are in RATIONALE.md.
@@ -47,7 +47,7 @@ var (
 // partly used.
 func makeClasses() (t [classLimit]class) {
 	c := 1
-	slots := uint16(1) // slots[0] is 0: what Pop finds below the first magazine
+	slots := uint32(1) // slots[0] is 0: what Pop finds below the first magazine
 	for c := range t {
 		t[c].slots = slots // class 0, and those that are not used
 	}
@@ -91,7 +91,7 @@ func makeClass(size uint32) class {
 		morePages: uint16(more),
 		units:     unitsFor(n * pageSize / size),
 		moreUnits: unitsFor(more * pageSize / size),
-		most:      uint16(max(2, min(magazineSlots, magazineBytes/size))),
+		most:      uint32(max(2, min(magazineSlots, magazineBytes/size))),
 	}
 }
 
@@ -120,12 +120,10 @@ func makeClassTable() (t [smallMax/classStep + 1]uint8) {
 // classes are powers of two: if the step at that size is less than the alignment, the rounded size is a class itself, and
 // otherwise all classes there are multiples of the step. Spans start at pages.
 func ClassOf(size, align uintptr) uint8 {
-	if align > classStep {
-		if align > pageSize {
-			return 0
-		}
-		size = (size + align - 1) &^ (align - 1)
+	if align > pageSize {
+		return 0
 	}
+	size = (size + align - 1) & -align
 	if i := (size + classStep - 1) / classStep; i < uintptr(len(classTable)) {
 		return classTable[i]
 	}

@@ -26,7 +26,7 @@ func (h *Heap) Close() {
 	defer h.inTick.Unlock()
 	h.verify()
 	for p := range h.caches {
-		h.caches[p].Store(&noCache)
+		h.seat(p, h.caches[p].Load(), &noCache)
 		h.shards[p].Store(nil)
 	}
 	ps := &h.pages

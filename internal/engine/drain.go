@@ -23,10 +23,7 @@ func (h *Heap) drain(pick func(p int, k *Cache) bool) (bytes uintptr) {
 			continue
 		}
 		k.hold()
-		picked := pick(p, k)
-		if picked {
-			h.caches[p].Store(&noCache) // only equip puts another there, and only if it finds this
-		}
+		picked := pick(p, k) && h.seat(p, k, &noCache)
 		k.release()
 		if picked {
 			taken = append(taken, k)

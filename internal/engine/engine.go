@@ -14,9 +14,10 @@
 //
 // # A block of 24 bytes, from the cheapest way to the dearest
 //
-//  1. [ClassOf] finds the class in a table: 24 bytes. [Pin] makes the goroutine stay on its P. The magazine of the class, in
-//     the cache of that P, gives the block that was put in last ([Cache.Pop]). Nobody else can be there, so there is no
-//     lock and no atomic operation. This is nearly always the end.
+//  1. The layout knows its class ([ClassOf], a table): 24 bytes. The magazine of the class, in the cache of the P that we run on, gives
+//     the block that was put in last ([Cache.Pop]). Nobody else can be there (pin.go says why), so there is no lock and no
+//     atomic operation. In the heap in force this takes some 20 instructions (fast_amd64.s; fast.go says the same in Go), and is nearly
+//     always the end.
 //  2. The magazine is empty: AllocSlow, refill. Half a magazine of blocks comes from the central of this class and P, under
 //     its lock. They are taken out of the bitmap of a span, lowest address first: the bits are cleared, the blocks not touched.
 //  3. The central has no span with free blocks. It adopts one of another P's that will not miss it, or else gets a new one: the
@@ -50,8 +51,8 @@
 //
 // # Rules
 //
-//   - Who is pinned does nothing but what is in cache.go: no lock, no panic, no call that could grow far.
-//   - Locks, in this order: Heap.draining; central.mu, two at most and by ascending P; pages.mu; the leaves Heap.sparing and spareExtents.mu. No system
+//   - Who has a cache, pinned or by Mine, does nothing but what is in cache.go: no lock, no panic, no call that could grow far.
+//   - Locks, in this order: Heap.draining; Heap.seating; central.mu, two at most and by ascending P; pages.mu; the leaves Heap.sparing and spareExtents.mu. No system
 //     call is made under central.mu; under pages.mu only those that commit and reserve.
 //   - Nothing here allocates Go memory, except for the first use of something: of a P (its cache and its centrals), of an extent.
 //   - Metadata holds addresses as numbers (ref). The garbage collector does not see them, and need not.
@@ -75,9 +76,9 @@ import (
 // A Heap is an allocator with memory of its own. Its methods may be called by any goroutine at any time.
 type Heap struct {
 	// Read by every call.
-	caches [maxProcs]atomic.Pointer[Cache]
+	caches [MaxProcs]atomic.Pointer[Cache]
 
-	shards     [maxProcs]atomic.Pointer[shard]
+	shards     [MaxProcs]atomic.Pointer[shard]
 	shardCount atomic.Uint32 // shards below it may be there
 	procs      atomic.Uint32 // GOMAXPROCS at the last tick
 	spans      [classLimit]atomic.Int64
@@ -97,6 +98,7 @@ type Heap struct {
 	inTick   sync.Mutex // a tick is under way
 	draining sync.Mutex // guards taken
 	taken    []*Cache
+	seating  sync.Mutex // guards changes of caches
 	sparing  sync.Mutex // guards spares
 	spares   []*Cache
 
@@ -158,7 +160,7 @@ func (h *Heap) init(c Config) {
 		}
 	}
 	h.timer = c.Timer(h.tick)
-	h.procs.Store(maxProcs)
+	h.procs.Store(MaxProcs)
 }
 
 // reserve returns a new extent with room for n pages aligned to align, or nil.
@@ -190,17 +192,17 @@ func (h *Heap) reserve(n, align uintptr, have []*extent) *extent {
 // Alloc returns a block of at least size bytes, aligned to align, or nil. The size is not 0 and, rounded up to the alignment, at most
 // MaxInt; the alignment is a power of two.
 //
-// This is the fast path. Package galloc has the same lines in its function Alloc, to save a call.
+// The heap in force has a shorter way: see fast.go.
 //
 //go:nosplit
 func (h *Heap) Alloc(size, align uintptr) unsafe.Pointer {
 	c := ClassOf(size, align)
-	k := h.Cache(Pin())
+	k := h.Mine(ProcID())
 	if p := k.Pop(c); p != nil {
-		k.Leave()
+		k.Done()
 		return p
 	}
-	k.Leave()
+	k.Done()
 	return h.AllocSlow(size, align)
 }
 
@@ -228,12 +230,12 @@ func (h *Heap) AllocZeroed(size, align uintptr) unsafe.Pointer {
 //go:nosplit
 func (h *Heap) Free(p unsafe.Pointer, size, align uintptr) {
 	c := ClassOf(size, align)
-	k := h.Cache(Pin())
+	k := h.Mine(ProcID())
 	if k.Push(c, p) {
-		k.Leave()
+		k.Done()
 		return
 	}
-	k.Leave()
+	k.Done()
 	h.FreeSlow(p, size, align)
 }
 

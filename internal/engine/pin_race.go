@@ -31,7 +31,7 @@ func Pin() int {
 func (h *Heap) Cache(p int) *Cache {
 	for {
 		k := &noCache
-		if uint(p) < maxProcs {
+		if uint(p) < MaxProcs {
 			k = h.caches[p].Load()
 		}
 		k.lock.Lock()
@@ -44,6 +44,26 @@ func (h *Heap) Cache(p int) *Cache {
 
 // Leave unlocks the cache.
 func (k *Cache) Leave() { k.lock.Unlock() }
+
+// Mine and Done are Cache and Leave here.
+func (h *Heap) Mine(uint32) *Cache { return h.Cache(Pin()) }
+
+// Mine is Mine of the heap in force.
+func Mine(uint32) *Cache {
+	if h := heapInForce.Load(); h != nil {
+		return h.Mine(0)
+	}
+	noCache.lock.Lock()
+	return &noCache
+}
+
+// ProcID is of no use here.
+func ProcID() uint32 { return 0 }
+
+const idLimit = 0 // inForce stays empty
+
+// Done unlocks the cache.
+func (k *Cache) Done() { k.lock.Unlock() }
 
 // hold and release are for who looks into caches of others.
 func (k *Cache) hold()    { k.lock.Lock() }

@@ -52,9 +52,12 @@ const (
 // no write barrier. (In the port to Go memory, the memory is kept alive by internal/vm.)
 type ref uintptr
 
+//go:nosplit
 func refOf(p unsafe.Pointer) ref { return ref(uintptr(p)) }
 
 // pointer turns r back. It reads the bits as a pointer where they are, which vet can follow, rather than convert a number.
+//
+//go:nosplit
 func (r *ref) pointer() unsafe.Pointer {
 	// SAFETY: r holds what refOf was given: an address in a reservation of ours, or nil. It is not Go memory that could be freed.
 	return *(*unsafe.Pointer)(unsafe.Pointer(r))
