@@ -1,10 +1,10 @@
 # The targets run on any machine with Go and make. What else they need they build, from the
 # versions pinned in internal/tools, or go without, and say so: see .ci/test.
 
-.PHONY: help test lint fmt cross fuzz bench replay ci
+.PHONY: help test lint fmt cross fuzz bench replay versus versus-quick ci
 
 help: ## print this
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 test: ## run every test with cgo, without, with -race, on 32 bits and on WebAssembly
 	@sh .ci/test
@@ -26,6 +26,12 @@ bench: ## run the benchmarks COUNT times, with BASE=REVISION those of before too
 
 replay: ## replay the allocations of real programs on the allocators; ARGS="-h" lists the flags
 	@go run ./cmd/galloc replay $(ARGS)
+
+versus: ## measure the heap against other allocators, in C and in Go, and write BENCHMARKS.md; ARGS="-h" lists the flags
+	@go -C bench run ./versus $(ARGS)
+
+versus-quick: ## the same in under 3 minutes, of less, to the terminal
+	@go -C bench run ./versus -quick $(ARGS)
 
 ci: ## do what the gate does: install what is missing on Debian, check everything, test
 	@bash .ci/run

@@ -1,0 +1,131 @@
+// Command gobench runs one workload of bench/WORKLOADS.md on one allocator, and answers in one line of JSON:
+//
+//	gobench ALLOCATOR NAME [key=value...]
+//
+// The keys are those of the workload, and cpus=N, which confines the process to N CPUs. The allocators are those of
+// bench/internal/peers, and new, which is pair and batch in the words of the language: see new.go. make versus calls it, once for each
+// measurement, so that each has a fresh process.
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/galloc-go/galloc"
+	"github.com/galloc-go/galloc/bench/internal/cpus"
+	"github.com/galloc-go/galloc/bench/internal/peers"
+	"github.com/galloc-go/galloc/internal/workload"
+)
+
+func main() {
+	os.Exit(run(os.Args[1:], os.Stdout))
+}
+
+// run returns the exit status.
+func run(args []string, stdout io.Writer) int {
+	answer, err := measure(args)
+	if err != nil {
+		answer = struct {
+			Error string `json:"error"`
+		}{strings.TrimPrefix(err.Error(), "galloc: ")}
+	}
+	if e := json.NewEncoder(stdout).Encode(answer); err != nil || e != nil {
+		return 1
+	}
+	return 0
+}
+
+// measure returns what is to be printed.
+func measure(args []string) (any, error) {
+	if len(args) < 2 {
+		return nil, errors.New("usage: gobench ALLOCATOR NAME [key=value...]; the allocators are " + strings.Join(names(), ", "))
+	}
+	allocator, name := args[0], args[1]
+	settings, bound, err := take(args[2:], "cpus")
+	if err != nil {
+		return nil, err
+	}
+	if bound > 0 {
+		if err := cpus.BindProcess(bound); err != nil {
+			return nil, err
+		}
+	}
+	if allocator == newName {
+		return runNew(name, settings)
+	}
+	need, err := needOf(name, settings)
+	if err != nil {
+		return nil, err
+	}
+	a, err := peers.Open(allocator, need)
+	if err != nil {
+		return nil, err
+	}
+	workload.Register(a)
+	result, err := workload.Run(name, settings, func(float64) {})
+	if err != nil {
+		return nil, err
+	}
+	registered, _, _ := strings.Cut(galloc.GlobalName(), ", registered at ")
+	return struct {
+		Allocator string `json:"allocator"`
+		workload.Result
+	}{registered, result}, nil
+}
+
+func names() []string {
+	all := []string{newName}
+	for _, p := range peers.All() {
+		all = append(all, p.Name)
+	}
+	slices.Sort(all)
+	return all
+}
+
+// take takes the key out of the settings. Its value is a positive number, or 0 if it is not there.
+func take(settings []string, key string) (others []string, value int, err error) {
+	for _, s := range settings {
+		v, found := strings.CutPrefix(s, key+"=")
+		if !found {
+			others = append(others, s)
+			continue
+		}
+		if value, err = strconv.Atoi(v); err != nil || value < 1 {
+			return nil, 0, fmt.Errorf("%s: the value must be a number from 1", s)
+		}
+	}
+	return others, value, nil
+}
+
+// singleSize is the workloads whose blocks are all of one size, and what that is if it is not given.
+var singleSize = map[string]uint64{"pair": 64, "batch": 64, "xmalloc-test": 64}
+
+// needOf finds out what the allocator may want to know of the workload.
+func needOf(name string, settings []string) (peers.Need, error) {
+	need := peers.Need{MaxSize: 1 << 30}
+	size, single := singleSize[name]
+	for _, s := range settings {
+		key, value, _ := strings.Cut(s, "=")
+		switch {
+		case key == "size" && single:
+			n, err := strconv.ParseUint(value, 10, 40)
+			if err != nil {
+				return need, fmt.Errorf("%s: the value must be a number of bytes", s)
+			}
+			size = n
+		case key == "program":
+			var err error
+			if need.MaxSize, err = largest(value); err != nil {
+				return need, err
+			}
+		}
+	}
+	need.Size = uintptr(size)
+	return need, nil
+}

@@ -1,0 +1,7 @@
+// Package cpus binds threads to processors, so that what is measured on one CPU has one, whatever the machine has.
+package cpus
+
+import "errors"
+
+// ErrUnsupported is returned where threads cannot be bound to CPUs.
+var ErrUnsupported = errors.New("cpus: threads can be bound to CPUs on Linux only: leave cpus=N out")

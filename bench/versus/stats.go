@@ -1,0 +1,88 @@
+package main
+
+import (
+	"math"
+	"slices"
+)
+
+// median returns the middle of the values, or the mean of the two in the middle; of none, it is not a number.
+func median(v []float64) float64 {
+	if len(v) == 0 {
+		return math.NaN()
+	}
+	v = slices.Sorted(slices.Values(v))
+	n := len(v)
+	return (v[(n-1)/2] + v[n/2]) / 2
+}
+
+// geomean returns the geometric mean; of none, it is not a number.
+func geomean(v []float64) float64 {
+	var sum float64
+	for _, x := range v {
+		sum += math.Log(x)
+	}
+	return math.Exp(sum / float64(len(v)))
+}
+
+// results is all that is known, and what the report is written from.
+type results struct {
+	Date     string
+	Command  string
+	Quick    bool `json:",omitempty"`
+	Machine  machine
+	Versions []string // of what is not in the answers
+	Rows     []row
+	Allocs   []*allocator
+	Missing  []string // what could not be measured, and why
+	Reps     int
+	Samples  []sample
+}
+
+// cell is what is known of one allocator on one row.
+type cell struct {
+	ns      []float64 // per operation, of each repetition
+	peak    []float64 // bytes
+	latency answer    // of the run for latency
+	errors  []string
+	name    string // of the allocator, in its own words
+}
+
+func (c cell) median() float64 { return median(c.ns) }
+
+// cells returns the cells by row and allocator.
+func (r *results) cells() map[[2]string]cell {
+	all := map[[2]string]cell{}
+	for _, s := range r.Samples {
+		key := [2]string{s.Row, s.Alloc}
+		c := all[key]
+		a := s.Answer
+		if a.Allocator != "" {
+			c.name = a.Allocator
+		}
+		switch {
+		case a.Error != "":
+			c.errors = append(c.errors, a.Error)
+		case s.Latency:
+			c.latency = a
+		case a.Ops > 0:
+			c.ns = append(c.ns, a.Ns/float64(a.Ops))
+			if a.PeakRSS != nil {
+				c.peak = append(c.peak, max(*a.PeakRSS, 0))
+			}
+		default:
+			c.errors = append(c.errors, "it did nothing: no operations in its answer")
+		}
+		all[key] = c
+	}
+	return all
+}
+
+// alloc returns the allocator of that name, or nil.
+func (r *results) alloc(name string) *allocator {
+	for _, a := range r.Allocs {
+		if a.Name == name {
+			return a
+		}
+	}
+	return nil
+}
