@@ -38,6 +38,13 @@ func newLayout(size uintptr, lg uint32) Layout {
 // rounded up to a multiple of align exceeds [math.MaxInt]. A size of 0 is valid
 // with every power of two.
 func NewLayout(size, align uintptr) (Layout, error) {
+	if align == 8 && size < engine.TableLimit { // nearly always
+		return Layout{size, 3, uint32(engine.ClassTable[(size+7)/8])}, nil
+	}
+	return anyLayout(size, align)
+}
+
+func anyLayout(size, align uintptr) (Layout, error) {
 	if align&(align-1) != 0 || align == 0 || size > maxSize(align) {
 		return Layout{}, newLayoutError(size, align)
 	}

@@ -167,8 +167,7 @@ func (h *Heap) Owns(p unsafe.Pointer) bool { return h.e.SizeOf(p) != 0 }
 func (h *Heap) SizeOf(p unsafe.Pointer) uintptr { return h.e.SizeOf(p) }
 
 // Free takes back the block at p, currently allocated by h, whatever its layout. It costs
-// some nanoseconds more than Dealloc, which need not find out the size, and cannot tell a
-// wrong one. It ignores nil and, unless they are aligned to more than 64 KiB, blocks of
+// a nanosecond or two more than Dealloc, which need not find out the class of the block. It ignores nil and, unless they are aligned to more than 64 KiB, blocks of
 // size 0.
 func (h *Heap) Free(p unsafe.Pointer) {
 	if p != nil && p != empty {

@@ -25,7 +25,7 @@ static void simple_rounds(struct thread *t, size_t size, uint64_t n) {
 	for (uint64_t round = 0; round < rounds; round++) {
 		for (uint64_t i = 0; i < n; i++) {
 			slots[i].p = block_alloc(t, size);
-			memset(slots[i].p, (int)(unsigned char)i, size);
+			memset(slots[i].p, 0, size);
 		}
 		for (uint64_t i = 0; i < n / 2; i++)
 			block_free(t, slots[i].p);
@@ -80,7 +80,7 @@ static void thread_work(struct thread *t) {
 			block_free(t, s->p);
 		s->size = sizes[rng_below(&rng, SIZES)];
 		s->p = block_alloc(t, s->size);
-		memset(s->p, (int)(unsigned char)i, s->size);
+		memset(s->p, 0, s->size);
 	}
 	t->ops += thread_params[ITERATIONS].value;
 }

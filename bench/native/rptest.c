@@ -77,7 +77,7 @@ static void fill(struct thread *t, struct part *part, struct slot *s) {
 	}
 	s->size = size;
 	s->p = is16 ? block_aligned16(t, size) : block_alloc(t, size);
-	*(uint32_t *)s->p = (uint32_t)size | (uint32_t)is16 << 31;
+	*(uint32_t *)s->p = (uint32_t)size;
 	for (size_t i = 4096; i < size; i += 4096)
 		s->p[i] = 1;
 	s->p[size - 1] = 1;

@@ -57,7 +57,7 @@ static void produce(struct thread *t) {
 			size_t size = fixed != 0 ? fixed : sizes[rng_below(&rng, 17)];
 			a->slots[k].size = size;
 			a->slots[k].p = block_alloc(t, size);
-			memset(a->slots[k].p, 0xAB, size < 128 ? size : 128);
+			memset(a->slots[k].p, 0, size < 128 ? size : 128);
 		}
 
 		pthread_mutex_lock(&list.lock);

@@ -9,18 +9,31 @@ import (
 
 const (
 	MaxProcs      = 1024     // Ps that get a cache; goroutines on others go to the centrals for every block
-	magazineSlots = 128      // of a magazine at most
+	magazineSlots = 128      // of a magazine at most, unless it has a room
 	magazineBytes = 16 << 10 // that a full magazine holds at most, unless that is less than 2 blocks
 	magazineStart = 8        // slots at first; doubled each time that turns out to be too few
+
+	rooms     = 16       // of a cache
+	roomSlots = 1024     // of a magazine in a room at most
+	roomBytes = 64 << 10 // that such a magazine holds at most
+	leastRoom = 256 << 10
+	roomPart  = 16 // of what is in use may be in rooms, if that is more than leastRoom
+	swingsFor = 4  // how often blocks must have come and gone again for a magazine to get longer than magazineSlots
+
+	fewBlocks = magazineSlots / 2 // are moved in a buffer of their own, which need not be cleared as far as a large one
 )
 
 // A magazine holds blocks of one class that are ready to be handed out, the last one in first. Its fields number slots of the cache.
 //
-//	bottom <= top <= end <= bottom + classes[c].most
+//	bottom <= top <= end <= bottom + classes[c].most, and bottom == classes[c].slots; or it has a room:
+//	bottom <= top <= end <= bottom + classes[c].wide, and bottom == numSlots + i*(1+roomSlots) + 1, for some i < roomsTaken
 //	slots[i] is a block, bottom <= i < top
 //	slots[bottom-1] == 0, which tells Pop that there is none
 //
 // The magazine of class 0 is always empty, and always full.
+//
+// A magazine is in a row with all others at first, so that a program that uses many classes for a few blocks each touches little memory. When
+// what it has given back for want of room is wanted again, several times, it moves to a room, where it can become longer.
 //
 // The fields have 32 bits, though 16 would do: top goes to memory with each call and is needed back at the next, and newer processors keep
 // such values at hand if they have 32 or 64 bits, but need 8 cycles if they have fewer.
@@ -35,8 +48,13 @@ type magazine struct {
 // period by who has taken it away (drain.go). It is Go memory without pointers: the garbage collector does not look into it.
 type Cache struct {
 	magazines [classLimit]magazine // first: see magazine
-	slots     [numSlots]ref
-	lock      cacheLock
+	slots     [numSlots + rooms*(1+roomSlots)]ref
+
+	roomsTaken int
+	roomed     uintptr           // bytes that the magazines in rooms hold when they are full
+	given      [classLimit]bool  // the magazine has given blocks back since it was filled the last time
+	swings     [classLimit]uint8 // how often it was filled after that, since it has become longer
+	lock       cacheLock
 }
 
 // magazine returns the magazine of class c. The fast path pays for no bounds check here, nor in slot.
@@ -51,7 +69,7 @@ func (k *Cache) magazine(c uint8) *magazine {
 //
 //go:nosplit
 func (k *Cache) slot(i uint32) *ref {
-	// SAFETY: i comes from a magazine, and 0 < bottom, end <= numSlots, as makeClasses has made sure.
+	// SAFETY: i comes from a magazine, and 0 < bottom, end <= numSlots or the last of a room, as makeClasses has made sure.
 	return (*ref)(unsafe.Add(unsafe.Pointer(k), unsafe.Offsetof(Cache{}.slots)+uintptr(i)*unsafe.Sizeof(ref(0))))
 }
 
@@ -86,6 +104,9 @@ func (m *magazine) len() int    { return int(m.top - m.bottom) }
 func (m *magazine) limit() int  { return int(m.end - m.bottom) }
 func (m *magazine) empty() bool { return m.top == m.bottom }
 
+// about is len for who does not own the cache, and may see the fields at different moments.
+func (m *magazine) about() int { return min(max(int(int32(m.top-m.bottom)), 0), roomSlots) }
+
 // noCache is the cache of Ps that have none. Its magazines are empty, and full.
 var noCache Cache
 
@@ -97,6 +118,9 @@ func (k *Cache) reset(slots uint32) {
 		first := classes[c].slots
 		k.magazines[c] = magazine{top: first, bottom: first, end: first + min(slots, classes[c].most)}
 	}
+	k.roomsTaken, k.roomed = 0, 0
+	clear(k.given[:])
+	clear(k.swings[:])
 }
 
 // empty reports whether there is nothing in k.
@@ -109,9 +133,58 @@ func (k *Cache) empty() bool {
 	return true
 }
 
-// grow doubles the length of m, as far as it goes.
-func (m *magazine) grow(c uint8) {
-	m.end = m.bottom + uint32(min(2*m.limit(), int(classes[c].most)))
+// grow doubles the length of the magazine, as far as it goes without a room, and reports whether it has.
+func (k *Cache) grow(c uint8) bool {
+	m, most := k.magazine(c), int(classes[c].most)
+	if m.limit() >= most {
+		return false
+	}
+	m.end = m.bottom + uint32(min(2*m.limit(), most))
+	return true
+}
+
+// gave is called when blocks have been taken out for want of room.
+func (k *Cache) gave(c uint8) {
+	if k != &noCache {
+		k.given[c] = true
+	}
+}
+
+// swing is called when the magazine is to be filled. If it has been too short several times, its length is doubled, in a room, provided
+// that what is in rooms does not get beyond most bytes.
+func (k *Cache) swing(c uint8, most uintptr) {
+	if !k.given[c] {
+		return
+	}
+	k.given[c] = false
+	if k.swings[c]++; k.swings[c] < swingsFor {
+		return
+	}
+	k.swings[c] = 0
+	m, wide := k.magazine(c), int(classes[c].wide)
+	if m.limit() >= wide {
+		return
+	}
+	limit := uint32(min(2*m.limit(), wide))
+	more := uintptr(limit) * uintptr(classes[c].size)
+	if m.bottom != classes[c].slots {
+		more -= uintptr(m.limit()) * uintptr(classes[c].size)
+	}
+	if k.roomed+more > most {
+		return
+	}
+	if m.bottom == classes[c].slots {
+		if k.roomsTaken == rooms {
+			return
+		}
+		bottom := uint32(numSlots + k.roomsTaken*(1+roomSlots) + 1)
+		k.roomsTaken++
+		k.slots[bottom-1] = 0
+		m.top = bottom + uint32(copy(k.slots[bottom:], k.slots[m.bottom:m.top]))
+		m.bottom = bottom
+	}
+	k.roomed += more
+	m.end = m.bottom + limit
 }
 
 // fill adds blocks until the magazine is full, the last first, so that the first will come out first. It returns those left over.
@@ -145,7 +218,6 @@ func (h *Heap) AllocSlow(size, align uintptr) unsafe.Pointer {
 
 // refill takes a batch from the central, returns a block, and keeps the others in the magazine.
 func (h *Heap) refill(c uint8) unsafe.Pointer {
-	var buf [magazineSlots]ref
 	want := 1
 	p := Pin()
 	k := h.Cache(p)
@@ -154,16 +226,32 @@ func (h *Heap) refill(c uint8) unsafe.Pointer {
 			k.Leave()
 			return p
 		}
-		m := k.magazine(c)
-		want = (m.limit() + 1) / 2
-		m.grow(c)
+		want = (k.magazine(c).limit() + 1) / 2
+		if !k.grow(c) {
+			k.swing(c, h.roomFor.Load())
+		}
 	}
 	k.Leave()
 	if k == &noCache {
 		h.equip()
 	}
 	h.wake()
-	n := h.takeBatch(c, p, buf[:want])
+	if want > fewBlocks {
+		return h.fetchMany(c, p, want)
+	}
+	var buf [fewBlocks]ref
+	return h.fetch(c, p, buf[:want])
+}
+
+//go:noinline
+func (h *Heap) fetchMany(c uint8, p, want int) unsafe.Pointer {
+	var buf [roomSlots / 2]ref
+	return h.fetch(c, p, buf[:want])
+}
+
+// fetch takes as many blocks as buf has room for from the centrals of P p, and returns one. The others go into the magazine.
+func (h *Heap) fetch(c uint8, p int, buf []ref) unsafe.Pointer {
+	n := h.takeBatch(c, p, buf)
 	if n == 0 {
 		return nil
 	}
@@ -178,13 +266,35 @@ func (h *Heap) refill(c uint8) unsafe.Pointer {
 
 // FreeSlow is Free when the magazine is full, or the block is a run of its own.
 func (h *Heap) FreeSlow(p unsafe.Pointer, size, align uintptr) {
-	c := ClassOf(size, align)
-	if c == 0 {
+	if c := ClassOf(size, align); c != 0 {
+		h.store(c, p)
+	} else {
 		h.freeLarge(p, size, true)
+	}
+}
+
+// store is FreeSlow for a block of class c.
+func (h *Heap) store(c uint8, p unsafe.Pointer) {
+	k := h.Cache(Pin())
+	many := k.magazine(c).limit() > 2*fewBlocks
+	k.Leave()
+	if many {
+		h.storeMany(c, p)
 		return
 	}
-	// The magazine may have room, if we are on another P now, or if it can be made longer. If not, half of it goes back.
-	var buf [magazineSlots + 1]ref
+	var buf [fewBlocks + 1]ref
+	h.storeWith(c, p, buf[:])
+}
+
+//go:noinline
+func (h *Heap) storeMany(c uint8, p unsafe.Pointer) {
+	var buf [roomSlots/2 + 1]ref
+	h.storeWith(c, p, buf[:])
+}
+
+// storeWith puts the block into the magazine. That may have room, if we are on another P now, or if it can be made longer. If not, half of it
+// goes back to the centrals, by way of buf.
+func (h *Heap) storeWith(c uint8, p unsafe.Pointer, buf []ref) {
 	n := 0
 	k := h.Cache(Pin())
 	if !k.Push(c, p) {
@@ -194,11 +304,10 @@ func (h *Heap) FreeSlow(p unsafe.Pointer, size, align uintptr) {
 			h.reportAs(FaultDouble, refOf(p), uintptr(classes[c].size))
 			return
 		}
-		if k != &noCache && m.limit() < int(classes[c].most) {
-			m.grow(c)
-		} else {
-			n = (m.len() + 1) / 2
+		if k == &noCache || !k.grow(c) {
+			n = min((m.len()+1)/2, len(buf)-1)
 			k.pull(c, buf[:n])
+			k.gave(c)
 		}
 		if !k.Push(c, p) { // there is no cache
 			buf[n] = refOf(p)

@@ -145,7 +145,7 @@ func (c *checker) extent(x *extent) {
 		}
 	}
 	words := (uintptr(x.frontier) + 63) / 64
-	if x.mapReady.ready < 4*uintptr(x.frontier) || x.bitsReady.ready < 8*words ||
+	if x.mapReady.ready < 4*uintptr(x.frontier) || x.classReady.ready < uintptr(x.frontier) || x.bitsReady.ready < 8*words ||
 		x.recordTop > 1 && x.records.ready < uintptr(x.recordTop)*unitSize {
 		c.fail("extent %d: metadata ready for frontier %d, recordTop %d: map %d, bits %d, records %d bytes",
 			x.index, x.frontier, x.recordTop, x.mapReady.ready, x.bitsReady.ready, x.records.ready)
@@ -190,6 +190,14 @@ func (c *checker) run(x *extent, i uint32, units []bool) *span {
 		}
 		if x.pageMap[p] != want {
 			c.fail("extent %d: pageMap[%d] == %d, want %d: kind %d, pages %d to %d", x.index, p, x.pageMap[p], want, s.kind, i, s.end())
+			return nil
+		}
+		class := uint8(0)
+		if s.kind == kindSpan {
+			class = s.class
+		}
+		if x.classMap[p] != class {
+			c.fail("extent %d: classMap[%d] == %d, want %d: kind %d, pages %d to %d", x.index, p, x.classMap[p], class, s.kind, i, s.end())
 			return nil
 		}
 	}
@@ -447,9 +455,16 @@ func (c *checker) magazine(k *Cache, p int, i uint8, seen map[ref]struct{}) {
 		return
 	}
 	m := k.magazine(i)
-	if ok := m.bottom == classes[i].slots && m.bottom <= m.top && m.top <= m.end && m.end <= m.bottom+classes[i].most; !ok {
+	most := classes[i].most
+	ok := m.bottom == classes[i].slots
+	if m.bottom > numSlots {
+		most = classes[i].wide
+		room := (m.bottom - numSlots) / (1 + roomSlots)
+		ok = m.bottom == numSlots+room*(1+roomSlots)+1 && int(room) < k.roomsTaken
+	}
+	if !ok || m.bottom > m.top || m.top > m.end || m.end > m.bottom+most {
 		c.fail("cache of P %d, class %d: slots <= bottom <= top <= end <= bottom + most: %d, %d, %d, %d, %d",
-			p, i, classes[i].slots, m.bottom, m.top, m.end, m.bottom+classes[i].most)
+			p, i, classes[i].slots, m.bottom, m.top, m.end, m.bottom+most)
 		return
 	}
 	if k.slots[m.bottom-1] != 0 {

@@ -7,7 +7,7 @@ const (
 	pageSize  = 1 << pageShift // bytes of a page, the unit of runs and spans
 
 	smallMax  = 32 << 10 // bytes of the largest block that lives in a span
-	classStep = 8        // bytes from one entry of classTable to the next
+	classStep = 8        // bytes from one entry of ClassTable to the next
 
 	numClasses = 1 + 16 + 6*8 + 2*4 // with class 0, which has no blocks: it stands for runs of their own, and for size 0
 	classLimit = 128                // a power of two, so that a class can be bounded without a branch
@@ -24,7 +24,7 @@ type class struct {
 	recip            uint32 // 2^32/size, rounded up
 	pages, morePages uint16 // of a span
 	units, moreUnits uint8  // of its record
-	most             uint32 // blocks in a full magazine
+	most, wide       uint32 // blocks in a full magazine, without and with a room
 	slots            uint32 // of a cache: the first of the magazine
 }
 
@@ -37,9 +37,14 @@ const (
 	moreBlocks = 1024     // and their blocks, at most
 )
 
+// TableLimit is what sizes must be below to have an entry in ClassTable.
+const TableLimit = smallMax + 1
+
 var (
-	classes    = makeClasses()
-	classTable = makeClassTable()
+	classes = makeClasses()
+
+	// ClassTable leads from sizes to classes: entry (size+7)/8 is ClassOf(size, 8). It is for package galloc, and not to be changed.
+	ClassTable = makeClassTable()
 )
 
 // makeClasses makes the classes: every 8 bytes up to 128, then eight for each doubling up to 8 KiB, and four from there on. The more
@@ -92,6 +97,7 @@ func makeClass(size uint32) class {
 		units:     unitsFor(n * pageSize / size),
 		moreUnits: unitsFor(more * pageSize / size),
 		most:      uint32(max(2, min(magazineSlots, magazineBytes/size))),
+		wide:      uint32(max(2, min(roomSlots, roomBytes/size))),
 	}
 }
 
@@ -124,8 +130,8 @@ func ClassOf(size, align uintptr) uint8 {
 		return 0
 	}
 	size = (size + align - 1) & -align
-	if i := (size + classStep - 1) / classStep; i < uintptr(len(classTable)) {
-		return classTable[i]
+	if i := (size + classStep - 1) / classStep; i < uintptr(len(ClassTable)) {
+		return ClassTable[i]
 	}
 	return 0
 }

@@ -92,7 +92,7 @@ func TestClassesFit(t *testing.T) {
 				t.Errorf("class %d: %d blocks", c, blocks)
 			}
 		}
-		if k.most < 2 || k.most > magazineSlots || k.slots < 1 || int(k.slots)+int(k.most) > numSlots {
+		if k.wide < k.most || k.wide > roomSlots || k.most < 2 || k.most > magazineSlots || k.slots < 1 || int(k.slots)+int(k.most) > numSlots {
 			t.Errorf("class %d: %d slots from %d on", c, k.most, k.slots)
 			continue
 		}
@@ -111,7 +111,7 @@ func TestClassesFit(t *testing.T) {
 // The table, to be read.
 func TestClassTable(t *testing.T) {
 	var b strings.Builder
-	b.WriteString("class   size | first spans: bytes blocks left over | later spans: bytes blocks left over | magazine | worst waste\n")
+	b.WriteString("class   size | first spans: bytes blocks left over | later spans: bytes blocks left over | magazine, in a room | worst waste\n")
 	for c := 1; c < numClasses; c++ {
 		k := &classes[c]
 		size := int(k.size)
@@ -123,7 +123,7 @@ func TestClassTable(t *testing.T) {
 			bytes := int(pages) * pageSize
 			return fmt.Sprintf("%6d %6d %9d", bytes, bytes/size, bytes%size)
 		}
-		fmt.Fprintf(&b, "%5d %6d | %12s%s | %12s%s | %8d | %10.1f%%\n", c, size, "", span(k.pages), "", span(k.morePages), k.most,
+		fmt.Fprintf(&b, "%5d %6d | %12s%s | %12s%s | %8d %10d | %10.1f%%\n", c, size, "", span(k.pages), "", span(k.morePages), k.most, k.wide,
 			100*float64(size-below-1)/float64(size))
 	}
 	golden(t, "classes.golden", b.String())

@@ -36,6 +36,7 @@ func (h *Heap) Close() {
 		x.enter(false)
 		x.retire()
 	}
+	h.main.Store(&noExtent)
 	ps.extents, ps.lost = nil, list{}
 	ps.bins, ps.binMap = [numBins]list{}, [len(ps.binMap)]uint64{} // so nothing is found, and extend refuses
 	ps.used, ps.free, ps.dirty, ps.inUse, ps.large, ps.largeRuns, ps.metaReady = 0, 0, 0, 0, 0, 0, 0
@@ -71,7 +72,7 @@ func (x *extent) lazies() func(func(unsafe.Pointer, uintptr) bool) {
 			}
 			at = unsafe.Add(at, x.bitsReady.size) // SAFETY: they follow one another, of the same size
 		}
-		_ = yield(x.mapReady.base, x.mapReady.ready) && yield(x.records.base, x.records.ready)
+		_ = yield(x.mapReady.base, x.mapReady.ready) && yield(x.classReady.base, x.classReady.ready) && yield(x.records.base, x.records.ready)
 	}
 }
 

@@ -47,6 +47,10 @@ func (h *Heap) tick() {
 		return
 	}
 	h.procs.Store(uint32(runtime.GOMAXPROCS(0)))
+	h.pages.mu.Lock()
+	inUse := h.pages.inUse << pageShift
+	h.pages.mu.Unlock()
+	h.roomFor.Store(max(leastRoom, inUse/roomPart/uintptr(h.procs.Load())))
 	h.drainIdle()
 	h.pages.recoverLost()
 	h.purge(true)

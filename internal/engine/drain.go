@@ -46,13 +46,15 @@ func (h *Heap) drain(pick func(p int, k *Cache) bool) (bytes uintptr) {
 // flush gives all blocks in k back to the centrals.
 func (h *Heap) flush(k *Cache, bad *misused) (bytes uintptr) {
 	for c := range uint8(numClasses) {
-		var buf [magazineSlots]ref
-		k.hold() // others may be counting
-		n := k.magazine(c).len()
-		k.pull(c, buf[:n])
-		k.release()
-		h.give(c, buf[:n], bad)
-		bytes += uintptr(n) * uintptr(classes[c].size)
+		for n := 1; n != 0; {
+			var buf [magazineSlots]ref
+			k.hold() // others may be counting
+			n = min(k.magazine(c).len(), len(buf))
+			k.pull(c, buf[:n])
+			k.release()
+			h.give(c, buf[:n], bad)
+			bytes += uintptr(n) * uintptr(classes[c].size)
+		}
 	}
 	return bytes
 }
@@ -93,7 +95,7 @@ func (h *Heap) drainIdle() uintptr {
 			case m.top != m.seen:
 				m.seen, busy = m.top, true
 			case !m.empty():
-				stale += uintptr(m.len()) * uintptr(classes[c].size)
+				stale += uintptr(m.about()) * uintptr(classes[c].size)
 			}
 		}
 		return p >= procs || !busy || stale > staleBytes

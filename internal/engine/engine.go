@@ -78,6 +78,8 @@ type Heap struct {
 	// Read by every call.
 	caches [MaxProcs]atomic.Pointer[Cache]
 
+	main atomic.Pointer[extent] // the first extent: most blocks are there
+
 	shards     [MaxProcs]atomic.Pointer[shard]
 	shardCount atomic.Uint32 // shards below it may be there
 	procs      atomic.Uint32 // GOMAXPROCS at the last tick
@@ -102,6 +104,7 @@ type Heap struct {
 	sparing  sync.Mutex // guards spares
 	spares   []*Cache
 
+	roomFor                        atomic.Uintptr // bytes that a cache may have in rooms
 	cacheCount                     atomic.Int64
 	ticks, softHits, faults, moves atomic.Uint64
 }
@@ -138,6 +141,7 @@ func (h *Heap) init(c Config) {
 	for p := range h.caches {
 		h.caches[p].Store(&noCache)
 	}
+	h.main.Store(&noExtent)
 	h.pages.heap = h
 	h.checked, h.lazy, h.huge = c.Checked, c.Lazy && !vm.GoMemory, c.Huge
 	h.first = c.First
@@ -161,6 +165,7 @@ func (h *Heap) init(c Config) {
 	}
 	h.timer = c.Timer(h.tick)
 	h.procs.Store(MaxProcs)
+	h.roomFor.Store(leastRoom)
 }
 
 // reserve returns a new extent with room for n pages aligned to align, or nil.
@@ -323,13 +328,48 @@ func (h *Heap) SizeOf(p unsafe.Pointer) uintptr {
 }
 
 // FreeUnsized is Free for those who do not know the size of the block.
+//
+//go:nosplit
 func (h *Heap) FreeUnsized(p unsafe.Pointer) {
-	switch s := h.blockAt(p); {
-	case s == nil:
-		h.report(refOf(p), 0)
-	case s.kind == kindLarge:
-		h.freeLarge(p, 0, true)
-	default:
-		h.Free(p, uintptr(classes[s.class].size), 1)
+	x := h.main.Load()
+	i := (uintptr(p) - uintptr(x.base)) >> pageShift
+	if i < uintptr(atomic.LoadUint32(&x.frontier)) {
+		c := *(*uint8)(unsafe.Add(unsafe.Pointer(unsafe.SliceData(x.classMap)), i)) // SAFETY: it has an element for every page below the frontier
+		k := h.Mine(ProcID())
+		ok := k.Push(c, p) // never if c is 0
+		k.Done()
+		if ok {
+			return
+		}
 	}
+	h.freeUnsized(p)
 }
+
+// freeUnsized is FreeUnsized where the cache has no room, for blocks that are runs, for those of other extents, and for misuse.
+func (h *Heap) freeUnsized(p unsafe.Pointer) {
+	if c := h.classAt(refOf(p)); c != 0 {
+		h.store(c, p)
+		return
+	}
+	if s := h.blockAt(p); s != nil && s.kind == kindLarge {
+		h.freeLarge(p, 0, true)
+		return
+	}
+	h.report(refOf(p), 0)
+}
+
+// classAt returns the class of the blocks of the span that address r lies in, or 0 if that is no span of this heap.
+func (h *Heap) classAt(r ref) uint8 {
+	x := extentAt(r)
+	if x == nil || x.heap != h {
+		return 0
+	}
+	i := (uintptr(r) - uintptr(x.base)) >> pageShift
+	if i >= uintptr(atomic.LoadUint32(&x.frontier)) {
+		return 0
+	}
+	return x.classMap[i]
+}
+
+// noExtent is the first extent of heaps that have none.
+var noExtent extent

@@ -13,7 +13,7 @@ import (
 // An extent is a reservation that runs are taken from, and a second one, elsewhere, for what is known about its pages:
 //
 //	reserved for the blocks:    │ pages                            frontier │ Reserved, never touched     │
-//	reserved for the metadata:  │ guard │ pageMap │ free │ dirty │ aged │ freed │ records │ guard │
+//	reserved for the metadata:  │ guard │ pageMap │ classMap │ free │ dirty │ aged │ freed │ records │ guard │
 //
 // Both are committed in address order as the need grows, so that the system describes an extent by a dozen mappings however
 // large it becomes, and guards are never committed: a write that runs off the end of the pages, or off the other end of a
@@ -22,6 +22,7 @@ import (
 //	0 <= frontier <= ready <= pages
 //	pageMap[i] is the unit of the record of the run that page i belongs to:
 //	    for every page of a kindSpan; for the first and the last page of other runs; 0 for all other pages
+//	classMap[i] is the class of the span that page i belongs to; 0 if it is no kindSpan run
 //	free[i] is set  <=>  page i belongs to a kindFree run
 //	dirty[i] is set <=   page i is free and may have memory behind it, or other contents than zeros
 //	aged[i] is set   =>  page i is free, dirty[i] is set, and was at the last tick
@@ -29,8 +30,8 @@ import (
 //
 // The bits dirty of pages in use are those of the moment when they were taken: that is how AllocZeroed knows what to clear.
 //
-// Guarded by pages.mu, except for base, pages, heap, index and number, which do not change, and for pageMap, whose
-// elements are written under the lock and read atomically.
+// Guarded by pages.mu, except for base, pages, heap and index, which do not change, and for pageMap and classMap, whose
+// elements are written under the lock and read without: those of pageMap atomically, those of classMap by who owns a block in the page.
 type extent struct {
 	heap     *Heap
 	index    uint32 // in pages.extents
@@ -42,9 +43,11 @@ type extent struct {
 	metaSize uintptr
 
 	pageMap             []uint32
+	classMap            []uint8
 	free, dirty, aged   bitmap
 	freed               bitmap
 	mapReady, bitsReady lazy
+	classReady          lazy
 	records             lazy
 	recordTop           uint32               // units below it have been used for records
 	recordFree          [maxUnits + 1]uint32 // first of the unused records of so many units, linked by next
@@ -118,9 +121,10 @@ func (x *extent) layMeta() uintptr {
 	page := max(vm.PageSize(), metaCommitStep)
 	n := uintptr(x.pages)
 	mapSize := roundUp(4*n, page)
+	classSize := roundUp(n, page)
 	bitSize := roundUp(n/8, page)
 	recordSize := roundUp(n*unitsPerPage*unitSize, page)
-	size := guardSize + mapSize + bitmaps*bitSize + recordSize + guardSize
+	size := guardSize + mapSize + classSize + bitmaps*bitSize + recordSize + guardSize
 	if x.meta == nil {
 		return size
 	}
@@ -130,6 +134,9 @@ func (x *extent) layMeta() uintptr {
 	x.mapReady = lazy{base: at, size: mapSize}
 	x.pageMap = unsafe.Slice((*uint32)(at), n)
 	at = unsafe.Add(at, mapSize)
+	x.classReady = lazy{base: at, size: classSize}
+	x.classMap = unsafe.Slice((*uint8)(at), n)
+	at = unsafe.Add(at, classSize)
 	x.bitsReady = lazy{base: at, size: bitSize} // all grow alike
 	for _, b := range []*bitmap{&x.free, &x.dirty, &x.aged, &x.freed} {
 		*b = unsafe.Slice((*uint64)(at), n/64)
@@ -154,6 +161,9 @@ func (x *extent) advance(to, ahead uint32) error {
 	if err := x.mapReady.reach(mapBytes(to)); err != nil {
 		return err
 	}
+	if err := x.classReady.reach(uintptr(to)); err != nil {
+		return err
+	}
 	if err := x.reachBits(bitmapBytes(to)); err != nil {
 		return err
 	}
@@ -170,7 +180,7 @@ func (x *extent) advance(to, ahead uint32) error {
 
 // moreMeta returns how many bytes of metadata moving the frontier to to would commit.
 func (x *extent) moreMeta(to uint32) uintptr {
-	return x.mapReady.more(mapBytes(to)) + bitmaps*x.bitsReady.more(bitmapBytes(to)) + x.records.more(uintptr(x.recordTop+1)*unitSize)
+	return x.mapReady.more(mapBytes(to)) + x.classReady.more(uintptr(to)) + bitmaps*x.bitsReady.more(bitmapBytes(to)) + x.records.more(uintptr(x.recordTop+1)*unitSize)
 }
 
 func mapBytes(pages uint32) uintptr    { return 4 * uintptr(pages) }
@@ -201,7 +211,7 @@ func (x *extent) address(i uint32) unsafe.Pointer {
 
 // metaBytes returns how much metadata is committed.
 func (x *extent) metaBytes() uintptr {
-	return x.mapReady.ready + bitmaps*x.bitsReady.ready + x.records.ready
+	return x.mapReady.ready + x.classReady.ready + bitmaps*x.bitsReady.ready + x.records.ready
 }
 
 // record returns the record at unit u.
@@ -256,8 +266,13 @@ func (x *extent) clearMap(s *span) { x.writeMap(s, 0) }
 
 func (x *extent) writeMap(s *span, u uint32) {
 	if s.kind == kindSpan {
+		class := s.class
+		if u == 0 {
+			class = 0
+		}
 		for i := s.page; i < s.end(); i++ {
 			atomic.StoreUint32(&x.pageMap[i], u)
+			x.classMap[i] = class
 		}
 		return
 	}

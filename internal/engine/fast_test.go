@@ -1,3 +1,5 @@
+//go:build !race
+
 package engine
 
 import (
@@ -10,9 +12,6 @@ import (
 // Where the number of the P can be had without pinning, and where there is a fast path in assembly, they are in force: for a version of Go
 // in which they are not, somebody has to look at what has changed.
 func TestFastPathIsInForce(t *testing.T) {
-	if !pinned {
-		t.Skip("not under the race detector")
-	}
 	known := runtime.GOARCH == "amd64" || runtime.GOARCH == "arm64"
 	if known != (idLimit == MaxProcs) {
 		t.Errorf("idLimit == %d on %s", idLimit, runtime.GOARCH)

@@ -112,9 +112,9 @@ func TestMisuse(t *testing.T) {
 			c.h.Free(unsafe.Pointer(&global[8]), 64, 8)
 			c.want = Misuse{FaultForeign, uintptr(unsafe.Pointer(&global[8])), 64, 0, 0}
 		}},
-		{"unsized, inside of a small block", func(c *call) {
+		{"unsized, inside of a small block", func(c *call) { // which the caller does not say, but the span
 			c.h.FreeUnsized(at(c.small, 16))
-			c.want = Misuse{FaultInterior, uintptr(c.small) + 16, 0, 64, uintptr(c.small)}
+			c.want = Misuse{FaultInterior, uintptr(c.small) + 16, 64, 64, uintptr(c.small)}
 		}},
 		{"unsized, inside of a large block", func(c *call) {
 			c.h.FreeUnsized(at(c.large, pageSize))

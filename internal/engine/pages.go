@@ -373,6 +373,7 @@ func (ps *pages) extend(n, align uint32) bool {
 	x.index = uint32(len(ps.extents))
 	x.heap = ps.heap
 	ps.extents = append(ps.extents, x)
+	ps.heap.main.CompareAndSwap(&noExtent, x)
 	x.enter(true)
 	return ps.extendIn(x, min(want, x.pages))
 }

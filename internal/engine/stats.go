@@ -70,7 +70,7 @@ func (h *Heap) ReadStats(s *Stats) {
 			}
 			if q := h.caches[p].Load(); q != &noCache {
 				q.hold()
-				t.Cached += uint64(q.magazine(c).len())
+				t.Cached += uint64(q.magazine(c).about())
 				q.release()
 			}
 		}

@@ -2,6 +2,7 @@ package workload
 
 import (
 	"math/bits"
+	"unsafe"
 
 	"github.com/galloc-go/galloc"
 )
@@ -14,9 +15,10 @@ var allocTest = Workload{
 	},
 	build: func(_ *gang, v values) job {
 		threads := v.int("threads")
-		tables := make([][]slot, threads)
+		tables := make([][]sized, threads)
 		for i := range tables {
-			tables[i] = newSlots(v.int("slots"))
+			tables[i] = make([]sized, v.int("slots"))
+			clear(tables[i]) // as in newSlots
 		}
 		levels := newLevels(v.u64("slots"))
 		return job{
@@ -24,40 +26,57 @@ var allocTest = Workload{
 			setup: func(t *thread) {
 				for i := range tables[t.id] {
 					if t.rng.next()&1 == 1 {
-						fillMarked(t, &tables[t.id][i])
+						tables[t.id][i].fill(t, &t.rng)
 					}
 				}
 			},
 			run: func(t *thread) {
-				sum := uint64(0)
+				table, r, sum := tables[t.id], t.rng, uint64(0)
 				for range v.u64("iterations") {
-					s := &tables[t.id][levels.choose(t.rng.next())]
+					s := &table[levels.choose(r.next())]
 					if s.p == nil {
-						fillMarked(t, s)
+						s.fill(t, &r)
 						continue
 					}
-					for _, b := range bytesOf(s.p, s.size) {
-						sum += uint64(b)
+					for i := uintptr(0); i < s.size; i += 64 {
+						sum += uint64(*byteAt(s.p, i))
 					}
-					l, _ := galloc.NewLayout(s.size, minAlign)
-					t.free(s.p, l)
-					s.p = nil
+					s.empty(t)
 				}
+				t.rng = r
 				t.ops += v.u64("iterations")
 				t.sum = sum
 			},
-			clean: func(t *thread) { t.emptyAll(tables[t.id]) },
+			clean: func(t *thread) {
+				for i := range tables[t.id] {
+					if s := &tables[t.id][i]; s.p != nil {
+						s.empty(t)
+					}
+				}
+			},
 		}
 	},
 }
 
-// fillMarked fills s with a block of 4 to 1024 bytes, small ones more often, each byte of which is its size.
-func fillMarked(t *thread, s *slot) {
-	k := bits.TrailingZeros64(t.rng.next() | 128)
-	size := uintptr(8<<k) - uintptr(t.rng.below(4<<k))
+// A sized is a slot with the size in the place of the layout: there are many here, and so they take less of the cache.
+type sized struct {
+	p    unsafe.Pointer
+	size uintptr
+}
+
+// fill fills s with a block of 4 to 1024 bytes, small ones more often, and clears it.
+func (s *sized) fill(t *thread, r *rng) {
+	k := bits.TrailingZeros64(r.next() | 128)
+	size := uintptr(8<<k) - uintptr(r.below(4<<k))
 	l, _ := galloc.NewLayout(size, minAlign)
 	s.p, s.size = t.get(size, l), size
-	setAll(bytesOf(s.p, size), byte(size))
+	clear(bytesOf(s.p, size))
+}
+
+func (s *sized) empty(t *thread) {
+	l, _ := galloc.NewLayout(s.size, minAlign)
+	t.free(s.p, l)
+	s.p = nil
 }
 
 // popularity is how often each level is chosen, in millionths; and, from its end to its front, how many of the slots are in it.

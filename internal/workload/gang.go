@@ -74,7 +74,7 @@ func (g *gang) work(r *Result, w Workload) (err error) {
 	}
 	j.generations = max(j.generations, 1)
 	if j.free == nil {
-		j.free = galloc.Dealloc
+		j.free = directDealloc
 	}
 	g.threads = make([]*thread, j.threads)
 	for i := range g.threads {

@@ -38,7 +38,7 @@ func halfAndHalf(t *thread, blocks []slot, size uintptr) {
 	l, _ := galloc.NewLayout(size, minAlign)
 	for i := range blocks {
 		p := t.get(size, l)
-		setAll(bytesOf(p, size), byte(i))
+		clear(bytesOf(p, size))
 		blocks[i].p = p
 	}
 	half := len(blocks) / 2
@@ -66,18 +66,18 @@ var glibcThread = Workload{
 		return job{
 			threads: threads,
 			run: func(t *thread) {
-				slots := tables[t.id]
-				for i := range v.u64("iterations") {
-					s := &slots[t.rng.below(uint64(len(slots)))]
+				slots, r := tables[t.id], t.rng
+				for range v.u64("iterations") {
+					s := &slots[r.below(uint64(len(slots)))]
 					if s.p != nil {
-						l, _ := galloc.NewLayout(s.size, minAlign)
-						t.free(s.p, l)
+						t.free(s.p, s.l)
 					}
-					size := sizes[t.rng.below(uint64(len(sizes)))]
+					size := sizes[r.below(uint64(len(sizes)))]
 					l, _ := galloc.NewLayout(size, minAlign)
-					s.p, s.size = t.get(size, l), size
-					setAll(bytesOf(s.p, size), byte(i))
+					s.p, s.l = t.get(size, l), l
+					clear(bytesOf(s.p, size))
 				}
+				t.rng = r
 				t.ops += v.u64("iterations")
 			},
 			clean: func(t *thread) { t.emptyAll(tables[t.id]) },

@@ -49,5 +49,5 @@ func fillZeroed(t *thread, s *slot, size uintptr) {
 		}
 		*b = 1
 	}
-	s.p, s.size = p, size
+	s.p, s.l = p, l
 }

@@ -62,14 +62,13 @@ func replaceAtRandom(t *thread, slots []slot, least uintptr, span, times uint64)
 	r, n := t.rng, uint64(len(slots))
 	for range times {
 		s := &slots[r.below(n)]
-		l, _ := galloc.NewLayout(s.size, minAlign)
-		t.free(s.p, l)
+		t.free(s.p, s.l)
 		size := least + uintptr(r.below(span))
-		l, _ = galloc.NewLayout(size, minAlign)
+		l, _ := galloc.NewLayout(size, minAlign)
 		p := t.get(size, l)
 		*byteAt(p, 0) = byte(size)
 		*byteAt(p, 1) = 'b'
-		s.p, s.size = p, size
+		s.p, s.l = p, l
 	}
 	t.rng = r
 }

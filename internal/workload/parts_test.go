@@ -62,32 +62,6 @@ func TestSizesOfGlibcThread(t *testing.T) {
 	}
 }
 
-func TestSizesOfRptest(t *testing.T) {
-	r := ropes{v: values{"min": 8, "max": 16000}}
-	r.makeTables(rng(1))
-	if least, most := slices.Min(r.size[:]), slices.Max(r.size[:]); least != 8 || most > 16000 || most < 10000 {
-		t.Errorf("sizes from %d to %d", least, most)
-	}
-	if least, most := slices.Min(r.percent[:]), slices.Max(r.percent[:]); least != 50 || most != 150 {
-		t.Errorf("per cent from %d to %d", least, most)
-	}
-}
-
-func TestSetAll(t *testing.T) {
-	for _, n := range []int{0, 1, 7, 8, 9, 255, 256, 257, 511, 512, 513, 5000} {
-		b := make([]byte, n+1)
-		setAll(b[:n], 0xA5)
-		for i, v := range b[:n] {
-			if v != 0xA5 {
-				t.Fatalf("of %d bytes, byte %d is %#x", n, i, v)
-			}
-		}
-		if b[n] != 0 {
-			t.Errorf("the byte behind %d was set", n)
-		}
-	}
-}
-
 func TestThreadsShareNoCacheLine(t *testing.T) {
 	var v thread
 	if hot := unsafe.Offsetof(v.free) + unsafe.Sizeof(v.free); unsafe.Sizeof(v) < hot+128 {

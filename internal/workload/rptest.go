@@ -145,14 +145,11 @@ func (w *roper) work(t *thread, r *ropes) {
 	}
 }
 
-// is16 marks in the size of a slot that the block is aligned to 16, and not to 8.
-const is16 = 1 << 31
-
 func (w *roper) make(t *thread, s *slot, size uintptr) {
-	align, mark := uintptr(8), uintptr(0)
+	align := uintptr(8)
 	if size < 4096 {
 		if w.odd {
-			align, mark = 16, is16
+			align = 16
 		}
 		w.odd = !w.odd
 	}
@@ -163,8 +160,8 @@ func (w *roper) make(t *thread, s *slot, size uintptr) {
 	}
 	*byteAt(p, size-1) = byte(size)
 	// SAFETY: the block has at least 8 bytes, and is aligned to 8.
-	*(*uint32)(p) = uint32(size | mark)
-	s.p, s.size = p, size|mark
+	*(*uint32)(p) = uint32(size)
+	s.p, s.l = p, l
 	t.ops++
 }
 
@@ -173,12 +170,7 @@ func (w *roper) drop(t *thread, s *slot) {
 	if s.p == nil {
 		return
 	}
-	align := uintptr(8)
-	if s.size&is16 != 0 {
-		align = 16
-	}
-	l, _ := galloc.NewLayout(s.size&^is16, align)
-	t.free(s.p, l)
+	t.free(s.p, s.l)
 	s.p = nil
 	t.ops++
 }

@@ -61,7 +61,7 @@ func (w *window) wave(t *thread, least, most uintptr) {
 				p := t.get(size, l)
 				*byteAt(p, 0) = 'a'
 				*byteAt(p, size-1) = 'b'
-				w.slots[w.next] = slot{p, size}
+				w.slots[w.next] = slot{p, l}
 				if w.next++; w.next == w.keepFrom && w.keepFrom != w.keepTo {
 					w.next = w.keepTo
 				}
@@ -83,8 +83,11 @@ func (w *window) turn(t *thread) {
 	}
 	w.keepTo = min(w.keepFrom+end/5, end)
 	t.emptyAll(w.slots[:w.keepFrom])
-	for i := end - 1; i >= w.keepTo; i-- {
-		t.empty(&w.slots[i])
+	for i := end - 1; i >= w.keepTo; i-- { // these are the lines of empty, which is not inlined
+		if s := &w.slots[i]; s.p != nil {
+			t.free(s.p, s.l)
+			s.p = nil
+		}
 	}
 	if w.keepFrom == 0 {
 		w.next = w.keepTo

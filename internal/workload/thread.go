@@ -1,18 +1,18 @@
 package workload
 
 import (
-	"encoding/binary"
 	"fmt"
 	"unsafe"
 
 	"github.com/galloc-go/galloc"
+	"github.com/galloc-go/galloc/internal/engine"
 	"github.com/galloc-go/galloc/internal/stopwatch"
 )
 
 // A slot holds a block, or is empty: then p is nil. Slots are Go memory, so that blocks on Go's own heap stay alive.
 type slot struct {
-	p    unsafe.Pointer
-	size uintptr
+	p unsafe.Pointer
+	l galloc.Layout // of the block that it holds, or has held last
 }
 
 // newSlots returns n empty slots that have been touched.
@@ -67,15 +67,14 @@ func (t *thread) getZeroed(size uintptr, l galloc.Layout) (p unsafe.Pointer) {
 // fill puts a block of size bytes into s. It is for where a call more does not matter.
 func (t *thread) fill(s *slot, size uintptr) unsafe.Pointer {
 	l, _ := galloc.NewLayout(size, minAlign)
-	s.p, s.size = t.get(size, l), size
+	s.p, s.l = t.get(size, l), l
 	return s.p
 }
 
 // empty frees the block in s, if there is one. It, too, is for where a call more does not matter.
 func (t *thread) empty(s *slot) {
 	if s.p != nil {
-		l, _ := galloc.NewLayout(s.size, minAlign)
-		t.free(s.p, l)
+		t.free(s.p, s.l)
 		s.p = nil
 	}
 }
@@ -84,8 +83,7 @@ func (t *thread) empty(s *slot) {
 func (t *thread) emptyAll(slots []slot) {
 	for i := range slots { // these are the lines of empty, which is not inlined
 		if s := &slots[i]; s.p != nil {
-			l, _ := galloc.NewLayout(s.size, minAlign)
-			t.free(s.p, l)
+			t.free(s.p, s.l)
 			s.p = nil
 		}
 	}
@@ -103,21 +101,6 @@ func bytesOf(p unsafe.Pointer, size uintptr) []byte {
 	return unsafe.Slice((*byte)(p), size)
 }
 
-// setAll sets all bytes to v.
-func setAll(b []byte, v byte) {
-	const direct = 256 // beyond that, copying what there is already is faster
-	words, word := b[:min(len(b), direct)], uint64(v)*0x0101010101010101
-	for ; len(words) >= 8; words = words[8:] {
-		binary.NativeEndian.PutUint64(words, word)
-	}
-	for i := range words {
-		words[i] = v
-	}
-	for n := direct; n < len(b); n *= 2 {
-		copy(b[n:], b[:n])
-	}
-}
-
 // A failure ends a workload: it is what a thread panics with and what Run returns.
 type failure struct{ text string }
 
@@ -129,9 +112,18 @@ func failf(format string, args ...any) *failure {
 	return &failure{fmt.Sprintf("workload: "+format, args...)}
 }
 
+// directAlloc and directDealloc are what galloc.Alloc and galloc.Dealloc become when the compiler inlines them, which it cannot do through a
+// variable: a program that calls them by name does not pay for a function in between.
+var (
+	// SAFETY: the functions of the engine take the three numbers that a Layout consists of, in their order, and Go passes a struct as it passes
+	// its fields.
+	directAlloc   = *(*func(galloc.Layout) unsafe.Pointer)(unsafe.Pointer(&engine.FastAlloc))
+	directDealloc = *(*func(unsafe.Pointer, galloc.Layout))(unsafe.Pointer(&engine.FastFree))
+)
+
 // plain makes the calls of t those of the allocator.
 func (t *thread) plain(free func(unsafe.Pointer, galloc.Layout)) {
-	t.alloc, t.zeroed, t.free = galloc.Alloc, galloc.AllocZeroed, free
+	t.alloc, t.zeroed, t.free = directAlloc, galloc.AllocZeroed, free
 }
 
 // timed makes the calls of t the same, with each of them timed by c.

@@ -19,6 +19,7 @@ import (
 	"unsafe"
 
 	"github.com/galloc-go/galloc"
+	"github.com/galloc-go/galloc/heap"
 )
 
 // A Workload is what there is to say about one.
@@ -84,12 +85,15 @@ type Result struct {
 // without a layout: if a has a method Free(unsafe.Pointer), that is called then, and galloc.Dealloc otherwise.
 func Register(a galloc.GlobalAlloc) {
 	galloc.RegisterGlobal(a)
-	if f, ok := a.(interface{ Free(unsafe.Pointer) }); ok {
+	switch f := a.(type) {
+	case *heap.Heap: // as below, but here the compiler can inline Free, as it can in a program
+		freeUnsized = func(p unsafe.Pointer, _ galloc.Layout) { f.Free(p) }
+	case interface{ Free(unsafe.Pointer) }:
 		freeUnsized = func(p unsafe.Pointer, _ galloc.Layout) { f.Free(p) }
 	}
 }
 
-var freeUnsized = galloc.Dealloc
+var freeUnsized = directDealloc
 
 // Run runs the named workload on the global allocator, with settings of the form "key=value", and the defaults for the others.
 // progress, if it is not nil, is told now and then how much is done, from 0 to 1. The Result has the error in it, too.

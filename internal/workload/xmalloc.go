@@ -45,14 +45,6 @@ type blockBatch struct {
 	next  *blockBatch
 }
 
-// marks is what the first bytes of a block are set to.
-var marks = func() (m [128]byte) {
-	for i := range m {
-		m[i] = 0xAB
-	}
-	return m
-}()
-
 func (b *blockBatch) produce(t *thread, fixed uintptr) {
 	r := t.rng
 	for i := range b.slots {
@@ -62,8 +54,8 @@ func (b *blockBatch) produce(t *thread, fixed uintptr) {
 		}
 		l, _ := galloc.NewLayout(size, minAlign)
 		p := t.get(size, l)
-		copy(bytesOf(p, size), marks[:])
-		b.slots[i] = slot{p, size}
+		clear(bytesOf(p, min(size, 128)))
+		b.slots[i] = slot{p, l}
 	}
 	t.rng = r
 }
