@@ -1,7 +1,7 @@
 # The targets run on any machine with Go and make. What else they need they build, from the
 # versions pinned in internal/tools, or go without, and say so: see .ci/test.
 
-.PHONY: help test lint fmt cross fuzz bench replay versus versus-quick ci
+.PHONY: help test lint fmt cross fuzz bench instructions replay versus versus-quick ci
 
 help: ## print this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -23,6 +23,9 @@ fuzz: ## run every fuzz target for FUZZTIME, by default 100000x: that many input
 
 bench: ## run the benchmarks COUNT times, with BASE=REVISION those of before too, and compare
 	@sh .ci/bench
+
+instructions: ## count the instructions of the fast path under valgrind, and compare with the figures; ARGS=-record records them
+	@go -C bench run ./instructions $(ARGS)
 
 replay: ## replay the allocations of real programs on the allocators; ARGS="-h" lists the flags
 	@go run ./cmd/galloc replay $(ARGS)

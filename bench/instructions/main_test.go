@@ -1,0 +1,98 @@
+package main
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/galloc-go/galloc/heap"
+)
+
+// What is in the repository can be compared with, and is as this program writes it.
+func TestFiguresAreOfTheLoops(t *testing.T) {
+	text, err := os.ReadFile("figures.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := parseFigures(string(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := f.String(); s != string(text) {
+		t.Errorf("figures.txt has been edited: it reads\n%s\nand would be written\n%s", text, s)
+	}
+}
+
+func TestFiguresThatAreIncompleteAreRefused(t *testing.T) {
+	whole := figures{version: "go1.26", counts: map[string]float64{}}
+	for i, l := range loops {
+		whole.counts[l.name] = float64(i) + 0.5
+	}
+	text := whole.String()
+	if f, err := parseFigures(text); err != nil || f.String() != text {
+		t.Errorf("%v: %v", f, err)
+	}
+	for _, c := range [][2]string{
+		{"version go1.26\n", ""},
+		{"pair 0.5\n", ""},
+		{"pair 0.5\n", "pair 0.5\npears 3\n"},
+		{"pair 0.5\n", "pair 0\n"},
+		{"pair 0.5\n", "pair -1\n"},
+		{"pair 0.5\n", "pair NaN\n"},
+		{"pair 0.5\n", "pair Inf\n"},
+		{"pair 0.5\n", "pair\n"},
+	} {
+		if !strings.Contains(text, c[0]) {
+			t.Fatalf("no %q in\n%s", c[0], text)
+		}
+		if f, err := parseFigures(strings.Replace(text, c[0], c[1], 1)); err == nil {
+			t.Errorf("with %q in the place of %q it is %v", c[1], c[0], f)
+		}
+	}
+}
+
+func TestCountsMustBeAsRecorded(t *testing.T) {
+	for _, c := range []struct {
+		now  float64
+		want string
+	}{
+		{95.1, ""},
+		{100, ""},
+		{104.9, ""},
+		{105.2, "pair takes 105.2 instructions, 5.2 % more than the 100.0 recorded."},
+		{200, "pair takes 200.0 instructions, 100.0 % more than the 100.0 recorded."},
+		{94.5, "pair takes 94.5 instructions, 5.5 % less than the 100.0 recorded, which do not hold it there."},
+	} {
+		if got := judge("pair", c.now, 100); got != c.want {
+			t.Errorf("%.1f: %q", c.now, got)
+		}
+	}
+}
+
+func TestTheCountIsReadFromWhatCallgrindPrints(t *testing.T) {
+	const out = "==12== Events    : Ir\n==12== Collected : 67135427\n==12== \n==12== I   refs:      67,135,427\n"
+	if n, err := parseCollected(out); n != 67135427 || err != nil {
+		t.Errorf("%d, %v", n, err)
+	}
+	if n, err := parseCollected("==12== Command: ./instructions\n"); err == nil {
+		t.Errorf("%d out of nothing", n)
+	}
+}
+
+// Each loop frees what it allocates: otherwise it would be another operation that is counted.
+func TestLoopsLeaveNothing(t *testing.T) {
+	for _, l := range loops {
+		before := heap.Default().Stats()
+		if err := runLoop([]string{l.name, "7000"}); err != nil {
+			t.Errorf("%s: %v", l.name, err)
+		}
+		if after := heap.Default().Stats(); after.LiveBlocks != before.LiveBlocks {
+			t.Errorf("%s: %d blocks are left, of %d before", l.name, after.LiveBlocks, before.LiveBlocks)
+		}
+	}
+	for _, args := range [][]string{nil, {"pair"}, {"pair", "x"}, {"pair", "0"}, {"pears", "1"}} {
+		if runLoop(args) == nil {
+			t.Errorf("%q is no error", args)
+		}
+	}
+}
