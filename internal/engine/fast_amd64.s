@@ -7,11 +7,10 @@
 #include "textflag.h"
 
 // CACHE puts the cache of the P that we run on into DX, and goes to slow if its number is too great.
-// R14 is the goroutine, 48(R14) its thread.
+// R14 is the goroutine, 48(R14) its thread, and there is its P, whose number comes first.
 #define CACHE \
 	MOVQ 48(R14), DX \
-	ADDQ ·offsetOfP(SB), DX \
-	MOVQ (DX), DX \
+	MOVQ const_knownOffsetOfP(DX), DX \
 	MOVL (DX), DX \
 	CMPL DX, $const_MaxProcs \
 	JAE  slow \
