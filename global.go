@@ -146,10 +146,20 @@ func Realloc(p unsafe.Pointer, l Layout, newSize uintptr) unsafe.Pointer {
 		return n.Dangling()
 	}
 	r := current()
-	if r.heap != nil {
+	switch {
+	case r.heap == nil:
+		return r.realloc.Realloc(p, l, newSize)
+	case l.class == n.class && l.class != 0:
+		return p
+	case l.class == n.class:
 		return r.heap.Realloc(p, l.size, l.Align(), newSize)
 	}
-	return r.realloc.Realloc(p, l, newSize)
+	q := Alloc(n)
+	if q != nil {
+		copyBytes(q, p, min(l.size, newSize))
+		Dealloc(p, l)
+	}
+	return q
 }
 
 // Dealloc gives the block at p back to the global allocator. It must be currently

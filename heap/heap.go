@@ -66,8 +66,9 @@ var (
 
 // New returns a heap. It fails if the options contradict themselves, with an error that
 // says what to change. No memory is taken from the system before the first allocation, but
-// 25 KiB of Go memory. A heap that is not needed any more must be closed: otherwise its
-// memory is lost, even if nothing leads to the Heap any more.
+// 21 KiB of Go memory; each P that uses the heap adds 175 KiB, free of pointers, and
+// touched as far as its magazines fill. A heap that is not needed any more must be closed:
+// otherwise its memory is lost, even if nothing leads to the Heap any more.
 func New(o Options) (*Heap, error) {
 	if err := o.check(); err != nil {
 		return nil, err

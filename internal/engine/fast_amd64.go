@@ -10,7 +10,7 @@ import "unsafe"
 // right as long as the compiler's convention does not change, which has been so since Go 1.17. For versions that are not known yet, the
 // form in Go is taken; then see that the tests pass, and move the limit above.
 func init() {
-	if idLimit == 0 {
+	if idLimit == 0 || offsetOfP != knownOffsetOfP {
 		return
 	}
 	codes := [2]*uintptr{new(uintptr), new(uintptr)}
@@ -19,6 +19,9 @@ func init() {
 	*(*unsafe.Pointer)(unsafe.Pointer(&FastAlloc)) = unsafe.Pointer(codes[0])
 	*(*unsafe.Pointer)(unsafe.Pointer(&FastFree)) = unsafe.Pointer(codes[1])
 }
+
+// knownOffsetOfP is offsetOfP in the versions above.
+const knownOffsetOfP = 0xd0
 
 // fastAllocAsm and fastFreeAsm are fastAlloc and fastFree. They cannot be called from Go: their addresses can be had.
 func fastAllocAsm()

@@ -7,11 +7,10 @@
 #include "textflag.h"
 
 // CACHE puts the cache of the P that we run on into DX, and goes to slow if its number is too great.
-// R14 is the goroutine, 48(R14) its thread.
+// R14 is the goroutine, 48(R14) its thread, and there is its P, whose number comes first.
 #define CACHE \
 	MOVQ 48(R14), DX \
-	ADDQ ·offsetOfP(SB), DX \
-	MOVQ (DX), DX \
+	MOVQ const_knownOffsetOfP(DX), DX \
 	MOVL (DX), DX \
 	CMPL DX, $const_MaxProcs \
 	JAE  slow \
@@ -34,6 +33,8 @@ TEXT ·fastAllocAsm(SB), NOSPLIT|NOFRAME, $0-0
 	TESTQ R8, R8
 	JZ    slow
 	MOVL  DI, magazine_top(DX)(SI*1)
+	MOVQ  (Cache_slots-8)(DX)(DI*8), R9
+	PREFETCHT0 (R9) // the block that comes next: it has not been touched lately, and will be written to
 	MOVQ  R8, AX
 	RET
 
