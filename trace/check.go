@@ -9,7 +9,7 @@ import (
 	"github.com/galloc-go/galloc"
 )
 
-// checkRun is one replay in which every byte is checked. Its loop is the third one told of
+// checkRun is one replay in which every byte is checked. Its loop is the last one told of
 // in replay.go. The threads of a trace share it.
 type checkRun struct {
 	a        galloc.Allocator

@@ -37,6 +37,7 @@ type Summary struct {
 	PeakLiveBytes uint64 // the most bytes of live objects at a time, by the sizes asked for
 	EndLiveBytes  uint64 // the bytes of objects alive at the end
 	MaxSize       uint64 // the size of the largest object in bytes
+	TotalBytes    uint64 // the bytes of all objects that ever were, modulo 2^64
 }
 
 // Program is a trace made ready for replay on one thread. It takes 24 bytes an
@@ -253,7 +254,7 @@ func (c *compiler) birth(size, align uint64, code opcode, thread int) (instr, er
 	// The largest object and the sum are below 2^63: no overflow.
 	c.bytes += size
 	if c.bytes > math.MaxInt {
-		return instr{}, fmt.Errorf("the live objects together have %d bytes, which is over the limit of this platform, %d", c.bytes, math.MaxInt)
+		return instr{}, tooMuch(c.bytes)
 	}
 	if uint64(c.objects.len) == math.MaxUint32 {
 		return instr{}, errors.New("more than 4294967295 objects")
@@ -262,8 +263,13 @@ func (c *compiler) birth(size, align uint64, code opcode, thread int) (instr, er
 	c.sum.PeakObjects = max(c.sum.PeakObjects, c.live)
 	c.sum.PeakLiveBytes = max(c.sum.PeakLiveBytes, c.bytes)
 	c.sum.MaxSize = max(c.sum.MaxSize, size)
+	c.sum.TotalBytes += size
 	index := c.objects.add(object{layout: l, home: uint32(thread)})
 	return instr{layout: l, slot: index, op: code}, nil
+}
+
+func tooMuch(bytes uint64) error {
+	return fmt.Errorf("the live objects together have %d bytes, which is over the limit of this platform, %d", bytes, math.MaxInt)
 }
 
 func (c *compiler) death(id uint64, code opcode, thread int) instr {

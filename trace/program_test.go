@@ -72,6 +72,7 @@ func interpret(ops []Op) *model {
 		m.sum.Objects++
 		m.sum.EndLiveBytes += op.Size
 		m.sum.MaxSize = max(m.sum.MaxSize, op.Size)
+		m.sum.TotalBytes += op.Size
 		m.sum.PeakObjects = max(m.sum.PeakObjects, len(m.live))
 		m.sum.PeakLiveBytes = max(m.sum.PeakLiveBytes, m.sum.EndLiveBytes)
 	}
@@ -286,7 +287,7 @@ func TestCodeOfASmallTrace(t *testing.T) {
 	want := &Program{
 		Summary: Summary{
 			Name: "small", Events: 7, Objects: 5, Threads: 2,
-			PeakObjects: 4, EndObjects: 2, PeakLiveBytes: 155, EndLiveBytes: 148, MaxSize: 100,
+			PeakObjects: 4, EndObjects: 2, PeakLiveBytes: 155, EndLiveBytes: 148, MaxSize: 100, TotalBytes: 179,
 		},
 		Slots: 4,
 		code: code{

@@ -1,6 +1,6 @@
 // Replaying a program.
 //
-// Three loops run compiled programs. They do the same work in the same order for every
+// Four loops run compiled programs. They do the same work in the same order for every
 // allocator:
 //
 //   - Replay.Round: the timed one. One thread; every event is a call of galloc.Alloc,
@@ -8,7 +8,8 @@
 //     block is touched as a program would touch it: the first byte of every 4 KiB and
 //     the last byte.
 //   - ThreadReplay.Round: the same with a goroutine for each thread.
-//   - checkRun, behind both: no timing, every byte of every block is written, and
+//   - observer, behind RoundObserved of both: each call is timed, not the whole.
+//   - checkRun, behind Check of both: no timing, every byte of every block is written, and
 //     compared before the block is freed or resized.
 //
 // What the loop itself costs is seen with an allocator that does nothing: see Null.
@@ -174,11 +175,14 @@ func NewThreadReplay(p *ThreadProgram) (*ThreadReplay, error) {
 // how long that took, from the start of all to the end of the last. If an allocation
 // fails, that thread ends, and those that wait for it; the error wraps
 // [galloc.ErrOutOfMemory], and what was allocated stays so: end the process.
-func (r *ThreadReplay) Round() (time.Duration, error) {
+func (r *ThreadReplay) Round() (time.Duration, error) { return r.round(r.thread) }
+
+// round does a round in which f is what a thread does.
+func (r *ThreadReplay) round(f func(t int, failed *atomic.Pointer[error]) error) (time.Duration, error) {
 	var failed atomic.Pointer[error]
 	clear(r.shared)
 	took := r.together(func(t int) {
-		if err := r.thread(t, &failed); err != nil {
+		if err := f(t, &failed); err != nil {
 			failed.CompareAndSwap(nil, &err)
 		}
 	})

@@ -7,11 +7,15 @@ import (
 	"io/fs"
 	"math/bits"
 	"math/rand/v2"
+	"slices"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"unsafe"
 
 	"github.com/galloc-go/galloc"
+	"github.com/galloc-go/galloc/internal/stopwatch"
 	"github.com/galloc-go/galloc/trace"
 	"github.com/galloc-go/galloc/traces"
 )
@@ -279,14 +283,65 @@ func TestRoundFailsCleanly(t *testing.T) {
 		if !errors.Is(err, galloc.ErrOutOfMemory) || !errors.As(err, &ae) || ae.Layout().Size() != huge || !strings.Contains(err.Error(), "event 5, ") {
 			t.Errorf("got %v", err)
 		}
+		observed := newReplay(t, text)
+		if again := observed.RoundObserved(stopwatch.Now, func(uint64) {}); again == nil || again.Error() != err.Error() {
+			t.Errorf("observed: got %v, want %v", again, err)
+		}
 		threads := newThreadReplay(t, text+"f 1 4\n") // thread 1 must not wait for ever
 		if _, err := threads.Round(); !errors.Is(err, galloc.ErrOutOfMemory) || !strings.Contains(err.Error(), "thread 0, event 5, ") {
 			t.Errorf("with threads: got %v", err)
 		}
 		threads = newThreadReplay(t, text+"f 1 4\n")
+		if err := threads.RoundObserved(stopwatch.Now, func(int, uint64) {}); !errors.Is(err, galloc.ErrOutOfMemory) || !strings.Contains(err.Error(), "thread 0, event 5, ") {
+			t.Errorf("with threads, observed: got %v", err)
+		}
+		threads = newThreadReplay(t, text+"f 1 4\n")
 		if _, err := threads.Check(galloc.System); !errors.Is(err, galloc.ErrOutOfMemory) {
 			t.Errorf("with threads, checked: got %v", err)
 		}
+	}
+}
+
+func TestEachCallIsObserved(t *testing.T) {
+	text := randomTrace(3, 5000)
+	var clock atomic.Uint64
+	now := func() uint64 { return clock.Add(1) }
+	r := newReplay(t, text)
+	for range 2 {
+		calls := 0
+		if err := r.RoundObserved(now, func(ticks uint64) {
+			calls++
+			if ticks != 1 { // now is called before and after, and nowhere else
+				t.Fatalf("%d ticks", ticks)
+			}
+		}); err != nil || calls != 5000 || clock.Load() != 10_000 {
+			t.Errorf("%d calls by %d readings observed in 5000 events, %v", calls, clock.Load(), err)
+		}
+		r.FreeSurvivors()
+		clock.Store(0)
+	}
+
+	p := compileThreads(t, text)
+	perThread := make([]int, p.Threads)
+	for line := range strings.Lines(text) {
+		if f := strings.Fields(line); f[0] != "#" {
+			thread, _ := strconv.Atoi(f[1])
+			perThread[thread]++
+		}
+	}
+	tr := newThreadReplay(t, text)
+	for range 2 {
+		calls := make([]int, p.Threads)
+		if err := tr.RoundObserved(now, func(thread int, ticks uint64) {
+			calls[thread]++
+			if ticks < 1 || ticks > 10_000 {
+				t.Errorf("%d ticks", ticks)
+			}
+		}); err != nil || !slices.Equal(calls, perThread) || clock.Load() != 10_000 {
+			t.Errorf("%d calls by %d readings observed, want %d, %v", calls, clock.Load(), perThread, err)
+		}
+		tr.FreeSurvivors()
+		clock.Store(0)
 	}
 }
 

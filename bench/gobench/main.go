@@ -1,10 +1,11 @@
 // Command gobench runs one workload of bench/WORKLOADS.md on one allocator, and answers in one line of JSON:
 //
 //	gobench ALLOCATOR NAME [key=value...]
+//	gobench dump file=TRACE out=FILE [threads=0|1]
 //
 // The keys are those of the workload, and cpus=N, which confines the process to N CPUs. The allocators are those of
 // bench/internal/peers, and new, which is pair and batch in the words of the language: see new.go. make versus calls it, once for each
-// measurement, so that each has a fresh process.
+// measurement, so that each has a fresh process. dump makes of a trace the program that the workload trace replays.
 package main
 
 import (
@@ -17,7 +18,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/galloc-go/galloc"
 	"github.com/galloc-go/galloc/bench/internal/cpus"
 	"github.com/galloc-go/galloc/bench/internal/peers"
 	"github.com/galloc-go/galloc/internal/workload"
@@ -43,6 +43,9 @@ func run(args []string, stdout io.Writer) int {
 
 // measure returns what is to be printed.
 func measure(args []string) (any, error) {
+	if len(args) > 0 && args[0] == dumpName {
+		return dump(args[1:])
+	}
 	if len(args) < 2 {
 		return nil, errors.New("usage: gobench ALLOCATOR NAME [key=value...]; the allocators are " + strings.Join(names(), ", "))
 	}
@@ -59,6 +62,9 @@ func measure(args []string) (any, error) {
 	if allocator == newName {
 		return runNew(name, settings)
 	}
+	if name == traceName {
+		return runTrace(allocator, settings)
+	}
 	need, err := needOf(name, settings)
 	if err != nil {
 		return nil, err
@@ -72,11 +78,7 @@ func measure(args []string) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	registered, _, _ := strings.Cut(galloc.GlobalName(), ", registered at ")
-	return struct {
-		Allocator string `json:"allocator"`
-		workload.Result
-	}{registered, result}, nil
+	return answerOf(result, nil), nil
 }
 
 func names() []string {
@@ -112,18 +114,12 @@ func needOf(name string, settings []string) (peers.Need, error) {
 	size, single := singleSize[name]
 	for _, s := range settings {
 		key, value, _ := strings.Cut(s, "=")
-		switch {
-		case key == "size" && single:
+		if key == "size" && single {
 			n, err := strconv.ParseUint(value, 10, 40)
 			if err != nil {
 				return need, fmt.Errorf("%s: the value must be a number of bytes", s)
 			}
 			size = n
-		case key == "program":
-			var err error
-			if need.MaxSize, err = largest(value); err != nil {
-				return need, err
-			}
 		}
 	}
 	need.Size = uintptr(size)

@@ -8,7 +8,7 @@ import (
 	"unsafe"
 )
 
-func answerOf(t *testing.T, args ...string) (map[string]any, int) {
+func ask(t *testing.T, args ...string) (map[string]any, int) {
 	t.Helper()
 	var out bytes.Buffer
 	status := run(args, &out)
@@ -35,7 +35,7 @@ func TestFaultsAreAnsweredWithAnErrorThatSaysWhatToDo(t *testing.T) {
 		{"new batch count=0", "at least 1"},
 		{"new pair latency=1", "latency"},
 	} {
-		answer, status := answerOf(t, strings.Fields(c.args)...)
+		answer, status := ask(t, strings.Fields(c.args)...)
 		if text, _ := answer["error"].(string); status != 1 || !strings.Contains(text, c.want) {
 			t.Errorf("gobench %s: status %d, %v; want an error with %q", c.args, status, answer, c.want)
 		}
@@ -52,7 +52,7 @@ func TestNewDoesTheWorkOfPairAndBatch(t *testing.T) {
 		{"new pair size=65536 iterations=1000", 250, 250, 250 * 65536},
 		{"new batch size=16 iterations=1050 count=100 threads=2", 2000, 2000, 32000},
 	} {
-		answer, status := answerOf(t, strings.Fields(c.args)...)
+		answer, status := ask(t, strings.Fields(c.args)...)
 		if status != 0 || answer["ops"] != c.ops || answer["allocs"] != c.allocs || answer["bytes"] != c.bytes {
 			t.Errorf("gobench %s: status %d, %v", c.args, status, answer)
 		}

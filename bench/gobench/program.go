@@ -5,18 +5,65 @@ import (
 	"fmt"
 	"io"
 	"os"
+
+	"github.com/galloc-go/galloc/trace"
 )
 
-// largest returns the size of the largest block of a program file, which its head says: see Program.WriteTo in package trace.
-func largest(path string) (uint64, error) {
+// head is the beginning of a program file: see Program.WriteTo in package trace.
+type head struct {
+	threads uint32
+	largest uint64 // the size of the largest block
+}
+
+func headOf(path string) (head, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return 0, err
+		return head{}, err
 	}
 	defer f.Close()
-	var head [40]byte
-	if _, err := io.ReadFull(f, head[:]); err != nil {
-		return 0, fmt.Errorf("%s: not a program, which gobench dump makes of a trace: %w", path, err)
+	var b [40]byte
+	if _, err := io.ReadFull(f, b[:]); err != nil {
+		return head{}, notAProgram(path, err)
 	}
-	return binary.LittleEndian.Uint64(head[32:]), nil
+	return head{binary.LittleEndian.Uint32(b[16:]), binary.LittleEndian.Uint64(b[32:])}, nil
+}
+
+func notAProgram(path string, err error) error {
+	return fmt.Errorf("%s: not a program, which gobench dump makes of a trace, or a damaged one: %w", path, err)
+}
+
+// replay is the replay of a program, however many threads that has.
+type replay struct {
+	trace.Summary
+	one     *trace.Replay // or
+	several *trace.ThreadReplay
+}
+
+// load reads a program file and prepares its replay.
+func load(path string) (r replay, err error) {
+	h, err := headOf(path)
+	if err != nil {
+		return r, err
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return r, err
+	}
+	defer f.Close()
+	if h.threads == 1 {
+		p, err := trace.ReadProgram(f)
+		if err != nil {
+			return r, notAProgram(path, err)
+		}
+		r.Summary = p.Summary
+		r.one, err = trace.NewReplay(p)
+		return r, err
+	}
+	p, err := trace.ReadThreadProgram(f)
+	if err != nil {
+		return r, notAProgram(path, err)
+	}
+	r.Summary = p.Summary
+	r.several, err = trace.NewThreadReplay(p)
+	return r, err
 }

@@ -65,9 +65,14 @@ func command(ctx context.Context, name string, args ...string) ([]byte, error) {
 
 const traceEnding = ".trace.gz"
 
-// traceRows compiles the traces in the folders, each for one thread and, if it has several, for these, and returns their rows.
+// traceRows compiles the traces in the folders, each for one thread and, if it has several and they are to be measured, for these, and
+// returns their rows.
 func traceRows(ctx context.Context, dir, gobench string, folders []string, cpus int, quick bool) ([]row, error) {
 	seen := map[string]bool{}
+	kinds := 1
+	if cpus > 1 && !quick {
+		kinds = 2
+	}
 	var single, threaded []row
 	for _, folder := range folders {
 		paths, err := filepath.Glob(filepath.Join(folder, "*"+traceEnding))
@@ -83,7 +88,7 @@ func traceRows(ctx context.Context, dir, gobench string, folders []string, cpus 
 				continue
 			}
 			seen[name] = true
-			for threads := range 2 {
+			for threads := range kinds {
 				program := filepath.Join(dir, fmt.Sprintf("%s-%d.program", name, threads))
 				if _, err := command(ctx, gobench, "dump", "file="+path, "out="+program, fmt.Sprintf("threads=%d", threads)); err != nil {
 					return nil, err
@@ -94,7 +99,7 @@ func traceRows(ctx context.Context, dir, gobench string, folders []string, cpus 
 					return nil, err
 				case threads == 0:
 					single = append(single, traceRow(name, program, 1, cpus, quick))
-				case n > 1 && cpus > 1 && !quick:
+				case n > 1:
 					threaded = append(threaded, traceRow(name, program, n, cpus, quick))
 				}
 			}

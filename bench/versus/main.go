@@ -66,7 +66,7 @@ func parseFlags(args []string) (options, error) {
 	f.IntVar(&o.reps, "reps", 0, "repetitions; 0 stands for 5, or 3 with -quick. Slow allocators get half as many")
 	rows := f.String("rows", "", "a regular `expression`: only rows whose name or group (traces, workloads, pair, batch) matches")
 	list := f.String("alloc", "", "only these allocators, a comma-separated `list`")
-	traces := f.String("traces", "", "more traces: a `folder` with files *"+traceEnding)
+	traces := f.String("traces", "traces,bench/traces", "the `folders` with the traces, files *"+traceEnding+", as a comma-separated list")
 	f.StringVar(&o.json, "json", "", "write all raw answers to this `file`")
 	f.StringVar(&o.out, "o", "", "write the report to this `file`; - is stdout (default BENCHMARKS.md, with -quick -)")
 	f.StringVar(&o.from, "from", "", "measure nothing: write the report of what -json has written to this `file`")
@@ -85,9 +85,8 @@ func parseFlags(args []string) (options, error) {
 	if *list != "" {
 		o.allocs = strings.Split(*list, ",")
 	}
-	o.traces = []string{"traces"}
 	if *traces != "" {
-		o.traces = append(o.traces, *traces)
+		o.traces = strings.Split(*traces, ",")
 	}
 	if o.reps < 0 {
 		return o, errors.New("-reps: a number from 1, or 0 for the default")
@@ -201,9 +200,7 @@ func measure(ctx context.Context, o options) (*results, error) {
 		return nil, errors.New("interrupted: nothing is written")
 	}
 	if err != nil {
-		line := "traces are left out: " + lastLine(err)
-		r.Missing = append(r.Missing, line)
-		bar.note("%s", line)
+		return nil, fmt.Errorf("traces (-traces= leaves them out): %w", err)
 	}
 	r.Rows = choose(append(traces, rows(n, o.quick)...), o.rows)
 	if len(r.Rows) == 0 {

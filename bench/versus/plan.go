@@ -58,7 +58,8 @@ type row struct {
 	Name     string // "larson", "sqlite", "pair 64"
 	Workload string
 	Settings []string
-	CPUs     int // also how many threads, but for traces
+	Slow     []string `json:",omitempty"` // the settings for brief allocators, nil if they are the same
+	CPUs     int      // also how many threads, but for traces
 	Threads  int
 	Latency  bool // a run for latency, and for what stays resident, is made too
 
@@ -107,24 +108,25 @@ type work struct {
 	workload string
 	settings []string
 	quick    []string // settings with -quick, nil if it is not part of that
+	slow     []string // settings for brief allocators, nil if they are the same; what is resident must not depend on what they change
 	latency  bool
 }
 
-// The defaults of bench/WORKLOADS.md are for trying things out: some take a hundredth of a second. Here each is to take the heap about
-// half a second, or a fifth with -quick.
+// The defaults of bench/WORKLOADS.md are for trying things out: some take a hundredth of a second. Here each is to take the heap 0.2
+// to 0.5 s on the machine that this was found out on, and half of that with -quick.
 var works = []work{
-	{"larson", "larson", []string{"generations=200"}, []string{"generations=50"}, true},
-	{"larson-sized", "larson", []string{"sized=1", "generations=200"}, nil, false},
-	{"xmalloc-test", "xmalloc-test", []string{"batches=1500"}, []string{"batches=500"}, true},
-	{"mstress", "mstress", []string{"scale=50", "iterations=100"}, []string{"scale=50", "iterations=30"}, true},
-	{"rptest", "rptest", []string{"loops=500", "iterations=20"}, []string{"loops=500", "iterations=6"}, true},
-	{"sh6bench", "sh6bench", nil, []string{"calls=500"}, false},
-	{"cache-scratch", "cache-scratch", []string{"writes=1000000"}, nil, false},
-	{"cache-thrash", "cache-thrash", []string{"writes=1000000"}, nil, false},
-	{"alloc-test", "alloc-test", []string{"iterations=4000000"}, nil, true},
-	{"glibc-simple", "glibc-simple", []string{"total=1200000"}, nil, false},
-	{"glibc-thread", "glibc-thread", []string{"iterations=8000000"}, []string{"iterations=2000000"}, true},
-	{"malloc-large", "malloc-large", []string{"replacements=60"}, nil, false},
+	{"larson", "larson", []string{"generations=200"}, []string{"generations=50"}, []string{"generations=50"}, true},
+	{"larson-sized", "larson", []string{"sized=1", "generations=200"}, nil, []string{"sized=1", "generations=50"}, false},
+	{"xmalloc-test", "xmalloc-test", []string{"batches=3000"}, []string{"batches=1000"}, []string{"batches=1000"}, true},
+	{"mstress", "mstress", []string{"scale=50", "iterations=200"}, []string{"scale=50", "iterations=60"}, []string{"scale=50", "iterations=60"}, true},
+	{"rptest", "rptest", []string{"loops=500", "iterations=100"}, []string{"loops=500", "iterations=12"}, []string{"loops=500", "iterations=20"}, true},
+	{"sh6bench", "sh6bench", []string{"calls=1500"}, []string{"calls=500"}, nil, false},
+	{"cache-scratch", "cache-scratch", []string{"writes=2000000"}, nil, nil, false},
+	{"cache-thrash", "cache-thrash", []string{"writes=2000000"}, nil, nil, false},
+	{"alloc-test", "alloc-test", []string{"iterations=4000000"}, nil, nil, true},
+	{"glibc-simple", "glibc-simple", []string{"total=2000000"}, nil, []string{"total=1000000"}, false},
+	{"glibc-thread", "glibc-thread", []string{"iterations=8000000"}, []string{"iterations=2000000"}, []string{"iterations=2000000"}, true},
+	{"malloc-large", "malloc-large", []string{"replacements=40"}, nil, nil, false},
 }
 
 var sizes = []int{8, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576}
@@ -134,15 +136,18 @@ func rows(cpus int, quick bool) []row {
 	var all []row
 	for _, n := range []int{1, 2} {
 		for _, w := range works {
-			settings := w.settings
+			settings, slow := w.settings, w.slow
 			if quick {
-				settings = w.quick
+				settings, slow = w.quick, nil
 				if w.quick == nil || n == 1 && w.name != "larson" && w.name != "glibc-thread" {
 					continue // one CPU is there for the two whose gain from the second is asked for
 				}
 			}
 			if n <= cpus {
-				all = append(all, row{Group: workGroup, Name: w.name, Workload: w.workload, Settings: settings, CPUs: n, Threads: n, Latency: w.latency && n == 2 && !quick})
+				all = append(all, row{
+					Group: workGroup, Name: w.name, Workload: w.workload, Settings: settings, Slow: slow,
+					CPUs: n, Threads: n, Latency: w.latency && n == 2 && !quick,
+				})
 			}
 		}
 	}
@@ -152,14 +157,28 @@ func rows(cpus int, quick bool) []row {
 				continue
 			}
 			s := strconv.Itoa(size)
-			settings := []string{"size=" + s}
-			if group == batchGroup && size >= 4096 {
-				settings = append(settings, "iterations=500000") // some take fresh pages for each block
-			}
-			all = append(all, row{Group: group, Name: group + " " + s, Workload: group, Settings: settings, CPUs: 1, Threads: 1})
+			fast, slow := iterations(group, size)
+			all = append(all, row{
+				Group: group, Name: group + " " + s, Workload: group, CPUs: 1, Threads: 1,
+				Settings: []string{"size=" + s, "iterations=" + fast}, Slow: []string{"size=" + s, "iterations=" + slow},
+			})
 		}
 	}
 	return all
+}
+
+// iterations returns how many there are of pair or batch for blocks of a size, and how many for slow allocators: what these
+// take ten times as long for, or a hundred, says no more when it is repeated as often.
+func iterations(group string, size int) (fast, slow string) {
+	switch {
+	case group == pairGroup && size < 65536:
+		return "40000000", "5000000"
+	case group == pairGroup:
+		return "20000000", "5000000"
+	case size < 4096:
+		return "15000000", "5000000"
+	}
+	return "1000000", "500000" // some take fresh pages for each block
 }
 
 // traceRow returns the row of a trace made into a program for so many threads.

@@ -101,8 +101,11 @@ func TestFlags(t *testing.T) {
 		t.Errorf("-quick: %+v, %v", o, err)
 	}
 	o, err = parseFlags(nil)
-	if err != nil || o.reps != 5 || o.out != "BENCHMARKS.md" || o.budget >= 40*time.Minute {
+	if err != nil || o.reps != 5 || o.out != "BENCHMARKS.md" || o.budget >= 40*time.Minute || !slices.Equal(o.traces, []string{"traces", "bench/traces"}) {
 		t.Errorf("no flags: %+v, %v", o, err)
+	}
+	if o, err = parseFlags([]string{"-traces="}); err != nil || len(o.traces) != 0 {
+		t.Errorf("-traces=: %q, %v", o.traces, err)
 	}
 	for _, bad := range []string{"-rows=(", "larson", "-reps=-1"} {
 		if _, err := parseFlags([]string{bad}); err == nil {

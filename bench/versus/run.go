@@ -66,6 +66,9 @@ const settleMs = 2000
 // settings returns what decides how many blocks there are to allocate.
 func (j job) settings() []string {
 	s := slices.Clone(j.row.Settings)
+	if j.alloc.Brief && j.row.Slow != nil {
+		s = slices.Clone(j.row.Slow)
+	}
 	if j.alloc.Name == "go" && j.row.Group == traceGroup {
 		s = append(s, "rounds=1") // the collector makes a round take many times as long
 		s = slices.DeleteFunc(s, func(s string) bool { return strings.HasPrefix(s, "rounds=") && s != "rounds=1" })

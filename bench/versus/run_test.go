@@ -23,6 +23,7 @@ func TestCommands(t *testing.T) {
 		return &a
 	}
 	larson := row{Group: workGroup, Name: "larson-sized", Workload: "larson", Settings: []string{"sized=1"}, CPUs: 2, Threads: 2}
+	pair := row{Group: pairGroup, Name: "pair 8", Workload: "pair", Settings: []string{"size=8", "iterations=9"}, Slow: []string{"size=8"}, CPUs: 1, Threads: 1}
 	sqlite := traceRow("sqlite", "sqlite.program", 1, 2, false)
 	for _, c := range []struct {
 		j    job
@@ -31,6 +32,8 @@ func TestCommands(t *testing.T) {
 		{job{larson, find("heap"), false}, "gobench heap larson cpus=2 threads=2 sized=1"},
 		{job{larson, find("mimalloc"), false}, "LD_PRELOAD=/lib/libmimalloc.so.2 native larson threads=2 sized=1"},
 		{job{larson, find("glibc"), true}, "native larson threads=2 sized=1 latency=1 settle=2000"},
+		{job{pair, find("heap"), false}, "gobench heap pair cpus=1 threads=1 size=8 iterations=9"},
+		{job{pair, find("modernc"), false}, "gobench modernc pair cpus=1 threads=1 size=8"},
 		{job{sqlite, find("heap"), false}, "gobench heap trace cpus=1 program=sqlite.program rounds=5"},
 		{job{sqlite, find("go"), false}, "gobench go trace cpus=1 program=sqlite.program rounds=1"},
 		{job{sqlite, find("null-c"), false}, "native trace null=1 program=sqlite.program rounds=5"},
@@ -130,6 +133,9 @@ func TestEachTraceIsARowAndOneMoreIfItHasThreads(t *testing.T) {
 	want := []string{"mariadb on 1 of mariadb-0.program", "sqlite on 1 of sqlite-0.program", "mariadb, 34 threads on 2 of mariadb-1.program"}
 	if !slices.Equal(got, want) {
 		t.Errorf("got  %q\nwant %q", got, want)
+	}
+	if rows, err = traceRows(context.Background(), dir, script, []string{dir}, 2, true); err != nil || len(rows) != 2 {
+		t.Errorf("with -quick: %d rows, %v", len(rows), err)
 	}
 	if _, err := traceRows(context.Background(), dir, script, []string{t.TempDir()}, 2, false); err == nil {
 		t.Error("no error for a folder without traces")

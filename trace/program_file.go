@@ -1,4 +1,5 @@
-// Compiled programs as files, for replayers in other languages.
+// Compiled programs as files, for replayers in other languages and for processes that should begin to replay at once. What is
+// written is here; reading it again is in program_read.go.
 
 package trace
 
@@ -34,6 +35,8 @@ const programMagic = "mallocprogram1\n\x00"
 //	uint32    slot
 //	uint8     0 alloc, 1 alloc zeroed, 2 free, 3 realloc, 4 into (see the package's program.go)
 //	uint8     1 if the slot is one that the threads share, and 2 bytes of zeros
+//
+// Of a survivor, the last two are 0. [ReadProgram] and [ReadThreadProgram] say what else holds of a file.
 func (p *Program) WriteTo(w io.Writer) (int64, error) {
 	return writeProgram(w, p.Summary, 0, []code{p.code})
 }
