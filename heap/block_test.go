@@ -403,7 +403,7 @@ func TestStats(t *testing.T) {
 	}
 	conserved(t, s)
 	text := s.String()
-	for _, part := range []string{"live ", " blocks; large: ", "footprint ", "class    spans", "\n     128 "} {
+	for _, part := range []string{"live ", " blocks; large: ", "footprint ", "locks ", " blocks each, 0 not free; of pages ", "class    spans", "\n     128 "} {
 		if !strings.Contains(text, part) {
 			t.Errorf("no %q in:\n%s", part, text)
 		}
@@ -436,6 +436,9 @@ func conserved(t *testing.T, s heap.Stats) {
 		last = c.Size
 		if c.Blocks != c.Live+c.Cached+c.Free {
 			t.Errorf("%+v", c)
+		}
+		if c.Taken-c.Given != c.Live+c.Cached || c.SpansMade < c.Spans || c.Locks == 0 != (c.Taken == 0) {
+			t.Errorf("the counts of a class are wrong: %+v", c)
 		}
 		live += uintptr(c.Live) * c.Size
 		cached += uintptr(c.Cached) * c.Size

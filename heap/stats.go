@@ -21,6 +21,7 @@ import (
 //	Footprint  == InUse + Held + Dirty + Metadata
 //	Ready      == InUse + Held + Dirty + Clean
 //	Reserved   >= Ready
+//	Classes[i].Taken - Classes[i].Given == Classes[i].Live + Classes[i].Cached
 type Stats struct {
 	Live        uintptr // blocks that are allocated, each as long as it is usable
 	LiveBlocks  uint64  // their number
@@ -52,6 +53,11 @@ type Stats struct {
 	Ticks          uint64 // times that the heap has looked for what to give back: four in a decay period while there is anything
 	Misuses        uint64 // reported to OnMisuse
 
+	// The heap has one lock for its pages, and one for the spans of each class and P. A call takes
+	// one only where the cache of the P does not suffice; many waits mean that the Ps meet there.
+	PageLocks uint64 // times that the lock of the pages was taken
+	PageWaits uint64 // times of those that it was not free
+
 	Classes [numClasses]ClassStats // by size
 }
 
@@ -63,6 +69,13 @@ type ClassStats struct {
 	Free   uint64  // free blocks in spans
 	Spans  uint64  // rows of pages that are cut into such blocks
 	Blocks uint64  // blocks in those spans
+
+	Taken     uint64 // blocks that caches have taken from spans since the heap was made
+	Given     uint64 // and given back
+	SpansMade uint64 // since the heap was made
+	Adopted   uint64 // spans that a P has taken over from another
+	Locks     uint64 // times that one of the locks of the spans was taken, each for many blocks as a rule
+	Waits     uint64 // times of those that it was not free
 }
 
 const numClasses = len(engine.Stats{}.Classes)
@@ -81,6 +94,7 @@ func (h *Heap) Stats() Stats {
 		RunsTaken: e.Takes, RunsGiven: e.Puts, GrownInPlace: e.GrownInPlace, Moved: e.Moved, Commits: e.Advances,
 		Purges: e.Purges, PurgedBytes: e.PurgedBytes, LimitRefusals: e.LimitRefusals, SystemRefusals: e.SystemRefusals,
 		SoftLimitHits: e.SoftHits, Ticks: e.Ticks, Misuses: e.Faults,
+		PageLocks: e.PageLocks, PageWaits: e.PageWaits,
 	}
 	for i := range e.Classes {
 		s.Classes[i] = ClassStats(e.Classes[i])
@@ -104,6 +118,12 @@ func (s Stats) String() string {
 	row("purges", strconv.FormatUint(s.Purges, 10), "of %s; commits %d, ticks %d", bytesText(uintptr(s.PurgedBytes)), s.Commits, s.Ticks)
 	row("refusals", strconv.FormatUint(s.LimitRefusals+s.SystemRefusals, 10), "by the hard limit %d, by the system %d; soft limit hits %d, misuses %d",
 		s.LimitRefusals, s.SystemRefusals, s.SoftLimitHits, s.Misuses)
+	var locks, waits, moved, adopted uint64
+	for _, c := range s.Classes {
+		locks, waits, moved, adopted = locks+c.Locks, waits+c.Waits, moved+c.Taken+c.Given, adopted+c.Adopted
+	}
+	row("locks", strconv.FormatUint(locks, 10), "of spans, for %.1f blocks each, %d not free; of pages %d, %d not free; spans adopted %d",
+		float64(moved)/float64(max(locks, 1)), waits, s.PageLocks, s.PageWaits, adopted)
 	header := false
 	for _, c := range s.Classes {
 		if c.Spans == 0 {

@@ -82,6 +82,7 @@ type checker struct {
 	inUse, large, largeRuns     uintptr
 	held, meta                  uintptr
 	spans, spanBlocks, spanFree [classLimit]int64
+	spansGone                   [classLimit]int32 // wraps around, as central.gone does
 }
 
 // fail keeps the first error.
@@ -400,6 +401,7 @@ func (c *checker) central(p uint32, i uint8, ct *central) {
 		c.fail("%s: free == %d, count == %d, but the lists have %d and %d", at, ct.free, ct.count.Load(), free, ready)
 	}
 	c.spanFree[i] -= free
+	c.spansGone[i] += ct.gone.Load()
 }
 
 // spanCounts checks what the heap counts, and that all free blocks are in lists.
@@ -416,6 +418,9 @@ func (c *checker) spanCounts() {
 		}
 		if c.spanFree[i] != 0 {
 			c.fail("class %d: %d free blocks are in no central", i, c.spanFree[i])
+		}
+		if made := c.heap.pages.spansMade[i]; int32(made)-c.spansGone[i] != int32(c.spans[i]) {
+			c.fail("class %d: %d spans made and %d gone, but there are %d", i, made, c.spansGone[i], c.spans[i])
 		}
 	}
 }
@@ -503,6 +508,9 @@ func (c *checker) stats() {
 		blocks += t.Live
 		if t.Live+t.Cached+t.Free != t.Blocks {
 			c.fail("Stats, class of %d bytes: Live + Cached + Free == Blocks: %d, %d, %d, %d", t.Size, t.Live, t.Cached, t.Free, t.Blocks)
+		}
+		if t.Taken-t.Given != t.Live+t.Cached {
+			c.fail("Stats, class of %d bytes: Taken - Given == Live + Cached: %d, %d, %d, %d", t.Size, t.Taken, t.Given, t.Live, t.Cached)
 		}
 	}
 	if s.Live != live || s.LiveBlocks != blocks || s.Cached != cached {

@@ -13,7 +13,6 @@ package engine
 import (
 	"math"
 	"math/bits"
-	"sync"
 	"unsafe"
 
 	"github.com/galloc-go/galloc/internal/vm"
@@ -32,7 +31,7 @@ const (
 //	free == Σ pages over kindFree runs
 //	dirty == Σ set bits of dirty over their pages
 type pages struct {
-	mu      sync.Mutex
+	mu      mutex
 	heap    *Heap
 	extents []*extent
 	bins    [numBins]list
@@ -46,6 +45,7 @@ type pages struct {
 	lost              list    // runs that are not Ready, since the system would not commit them again after a purge
 	limits
 	pageStats
+	_ [64]byte // what all Ps read of a Heap at each batch comes next, and is not to be where the lock's owner writes
 }
 
 // pageStats are counters of events, for Stats.
@@ -57,6 +57,7 @@ type pageStats struct {
 	purgedBytes    uint64
 	limitRefusals  uint64
 	systemRefusals uint64
+	spansMade      [classLimit]uint64
 }
 
 func binOf(n uint32) int {
