@@ -75,7 +75,9 @@ var glibcThread = Workload{
 					size := sizes[r.below(uint64(len(sizes)))]
 					l, _ := galloc.NewLayout(size, minAlign)
 					s.p, s.l = t.get(size, l), l
-					clear(bytesOf(s.p, size))
+					for k := uintptr(0); k < size; k += 64 {
+						*byteAt(s.p, k) = 1
+					}
 				}
 				t.rng = r
 				t.ops += v.u64("iterations")
