@@ -43,7 +43,7 @@ import (
 
 // Heap is an allocator with memory of its own, made by [New]. All methods but Close may be
 // called by any goroutine at any time; none allocates on the Go heap, except for String,
-// for SetLimit and, once in a while, for what the heap itself needs: some 40 KiB for each P
+// for SetLimit and, once in a while, for what the heap itself needs: 180 KiB for each P
 // that uses it.
 type Heap struct {
 	e      *engine.Heap

@@ -292,7 +292,9 @@ func TestProgramsThatWouldGoWrongAreRefused(t *testing.T) {
 		{"slot 0, which is empty", Summary{}, 1, []code{thread(0, share(alloc(0)), share(free(0))), thread(0, share(free(0)))}},
 		{"shared slot 0 is not filled and emptied", Summary{}, 1, []code{thread(0, share(alloc(0))), thread(1, alloc(0), free(0))}},
 		{
-			"thread 0, instruction 1: it would wait for ever for a block in shared slot 1", Summary{}, 2,
+			"thread 0, instruction 1: it would wait for ever for a block in shared slot 1",
+			Summary{},
+			2,
 			[]code{thread(0, share(free(1)), share(alloc(0))), thread(0, share(free(0)), share(alloc(1)))},
 		},
 	} {

@@ -8,7 +8,9 @@ import (
 )
 
 const (
-	MaxProcs      = 1024     // Ps that get a cache; goroutines on others go to the centrals for every block
+	// MaxProcs is how many Ps get a cache; goroutines on others go to the centrals for every block.
+	MaxProcs = 1024
+
 	magazineSlots = 128      // of a magazine at most, unless it has a room
 	magazineBytes = 16 << 10 // that a full magazine holds at most, unless that is less than 2 blocks
 	magazineStart = 8        // slots at first; doubled each time that turns out to be too few

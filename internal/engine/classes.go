@@ -96,8 +96,8 @@ func makeClass(size uint32) class {
 		morePages: uint16(more),
 		units:     unitsFor(n * pageSize / size),
 		moreUnits: unitsFor(more * pageSize / size),
-		most:      uint32(max(2, min(magazineSlots, magazineBytes/size))),
-		wide:      uint32(max(2, min(roomSlots, roomBytes/size))),
+		most:      max(2, min(magazineSlots, magazineBytes/size)),
+		wide:      max(2, min(roomSlots, roomBytes/size)),
 	}
 }
 

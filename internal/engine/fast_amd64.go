@@ -23,9 +23,6 @@ func init() {
 // knownOffsetOfP is offsetOfP in the versions above.
 const knownOffsetOfP = 0xd0
 
-// fastAllocAsm and fastFreeAsm are fastAlloc and fastFree. They cannot be called from Go: their addresses can be had.
-func fastAllocAsm()
-func fastFreeAsm()
-
+// fastAllocCode and fastFreeCode return the addresses of fastAllocAsm and fastFreeAsm, which cannot be called from Go.
 func fastAllocCode() uintptr
 func fastFreeCode() uintptr

@@ -16,8 +16,13 @@ import "encoding/binary"
 func findP(code *[32]byte) uintptr {
 	const field = 0xffc003ff // all but the offset
 	for i, want := range [...]struct{ bits, mask uint32 }{
-		{0xf9401b81, ^uint32(0)}, {0xb9800022, field}, {0x91000442, ^uint32(0)}, {0xb9000022, field},
-		{0xf9400021, field}, {0xb9800020, ^uint32(0)}, {0xd65f03c0, ^uint32(0)},
+		{0xf9401b81, ^uint32(0)},
+		{0xb9800022, field},
+		{0x91000442, ^uint32(0)},
+		{0xb9000022, field},
+		{0xf9400021, field},
+		{0xb9800020, ^uint32(0)},
+		{0xd65f03c0, ^uint32(0)},
 	} {
 		if binary.LittleEndian.Uint32(code[4*i:])&want.mask != want.bits {
 			return 0

@@ -96,7 +96,7 @@ func (h *Heap) ReadStats(s *Stats) {
 				t.Adopted += ct.adopted
 				t.Locks += ct.mu.locks
 				t.Waits += ct.mu.waits
-				ct.mu.Mutex.Unlock()
+				ct.mu.Unlock()
 			}
 			if q := h.caches[p].Load(); q != &noCache {
 				q.hold()
