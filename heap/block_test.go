@@ -445,7 +445,7 @@ func conserved(t *testing.T, s heap.Stats) {
 		spans += uintptr(c.Blocks) * c.Size
 		blocks += c.Live
 	}
-	if s.Live != live+s.Large || s.LiveBlocks != blocks+s.LargeBlocks || s.Cached != cached || s.InUse < spans+s.Large ||
+	if s.Live != live+s.Large || s.LiveBlocks != blocks+s.LargeBlocks || s.Cached != cached || s.InUse < spans+s.Large+s.Stashed ||
 		s.Footprint != s.InUse+s.Held+s.Dirty+s.Metadata || s.Ready != s.InUse+s.Held+s.Dirty+s.Clean || s.Reserved < s.Ready {
 		t.Errorf("a law does not hold:\n%v", s)
 	}

@@ -17,7 +17,7 @@ import (
 //	LiveBlocks == Σ Classes[i].Live + LargeBlocks
 //	Cached     == Σ Classes[i].Cached * Classes[i].Size
 //	Classes[i].Blocks == Classes[i].Live + Classes[i].Cached + Classes[i].Free
-//	InUse      >= Σ Classes[i].Blocks * Classes[i].Size + Large
+//	InUse      >= Σ Classes[i].Blocks * Classes[i].Size + Large + Stashed
 //	Footprint  == InUse + Held + Dirty + Metadata
 //	Ready      == InUse + Held + Dirty + Clean
 //	Reserved   >= Ready
@@ -28,9 +28,10 @@ type Stats struct {
 	Large       uintptr // the part of Live that is blocks of more than 32 KiB, or aligned to more than 4096 bytes
 	LargeBlocks uint64  // their number
 	Cached      uintptr // free blocks in the caches of the Ps
+	Stashed     uintptr // free blocks of more than 32 KiB that the Ps keep for the next that is as long; part of InUse
 
 	Footprint uintptr // what may have memory behind it: what the limits are about
-	InUse     uintptr // pages of spans, and of large blocks
+	InUse     uintptr // pages of spans, and of large blocks, stashed ones too
 	Held      uintptr // pages that are being given back at this moment, or that the system would not give again
 	Dirty     uintptr // free pages that still have memory behind them
 	Clean     uintptr // free pages without
@@ -88,7 +89,7 @@ func (h *Heap) Stats() Stats {
 	var e engine.Stats
 	h.e.ReadStats(&e)
 	s := Stats{
-		Live: e.Live, LiveBlocks: e.LiveBlocks, Large: e.Large, LargeBlocks: e.LargeBlocks, Cached: e.Cached,
+		Live: e.Live, LiveBlocks: e.LiveBlocks, Large: e.Large, LargeBlocks: e.LargeBlocks, Cached: e.Cached, Stashed: e.Stashed,
 		Footprint: e.Footprint, InUse: e.InUse, Held: e.Held, Dirty: e.Dirty, Clean: e.Clean, Ready: e.Ready,
 		Reserved: e.Reserved, Extents: e.Extents, Metadata: e.Metadata, GoMemory: e.GoMemory,
 		RunsTaken: e.Takes, RunsGiven: e.Puts, GrownInPlace: e.GrownInPlace, Moved: e.Moved, Commits: e.Advances,
@@ -113,7 +114,8 @@ func (s Stats) String() string {
 	row("footprint", bytesText(s.Footprint), "= in use %s + held %s + dirty %s + metadata %s",
 		bytesText(s.InUse), bytesText(s.Held), bytesText(s.Dirty), bytesText(s.Metadata))
 	row("ready", bytesText(s.Ready), "clean %s; reserved %s in %d extents", bytesText(s.Clean), bytesText(s.Reserved), s.Extents)
-	row("cached", bytesText(s.Cached), "for the heap's own needs on the Go heap: %s", bytesText(s.GoMemory))
+	row("cached", bytesText(s.Cached), "and large blocks %s; for the heap's own needs on the Go heap: %s",
+		bytesText(s.Stashed), bytesText(s.GoMemory))
 	row("runs", strconv.FormatUint(s.RunsTaken, 10), "given back %d; large blocks grown in place %d, moved %d", s.RunsGiven, s.GrownInPlace, s.Moved)
 	row("purges", strconv.FormatUint(s.Purges, 10), "of %s; commits %d, ticks %d", bytesText(uintptr(s.PurgedBytes)), s.Commits, s.Ticks)
 	row("refusals", strconv.FormatUint(s.LimitRefusals+s.SystemRefusals, 10), "by the hard limit %d, by the system %d; soft limit hits %d, misuses %d",

@@ -52,6 +52,22 @@ func BenchmarkParallelPair(b *testing.B) {
 	})
 }
 
+func BenchmarkParallelLarge(b *testing.B) {
+	h := Default()
+	const size = 64 << 10
+	var s Stats
+	h.ReadStats(&s)
+	before := s.PageLocks
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			p := h.Alloc(size, 8)
+			h.Free(p, size, 8)
+		}
+	})
+	h.ReadStats(&s)
+	b.ReportMetric(float64(s.PageLocks-before)/float64(b.N), "locks/op")
+}
+
 func BenchmarkParallelBatch(b *testing.B) {
 	h := Default()
 	b.RunParallel(func(pb *testing.PB) {

@@ -32,9 +32,10 @@ type central struct {
 	_            [40]byte
 }
 
-// A shard is the centrals of a P.
+// A shard is the centrals of a P, and its stash.
 type shard struct {
 	centrals [classLimit]central
+	stash    stash
 }
 
 // shardOf returns the shard of P p, number 0 to MaxProcs-1, which is made when it is first needed.

@@ -5,6 +5,7 @@ package engine
 import (
 	"fmt"
 	"math/bits"
+	"sync/atomic"
 )
 
 // Check verifies every equation that is written beside the types of this package, and returns the first that does not hold,
@@ -29,7 +30,7 @@ func (h *Heap) verify() {
 func (h *Heap) check(quiet bool) error {
 	h.draining.Lock() // before the centrals, and those before the pages, as drain does it
 	defer h.draining.Unlock()
-	c := &checker{heap: h, quiet: quiet}
+	c := &checker{heap: h, quiet: quiet, stashed: make(map[tag]bool)}
 	if quiet {
 		c.stats()
 	}
@@ -58,6 +59,7 @@ func (h *Heap) check(quiet bool) error {
 	if quiet {
 		c.spanCounts()
 		c.caches()
+		c.stashes()
 	}
 	return c.err
 }
@@ -80,6 +82,7 @@ type checker struct {
 	binned                      map[ref]int // free runs that are in bins
 	frontiers, free, dirty      uintptr
 	inUse, large, largeRuns     uintptr
+	stashed                     map[tag]bool // tags of stashed runs; true for those that have been seen in a slot
 	held, meta                  uintptr
 	spans, spanBlocks, spanFree [classLimit]int64
 	spansGone                   [classLimit]int32 // wraps around, as central.gone does
@@ -219,6 +222,13 @@ func (c *checker) run(x *extent, i uint32, units []bool) *span {
 		c.inUse += n
 		c.large += n
 		c.largeRuns++
+		switch t := s.tag(); {
+		case t == s.liveTag():
+		case t != 0 && t == s.liveTag().as(tagStashed):
+			c.stashed[t] = false
+		default:
+			c.fail("extent %d: the large run at page %d of %d pages has tag %#x, want %#x or stashed", x.index, i, n, t, s.liveTag())
+		}
 	case kindSpan:
 		c.inUse += n
 		c.span(x, s)
@@ -425,6 +435,22 @@ func (c *checker) spanCounts() {
 	}
 }
 
+// stashes checks that the runs that are stashed are those in the slots, each once.
+func (c *checker) stashes() {
+	c.heap.eachSlot(func(_ *atomic.Uintptr, t tag) {
+		t = t.as(tagStashed)
+		if seen, ok := c.stashed[t]; seen || !ok || c.heap.checked || c.heap.limited.Load() {
+			c.fail("a slot has tag %#x: it is stashed: %v, is in another slot: %v", t, ok, seen)
+		}
+		c.stashed[t] = true
+	})
+	for t, seen := range c.stashed {
+		if !seen {
+			c.fail("the run with tag %#x is stashed, but in no slot", t)
+		}
+	}
+}
+
 // caches checks the caches: what is in them are blocks of the class, not free, and each is there once.
 func (c *checker) caches() {
 	h := c.heap
@@ -499,7 +525,7 @@ func (c *checker) magazine(k *Cache, p int, i uint8, seen map[ref]struct{}) {
 func (c *checker) stats() {
 	var s Stats
 	c.heap.ReadStats(&s)
-	live, inUse, cached := s.Large, s.Large, uintptr(0)
+	live, inUse, cached := s.Large, s.Large+s.Stashed, uintptr(0)
 	blocks := s.LargeBlocks
 	for _, t := range s.Classes {
 		live += uintptr(t.Live) * t.Size
@@ -517,7 +543,7 @@ func (c *checker) stats() {
 		c.fail("Stats: Live, LiveBlocks, Cached are sums: %d, %d, %d, but %d, %d, %d", s.Live, s.LiveBlocks, s.Cached, live, blocks, cached)
 	}
 	if s.InUse < inUse {
-		c.fail("Stats: InUse >= Σ Blocks*Size + Large: %d, %d", s.InUse, inUse)
+		c.fail("Stats: InUse >= Σ Blocks*Size + Large + Stashed: %d, %d", s.InUse, inUse)
 	}
 	if s.Footprint != s.InUse+s.Held+s.Dirty+s.Metadata {
 		c.fail("Stats: Footprint == InUse + Held + Dirty + Metadata: %d, %d, %d, %d, %d", s.Footprint, s.InUse, s.Held, s.Dirty, s.Metadata)

@@ -1,7 +1,8 @@
 // Decay: what is not used any more goes back to the system. See engine.go for overview.
 //
-// While there is something to give back, a timer ticks four times in a decay period. There are two things to give back. Blocks in
-// the caches of idle Ps go to their spans at the first tick that finds nothing changed since the one before (drain.go). And free
+// While there is something to give back, a timer ticks four times in a decay period. There are three things to give back. Blocks in
+// the caches of idle Ps go to their spans at the first tick that finds nothing changed since the one before (drain.go). Large blocks
+// that have been in a stash since the tick before become free pages, aged as if they had been free since (stash.go). And free
 // pages that are dirty become aged at one tick; if they are still free at the next, they are purged. Taking a page takes both marks
 // away. So whatever has been freed has left the process after one period, and what is in use again within a quarter of
 // it never leaves.
@@ -53,6 +54,7 @@ func (h *Heap) tick() {
 	h.roomFor.Store(max(leastRoom, inUse/roomPart/uintptr(h.procs.Load())))
 	h.drainIdle()
 	h.pages.recoverLost()
+	h.emptyStashes(true)
 	h.purge(true)
 	h.ticks.Add(1)
 	h.verify()
@@ -74,6 +76,9 @@ func (h *Heap) idle() bool {
 	pending := h.pages.pending || h.pages.lost.head != 0
 	h.pages.mu.Unlock()
 	if pending {
+		return false
+	}
+	if _, runs := h.stashed(); runs != 0 {
 		return false
 	}
 	for p := range h.shardCount.Load() {

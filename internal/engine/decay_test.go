@@ -74,7 +74,7 @@ func TestABlockFreedIntoAnEmptyCacheStartsTheTicking(t *testing.T) {
 
 // Free pages leave at the second tick; those in use again in between stay.
 func TestAgedPagesArePurgedAtTheSecondTick(t *testing.T) {
-	const size = 1 << 20
+	const size = 8 << 20 // which is not stashed
 	for _, lazy := range []bool{false, true} {
 		h, timer := newHeap(t, Config{Lazy: lazy})
 		free := func() { // a block and what was written there

@@ -11,6 +11,7 @@
 //	central    the spans of one class that one P has asked for and that have free blocks central.go
 //	magazine   up to 128 blocks of one class, ready to be handed out        cache.go
 //	cache      the magazines of one P                                       cache.go
+//	stash      two large blocks that one P has freed last                   stash.go
 //
 // # A block of 24 bytes, from the cheapest way to the dearest
 //
@@ -37,7 +38,9 @@
 // system, and the addresses stay.
 //
 // Blocks above 32 KiB, and those with alignments above a page, are runs of their own (large.go). They can grow and shrink where they are, and
-// be moved by moving their pages.
+// be moved by moving their pages. One of up to 4 MiB that is freed goes into the stash of the P, and comes out again if the next one
+// has as many pages: no lock is taken either way. It pushes out an older one, which becomes a free run; so do all that have not
+// been asked for between two ticks. A heap that is checked, or has a limit, stashes nothing.
 //
 // # Why it is so
 //
@@ -54,6 +57,8 @@
 //   - Who has a cache, pinned or by Mine, does nothing but what is in cache.go: no lock, no panic, no call that could grow far.
 //   - Locks, in this order: Heap.draining; Heap.seating; central.mu, two at most and by ascending P; pages.mu; the leaves Heap.sparing and spareExtents.mu. No system
 //     call is made under central.mu; under pages.mu only those that commit and reserve.
+//   - Whether a large block of up to 4 MiB is the caller's is said by its tag, an atomic word (stash.go). Who changes the record of one
+//     takes the tag away first, by compare-and-swap: then the run is its own, with the lock of the pages or without.
 //   - Nothing here allocates Go memory, except for the first use of something: of a P (its cache and its centrals), of an extent.
 //   - Metadata holds addresses as numbers (ref). The garbage collector does not see them, and need not.
 //   - Everything that can fail leaves all as it was.
@@ -95,6 +100,7 @@ type Heap struct {
 	timer    Timer
 	ticking  atomic.Bool
 	closed   atomic.Bool
+	limited  atomic.Bool // there is a limit, so nothing is stashed
 	onMisuse func(Misuse)
 
 	inTick   sync.Mutex // a tick is under way
@@ -302,7 +308,7 @@ func (h *Heap) blockAt(b unsafe.Pointer) *span {
 	}
 	switch s.kind {
 	case kindLarge:
-		if p == s.base {
+		if p == s.base && s.tag().what() != tagStashed {
 			return s
 		}
 	case kindSpan:

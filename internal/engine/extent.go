@@ -25,10 +25,11 @@ import (
 //	classMap[i] is the class of the span that page i belongs to; 0 if it is no kindSpan run
 //	free[i] is set  <=>  page i belongs to a kindFree run
 //	dirty[i] is set <=   page i is free and may have memory behind it, or other contents than zeros
-//	aged[i] is set   =>  page i is free, dirty[i] is set, and was at the last tick
+//	aged[i] is set   =>  page i is free, dirty[i] is set, and was free or stashed at the last tick
 //	freed[i] is set  =>  page i is free, dirty[i] is not set, and its contents are undefined: it was purged lazily
 //
-// The bits dirty of pages in use are those of the moment when they were taken: that is how AllocZeroed knows what to clear.
+// The bits dirty of pages in use are those of the moment when they were taken: that is how AllocZeroed knows what to clear, unless
+// they have been in a stash since.
 //
 // Guarded by pages.mu, except for base, pages, heap and index, which do not change, and for pageMap and classMap, whose
 // elements are written under the lock and read without: those of pageMap atomically, those of classMap by who owns a block in the page.

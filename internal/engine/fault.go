@@ -102,6 +102,10 @@ func (h *Heap) diagnose(b ref) Misuse {
 		page--
 		s = x.neighbour(page)
 	}
+	if s.kind == kindLarge && s.tag().what() == tagStashed {
+		m.Fault = FaultDouble
+		return m
+	}
 	m.Start, m.Actual = uintptr(s.base), s.bytes()
 	if s.kind == kindSpan {
 		m.Actual = uintptr(classes[s.class].size)

@@ -22,6 +22,9 @@ func (m *program) op(b []byte) {
 	op, x := b[0]%24, binary.LittleEndian.Uint32(b[4:])
 	// A size of up to so many bits as b[1] says: small ones are as frequent as large ones.
 	size := 1 + uintptr(x)&(1<<(b[1]%22)-1)
+	if b[1]&32 != 0 && size > 32<<10 { // of few lengths, so that stashed ones are asked for
+		size = roundUp(size, 256<<10)
+	}
 	align := uintptr(1) << (b[2] % 15)
 	if b[3]%64 == 0 {
 		align <<= b[3] >> 6 * 3 // up to 8 MiB

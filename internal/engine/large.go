@@ -19,20 +19,27 @@ const (
 
 // allocLarge returns a block of at least size bytes, or nil. If zeroed, it clears what is not known to be zero.
 func (h *Heap) allocLarge(size, align uintptr, zeroed bool) unsafe.Pointer {
-	s := h.takeLarge(size, align)
-	if s == nil {
+	s, worn := h.takeLarge(size, align)
+	switch {
+	case s == nil:
 		return nil
-	}
-	if zeroed {
+	case zeroed && worn:
+		// SAFETY: the run has size bytes, and nobody else has it yet.
+		clear(unsafe.Slice((*byte)(s.base.pointer()), size))
+	case zeroed:
 		h.pages.clearRun(s, 0, size)
 	}
 	return s.base.pointer()
 }
 
-func (h *Heap) takeLarge(size, align uintptr) *span {
+// takeLarge returns a run that is a block of at least size bytes, or nil. If it is worn, the bits dirty do not say what is in it.
+func (h *Heap) takeLarge(size, align uintptr) (s *span, worn bool) {
 	n, a := pagesFor(size), max(align>>pageShift, 1)
 	if n > maxRun || a > maxRun {
-		return nil
+		return nil, false
+	}
+	if s := h.takeStashed(n, a); s != nil {
+		return s, true
 	}
 	ps := &h.pages
 	for try := 0; ; try++ {
@@ -42,19 +49,19 @@ func (h *Heap) takeLarge(size, align uintptr) *span {
 		ps.mu.Unlock()
 		h.afterTake(after)
 		if s != nil || try == reliefs || !h.relieve() {
-			return s
+			return s, false
 		}
 	}
 }
 
-// lockLarge locks the pages and returns the run that is the block at b, of size bytes, or of any size if that is 0. If there is none it
-// reports that, unlocks, and returns nil.
+// lockLarge locks the pages and returns the run that is the block at b, of size bytes, or of any size if that is 0, claimed. If there is
+// none it reports that, unlocks, and returns nil.
 func (h *Heap) lockLarge(b unsafe.Pointer, size uintptr) *span {
 	h.pages.mu.Lock()
 	r := refOf(b)
 	if x := extentAt(r); x != nil && x.heap == h {
 		s := x.spanAt(r)
-		if s != nil && s.kind == kindLarge && s.base == r && (size == 0 || uintptr(s.pages) == pagesFor(size)) {
+		if s != nil && s.kind == kindLarge && s.base == r && (size == 0 || uintptr(s.pages) == pagesFor(size)) && s.claim() {
 			return s
 		}
 	}
@@ -65,6 +72,9 @@ func (h *Heap) lockLarge(b unsafe.Pointer, size uintptr) *span {
 
 // freeLarge takes back the block at b, of size bytes, or of any size if that is 0. It may be told that its pages are zeros without memory.
 func (h *Heap) freeLarge(b unsafe.Pointer, size uintptr, dirty bool) {
+	if dirty && h.stashBlock(refOf(b), size) {
+		return
+	}
 	if s := h.lockLarge(b, size); s != nil {
 		h.pages.put(s, dirty)
 		h.pages.mu.Unlock()
@@ -79,6 +89,7 @@ func (h *Heap) resizeLarge(b unsafe.Pointer, size, newSize uintptr) (ok, found b
 	s := h.lockLarge(b, size)
 	if s == nil || to > maxRun {
 		if s != nil {
+			s.setTag(s.liveTag())
 			h.pages.mu.Unlock()
 		}
 		return false, s != nil
@@ -91,6 +102,7 @@ func (h *Heap) resizeLarge(b unsafe.Pointer, size, newSize uintptr) (ok, found b
 	case to > from:
 		ok = ps.grow(s, uint32(to))
 	}
+	s.setTag(s.liveTag())
 	act := ps.afterTake()
 	ps.mu.Unlock()
 	h.afterTake(act)
@@ -106,14 +118,15 @@ func (h *Heap) moveLarge(b unsafe.Pointer, size, align, newSize uintptr) unsafe.
 	if s == nil {
 		return nil
 	}
+	s.setTag(s.liveTag())
 	h.pages.mu.Unlock()
-	t := h.takeLarge(newSize, align)
+	t, worn := h.takeLarge(newSize, align)
 	if t == nil {
 		return nil
 	}
 	to := t.base.pointer()
 	n := min(s.bytes(), t.bytes())
-	moved := h.worthMoving(s, t, n) && vm.Move(to, b, n) == nil
+	moved := h.worthMoving(s, t, n, worn) && vm.Move(to, b, n) == nil
 	if moved {
 		h.moves.Add(1)
 	} else {
@@ -126,15 +139,18 @@ func (h *Heap) moveLarge(b unsafe.Pointer, size, align, newSize uintptr) unsafe.
 // worthMoving reports whether to move n bytes of pages from s to t rather than copy them: there must be many, and more if the system
 // has to take away what is behind the pages of t first. A move splits the mapping that t is in, and the system allows so many mappings
 // for a process; so there is an end to it.
-func (h *Heap) worthMoving(s, t *span, n uintptr) bool {
+func (h *Heap) worthMoving(s, t *span, n uintptr, worn bool) bool {
 	if vm.GoMemory || n < moveMin || h.moves.Load() >= maxMoves || (uintptr(s.base)|uintptr(t.base)|n)&(vm.PageSize()-1) != 0 {
 		return false
+	}
+	if n >= moveDirty || worn {
+		return n >= moveDirty
 	}
 	h.pages.mu.Lock()
 	x := h.pages.extents[t.extent]
 	dirty := uintptr(x.dirty.count(t.page, t.end()))
 	h.pages.mu.Unlock()
-	return n >= moveDirty || dirty<<pageShift < n/8
+	return dirty<<pageShift < n/8
 }
 
 func copyBytes(to, from unsafe.Pointer, n uintptr) {

@@ -19,6 +19,12 @@ func (h *Heap) SetLimit(soft, hard uintptr, onSoft func(footprint uintptr)) {
 	ps := &h.pages
 	ps.mu.Lock()
 	ps.limits = limits{hard: hard, soft: soft, alarm: soft, onSoft: onSoft}
+	h.limited.Store(hard != 0 || soft != 0)
+	ps.mu.Unlock()
+	if h.limited.Load() {
+		h.emptyStashes(false)
+	}
+	ps.mu.Lock()
 	act := ps.afterTake()
 	ps.mu.Unlock()
 	h.afterTake(act)
@@ -66,11 +72,12 @@ func (h *Heap) afterTake(act bool) {
 	}
 }
 
-// relieve makes room when an allocation has failed, by a limit or by the system: it takes back what the caches hold and purges what is
-// free. It reports whether there is any point in trying again.
+// relieve makes room when an allocation has failed, by a limit or by the system: it takes back what the caches
+// and stashes hold and purges what is free. It reports whether there is any point in trying again.
 func (h *Heap) relieve() bool {
 	got := h.pages.recoverLost()
 	got += h.drainAll()
+	got += h.emptyStashes(false)
 	got += h.purge(false)
 	h.verify()
 	return got != 0
@@ -80,5 +87,6 @@ func (h *Heap) relieve() bool {
 func (h *Heap) Trim() uintptr {
 	h.pages.recoverLost()
 	h.drainAll()
+	h.emptyStashes(false)
 	return h.purge(false)
 }

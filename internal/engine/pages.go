@@ -40,7 +40,7 @@ type pages struct {
 	used, free, dirty uintptr // pages
 	pending           bool    // a tick may find more to do: there are dirty pages that have not been seen to be so
 	inUse             uintptr // pages of kindSpan and kindLarge runs
-	large, largeRuns  uintptr // pages and number of kindLarge runs
+	large, largeRuns  uintptr // pages and number of kindLarge runs, stashed ones too
 	metaReady         uintptr // bytes of committed metadata
 	lost              list    // runs that are not Ready, since the system would not commit them again after a purge
 	limits
@@ -215,6 +215,7 @@ func (ps *pages) carve(s *span, at, n uint32, kind, class, units uint8, limited 
 	if kind == kindLarge {
 		ps.large += uintptr(n)
 		ps.largeRuns++
+		run.setTag(run.liveTag())
 	}
 	if kind != kindHeld {
 		ps.inUse += uintptr(n)
@@ -313,6 +314,7 @@ func (ps *pages) shrink(s *span, n uint32) bool {
 	ps.inUse -= uintptr(s.pages - n)
 	ps.setRun(x, rest, s.page+n, s.pages-n)
 	s.pages = n
+	s.setTag(s.liveTag())
 	x.setMap(s)
 	rest.kind = kindHeld
 	x.setMap(rest)
@@ -343,6 +345,7 @@ func (ps *pages) grow(s *span, n uint32) bool {
 	x.freeRecord(piece)
 	x.clearMap(s)
 	s.pages = n
+	s.setTag(s.liveTag())
 	x.setMap(s)
 	ps.large += uintptr(more)
 	ps.inUse += uintptr(more)

@@ -11,7 +11,7 @@ import (
 const (
 	kindNone  = iota // the record is not in use
 	kindFree         // in a bin
-	kindLarge        // a block of its own
+	kindLarge        // a block of its own, handed out or stashed: see tag
 	kindSpan         // blocks of one class
 	kindHeld         // neither free nor handed out: being purged, lost, or on its way into another run
 )
@@ -27,7 +27,7 @@ const (
 //	                   list == listReady  =>  free*8 >= blocks; no longer after blocks have been taken, until none is left
 type span struct {
 	base       ref // address of the first page
-	next, prev ref // of the list that it is in: a bin or a list of a central
+	next, prev ref // of the list that it is in: a bin or a list of a central; prev is the tag of a kindLarge run
 	extent     uint32
 	page       uint32 // first page, counted from the extent's base
 	pages      uint32

@@ -25,7 +25,7 @@ func (m *mutex) Lock() {
 // Stats is the state of a heap. All sizes are in bytes.
 //
 //	Live == Σ Classes[c].Live * Classes[c].Size + Large
-//	InUse >= Σ Classes[c].Blocks * Classes[c].Size + Large
+//	InUse >= Σ Classes[c].Blocks * Classes[c].Size + Large + Stashed
 //	Classes[c].Live + Classes[c].Cached + Classes[c].Free == Classes[c].Blocks
 //	Footprint == InUse + Held + Dirty + Metadata
 //	Ready == InUse + Held + Dirty + Clean
@@ -33,7 +33,8 @@ type Stats struct {
 	Live       uintptr // handed out, as sizes of classes and runs
 	LiveBlocks uint64
 	Cached     uintptr // blocks in the caches of Ps
-	InUse      uintptr // spans and large blocks
+	Stashed    uintptr // large blocks in the stashes of Ps
+	InUse      uintptr // spans and large blocks, stashed ones too
 	Held       uintptr // pages that are being purged, or are lost for the time being
 	Dirty      uintptr // free pages with memory behind them
 	Clean      uintptr // free pages without
@@ -120,7 +121,10 @@ func (h *Heap) ReadStats(s *Stats) {
 	for i := range s.Classes {
 		s.Classes[i].SpansMade = ps.spansMade[i+1]
 	}
-	s.Large, s.LargeBlocks = ps.large<<pageShift, uint64(ps.largeRuns)
+	// Who moves a run from slot to slot meanwhile may have it counted twice.
+	stashed, runs := h.stashed()
+	s.Stashed = min(stashed, ps.large<<pageShift)
+	s.Large, s.LargeBlocks = ps.large<<pageShift-s.Stashed, uint64(ps.largeRuns-min(runs, ps.largeRuns))
 	s.Live += s.Large
 	s.LiveBlocks += s.LargeBlocks
 	s.InUse = ps.inUse << pageShift

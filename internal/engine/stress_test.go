@@ -73,6 +73,9 @@ func stress(t *testing.T, c Config, length time.Duration) {
 				if n%64 == 0 {
 					size = uintptr(r.IntN(200<<10) + 8)
 				}
+				if n%64 >= 60 { // of few lengths, so that stashed ones are asked for
+					size = uintptr(1+r.IntN(2)) * 64 << 10
+				}
 				if n%4 == 0 {
 					p = h.AllocZeroed(size, 8)
 				} else {
