@@ -111,6 +111,8 @@ type Heap struct {
 	spares   []*Cache
 
 	roomFor                        atomic.Uintptr // bytes that a cache may have in rooms
+	stashFrom                      uintptr
+	stashing                       atomic.Bool // when a run was taken the last time, at least stashFrom bytes were in use
 	cacheCount                     atomic.Int64
 	ticks, softHits, faults, moves atomic.Uint64
 }
@@ -172,6 +174,7 @@ func (h *Heap) init(c Config) {
 	h.timer = c.Timer(h.tick)
 	h.procs.Store(MaxProcs)
 	h.roomFor.Store(leastRoom)
+	h.stashFrom = stashFrom
 }
 
 // reserve returns a new extent with room for n pages aligned to align, or nil.

@@ -219,6 +219,9 @@ func (ps *pages) carve(s *span, at, n uint32, kind, class, units uint8, limited 
 	}
 	if kind != kindHeld {
 		ps.inUse += uintptr(n)
+		if h, much := ps.heap, ps.inUse<<pageShift >= ps.heap.stashFrom; much != h.stashing.Load() {
+			h.stashing.Store(much)
+		}
 	}
 	run.kind = kind
 	x.setMap(run)

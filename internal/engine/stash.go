@@ -6,6 +6,9 @@
 // compare-and-swap, so that of two who free the same block one is refused. Everything else about a stashed run stays as it was: to the
 // pages it is a large block in use.
 //
+// A heap must have some size for that: in a small one, what is stashed would be a large part of it, and be missing where runs join and grow (the
+// sqlite trace took 7.0 MB instead of 5.5).
+//
 // What has lain in a stash from one tick to the next goes back to the pages, to leave the process at that tick, as if it had been free
 // all the time.
 
@@ -17,6 +20,7 @@ const (
 	stashSlots = 2
 	stashLooks = 8                    // stashes that are looked into, that of the P first
 	stashMost  = 4 << 20 >> pageShift // pages of a run
+	stashFrom  = 32 << 20             // bytes in use from which on a heap stashes
 )
 
 // A tag is the word that says whose a large block is: the address of its first page, the number of its pages less one, and what it
@@ -82,7 +86,7 @@ func home() uint32 {
 // stashBlock puts the block at b into the stash of the P, and reports whether it has; size is as in freeLarge. Where it does not,
 // nothing has changed, and b may be anything.
 func (h *Heap) stashBlock(b ref, size uintptr) bool {
-	if h.checked || h.limited.Load() {
+	if h.checked || h.limited.Load() || !h.stashing.Load() {
 		return false
 	}
 	x := extentAt(b)

@@ -313,3 +313,19 @@ func TestAFreeAndAResizeOfALargeBlockAtOnce(t *testing.T) {
 	t.Logf("the resize came first %d times of %d", layouts.Load(), rounds)
 	wantNothingLeft(t, h, timer)
 }
+
+// A small heap does not stash, and one that has grown does.
+func TestSmallHeapsDoNotStash(t *testing.T) {
+	h, _ := newHeap(t, Config{})
+	h.stashFrom = stashFrom
+	h.Free(h.Alloc(1<<20, 8), 1<<20, 8)
+	if s := readStats(h); s.Stashed != 0 {
+		t.Errorf("Stashed == %d in a heap of 1 MiB", s.Stashed)
+	}
+	large := h.Alloc(stashFrom, 8)
+	h.Free(h.Alloc(1<<20, 8), 1<<20, 8)
+	if s := readStats(h); s.Stashed != 1<<20 {
+		t.Errorf("Stashed == %d in a heap of more than %d bytes", s.Stashed, stashFrom)
+	}
+	h.Free(large, stashFrom, 8)
+}
