@@ -271,8 +271,9 @@ func defaultGlobal() GlobalAlloc {
 // has been used already, and if a would call itself since it is made of [Global].
 //
 // Whether a has AllocZeroed and Realloc is looked up here, once; if not, the defaults
-// are used. The price of a call through the global allocator is one atomic load and one
-// call of an interface method; with System or a heap behind it, not even that call.
+// are used. The price of a call through the global allocator is a look for a heap's cache, a
+// function call, and a call of an interface method; with System behind it, not the latter, and
+// with a heap neither.
 func RegisterGlobal(a GlobalAlloc) {
 	here := callerOutside()
 	if a == nil {

@@ -9,7 +9,7 @@
 //	span       a run cut into blocks of one size class, with a bitmap of the free ones   record.go
 //	class      a size of blocks, and how its spans are cut                  classes.go
 //	central    the spans of one class that one P has asked for and that have free blocks central.go
-//	magazine   up to 128 blocks of one class, ready to be handed out        cache.go
+//	magazine   up to 128 blocks of one class, ready to be handed out; 1024 in a room    cache.go
 //	cache      the magazines of one P                                       cache.go
 //	stash      two large blocks that one P has freed last                   stash.go
 //
