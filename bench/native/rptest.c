@@ -29,7 +29,8 @@ struct foreign {
 
 struct part {
 	struct foreign *inbox; // of arrays from other threads, accessed atomically
-	unsigned char *arrays; // to be sent; the next unused one
+	unsigned char *arrays; // to be sent, one after the other, and again
+	size_t sent;
 	size_t next_size;
 	size_t to; // in turn: how many threads from here, less one
 	bool is16; // the alignment of the next small block
@@ -37,7 +38,8 @@ struct part {
 
 static struct part *parts;
 static size_t foreign_bytes;
-static pthread_barrier_t all_done;
+static size_t arrays; // of each thread: those of one iteration may be on their way still while the next one goes on, but not longer
+static pthread_barrier_t meeting;
 
 static void prepare(void) {
 	size_t threads = common[THREADS].value;
@@ -61,10 +63,11 @@ static void prepare(void) {
 	crew_prepare(threads, params[ALLOCS].value);
 	parts = MAP_ARRAY(struct part, threads);
 	size_t sends = threads == 1 ? 0 : (params[LOOPS].value - 1) / params[CROSS].value + 1;
+	arrays = 2 * sends;
 	foreign_bytes = sizeof(struct foreign) + params[OPS].value * MOST_PERCENT / 100 * sizeof(struct slot);
 	for (size_t i = 0; i < threads; i++)
-		parts[i].arrays = map_pages(sends * params[ITERATIONS].value, foreign_bytes);
-	pthread_barrier_init(&all_done, NULL, (unsigned)threads);
+		parts[i].arrays = map_pages(arrays, foreign_bytes);
+	pthread_barrier_init(&meeting, NULL, (unsigned)threads);
 }
 
 static void fill(struct thread *t, struct part *part, struct slot *s) {
@@ -93,8 +96,7 @@ static void empty(struct thread *t, struct slot *s) {
 }
 
 static void send(struct thread *t, struct part *part, uint64_t n) {
-	struct foreign *f = (struct foreign *)part->arrays;
-	part->arrays += foreign_bytes;
+	struct foreign *f = (struct foreign *)(part->arrays + part->sent++ % arrays * foreign_bytes);
 	f->count = n;
 	for (uint64_t k = 0; k < n; k++)
 		fill(t, part, &f->slots[k]);
@@ -136,9 +138,9 @@ static void work(struct thread *t) {
 			if (crew_size > 1 && loop % cross == 0)
 				send(t, part, n);
 		}
+		pthread_barrier_wait(&meeting);
+		receive(t, part);
 	}
-	pthread_barrier_wait(&all_done);
-	receive(t, part);
 	for (size_t i = 0; i < t->slot_count; i++)
 		empty(t, &slots[i]);
 }

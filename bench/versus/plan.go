@@ -119,7 +119,7 @@ var works = []work{
 	{"larson-sized", "larson", []string{"sized=1", "generations=200"}, nil, []string{"sized=1", "generations=50"}, false},
 	{"xmalloc-test", "xmalloc-test", []string{"batches=3000"}, []string{"batches=1000"}, []string{"batches=1000"}, true},
 	{"mstress", "mstress", []string{"scale=50", "iterations=200"}, []string{"scale=50", "iterations=60"}, []string{"scale=50", "iterations=60"}, true},
-	{"rptest", "rptest", []string{"loops=500", "iterations=100"}, []string{"loops=500", "iterations=12"}, []string{"loops=500", "iterations=20"}, true},
+	{"rptest", "rptest", []string{"iterations=1000"}, []string{"iterations=120"}, []string{"iterations=200"}, true},
 	{"sh6bench", "sh6bench", []string{"calls=1500"}, []string{"calls=500"}, nil, false},
 	{"cache-scratch", "cache-scratch", []string{"writes=2000000"}, nil, nil, false},
 	{"cache-thrash", "cache-thrash", []string{"writes=2000000"}, nil, nil, false},

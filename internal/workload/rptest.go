@@ -76,7 +76,7 @@ type roper struct {
 	free, next int       // f and a: where blocks are freed, and where they are allocated
 	to         int       // the turn: who gets the next list is so far behind the thread
 	odd        bool      // the next small block is aligned to 16
-	arrays     []foreign // to be used one after the other
+	arrays     []foreign // to be used one after the other, and again
 	_          [128]byte
 	list       atomic.Pointer[foreign] // arrays from others
 	_          [128]byte
@@ -92,7 +92,8 @@ func (r *ropes) newRoper() *roper {
 	w := &roper{slots: newSlots(r.v.int("allocs"))}
 	if r.v.int("threads") > 1 {
 		loops, cross := r.v.int("loops"), r.v.int("cross")
-		w.arrays = make([]foreign, (loops+cross-1)/cross*r.v.int("iterations"))
+		// Those of one iteration may be on their way still while the next one goes on, but not longer: see meeting.
+		w.arrays = make([]foreign, 2*((loops+cross-1)/cross))
 		for i := range w.arrays {
 			w.arrays[i].slots = newSlots(r.v.int("ops") * 150 / 100)
 		}
@@ -102,7 +103,7 @@ func (r *ropes) newRoper() *roper {
 
 func (w *roper) work(t *thread, r *ropes) {
 	loops, ops, cross := r.v.int("loops"), r.v.int("ops"), r.v.int("cross")
-	threads := len(r.threads)
+	threads, sent := len(r.threads), 0
 	for iteration := range r.v.int("iterations") {
 		size, percent := (t.id+1)*(iteration+1)*37%len(r.size), t.id*11%len(r.percent)
 		nextSize := func() uintptr {
@@ -127,8 +128,8 @@ func (w *roper) work(t *thread, r *ropes) {
 				w.next = (w.next + allocStep) % len(w.slots)
 			}
 			if threads > 1 && loop%cross == 0 {
-				a := &w.arrays[0]
-				w.arrays = w.arrays[1:]
+				a := &w.arrays[sent%len(w.arrays)]
+				sent++
 				a.slots = a.slots[:n]
 				for i := range a.slots {
 					w.make(t, &a.slots[i], nextSize())
@@ -137,9 +138,9 @@ func (w *roper) work(t *thread, r *ropes) {
 				w.to = (w.to + 1) % (threads - 1)
 			}
 		}
+		r.meeting.wait()
+		w.dropForeign(t)
 	}
-	r.meeting.wait()
-	w.dropForeign(t)
 	for i := range w.slots {
 		w.drop(t, &w.slots[i])
 	}
@@ -192,16 +193,31 @@ func (w *roper) dropForeign(t *thread) {
 	}
 }
 
-// A meeting is where each waits for all.
-type meeting struct{ missing sync.WaitGroup }
+// A meeting is where each waits for all, again and again.
+type meeting struct {
+	mu      sync.Mutex
+	all     sync.Cond
+	n       int // how many threads there are
+	missing int // how many have not come yet
+	held    int // meetings that are over
+}
 
 func newMeeting(n int) *meeting {
-	m := &meeting{}
-	m.missing.Add(n)
+	m := &meeting{n: n, missing: n}
+	m.all.L = &m.mu
 	return m
 }
 
 func (m *meeting) wait() {
-	m.missing.Done()
-	m.missing.Wait()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.missing--; m.missing == 0 {
+		m.missing = m.n
+		m.held++
+		m.all.Broadcast()
+		return
+	}
+	for this := m.held; this == m.held; {
+		m.all.Wait()
+	}
 }
