@@ -10,7 +10,7 @@ type plan struct {
 	rows     []row
 	allocs   []*allocator
 	reps     int           // repetitions; of brief allocators half as many
-	latency  bool          // latency and settling too
+	latency  bool          // latency too, in latencyRuns of the repetitions, and settling in the first
 	budget   time.Duration // no repetition is begun that would not be done by then
 	patience time.Duration // what takes an allocator longer is not repeated
 }
@@ -30,14 +30,16 @@ func (p plan) jobs(rep int, latency bool) []job {
 			}
 		}
 		for k := range here {
-			all = append(all, job{row: r, alloc: here[(k+rep+i)%len(here)], latency: latency})
+			all = append(all, job{row: r, alloc: here[(k+rep+i)%len(here)], latency: latency, settle: latency && rep == 0})
 		}
 	}
 	return all
 }
 
-// all returns the jobs of each pass: the first repetition, that for latency, and the other repetitions. So all that can
-// be known is known early, and what the time does not suffice for is only more of the same.
+const latencyRuns = 3
+
+// all returns the jobs of each pass: the first repetition, that for latency, and the other repetitions, some with one for latency. So all
+// that can be known is known early, and what the time does not suffice for is only more of the same.
 func (p plan) all() [][]job {
 	var passes [][]job
 	add := func(jobs []job) {
@@ -47,8 +49,8 @@ func (p plan) all() [][]job {
 	}
 	for rep := range p.reps {
 		add(p.jobs(rep, false))
-		if rep == 0 && p.latency {
-			add(p.jobs(0, true))
+		if rep < latencyRuns && p.latency {
+			add(p.jobs(rep, true))
 		}
 	}
 	return passes
@@ -69,7 +71,7 @@ func (p plan) carryOut(ctx context.Context, run func(context.Context, job) sampl
 				expected += took[j.String()]
 			}
 		}
-		if reps > 0 && !pass[0].latency && now().Add(expected).Sub(began) > p.budget {
+		if reps > 0 && !pass[0].settle && now().Add(expected).Sub(began) > p.budget {
 			break
 		}
 		for i, j := range todo {

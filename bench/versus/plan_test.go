@@ -76,10 +76,20 @@ func TestWhatTakesLongOrFailsIsNotRepeatedAndTheBudgetHolds(t *testing.T) {
 }
 
 func TestLatencyComesSecond(t *testing.T) {
-	p := plan{rows: []row{{Name: "larson", Threads: 2, Latency: true}}, allocs: allocators()[:2], reps: 3, latency: true}
-	passes := p.all()
-	if len(passes) != 4 || passes[0][0].latency || !passes[1][0].latency || passes[2][0].latency {
-		t.Errorf("%v", passes)
+	p := plan{rows: []row{{Name: "larson", Threads: 2, Latency: true}}, allocs: allocators()[:2], reps: 4, latency: true}
+	var got []string
+	for _, pass := range p.all() {
+		switch j := pass[0]; {
+		case j.settle:
+			got = append(got, "settle")
+		case j.latency:
+			got = append(got, "latency")
+		default:
+			got = append(got, "time")
+		}
+	}
+	if want := []string{"time", "settle", "time", "latency", "time", "latency", "time"}; !slices.Equal(got, want) {
+		t.Errorf("passes %v, want %v", got, want)
 	}
 }
 

@@ -22,7 +22,7 @@ func (w *page) latency(t table) {
 		return
 	}
 	w.heading("Latency")
-	w.line("Each call of the allocator timed by itself, in a run for this; ns, without what reading the clock costs. One run each, so the")
+	w.line("Each call of the allocator timed by itself, in runs for this; ns, without what reading the clock costs; medians of up to %d runs. The", latencyRuns)
 	w.line("greatest value is as likely to be the machine's doing as the allocator's.")
 	w.gap()
 	for _, f := range []figure{

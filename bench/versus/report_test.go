@@ -211,3 +211,11 @@ func TestDisagreementsAreFoundAmongRunsWithTheSameSettings(t *testing.T) {
 		t.Error("the report does not have it")
 	}
 }
+
+func TestLatencyIsTheMedianOfItsRuns(t *testing.T) {
+	v := func(x float64) *float64 { return &x }
+	got := medians([]answer{{P50: v(1), P999: v(30), EndRSS: v(7)}, {P50: v(9), P999: v(10)}, {P50: v(2), P999: v(20)}})
+	if *got.P50 != 2 || *got.P999 != 20 || *got.EndRSS != 7 || got.P99 != nil {
+		t.Errorf("p50 %v, p99 %v, p99.9 %v, at the end %v", *got.P50, got.P99, *got.P999, *got.EndRSS)
+	}
+}

@@ -39,7 +39,8 @@ type answer struct {
 type job struct {
 	row     row
 	alloc   *allocator
-	latency bool // a run for latency and for what stays resident, instead of one for time and peak
+	latency bool // a run for latency, instead of one for time and peak
+	settle  bool // and for what stays resident
 }
 
 // A sample is a job that has been done.
@@ -96,7 +97,10 @@ func (j job) command(native string) (args, env []string) {
 	}
 	args = append(args, j.settings()...)
 	if j.latency {
-		args = append(args, "latency=1", "settle="+strconv.Itoa(settleMs))
+		args = append(args, "latency=1")
+	}
+	if j.settle {
+		args = append(args, "settle="+strconv.Itoa(settleMs))
 	}
 	return args, env
 }
@@ -113,6 +117,9 @@ func (r runner) run(ctx context.Context, j job) sample {
 	a, err := r.ask(ctx, j)
 	if err != nil {
 		a.Error = err.Error()
+	}
+	if !j.settle {
+		a.EndRSS = nil
 	}
 	return sample{Row: j.row.id(), Alloc: j.alloc.Name, Latency: j.latency, Settings: j.settings(), Seconds: time.Since(start).Seconds(), Answer: a}
 }

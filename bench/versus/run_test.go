@@ -29,14 +29,15 @@ func TestCommands(t *testing.T) {
 		j    job
 		want string
 	}{
-		{job{larson, find("heap"), false}, "gobench heap larson cpus=2 threads=2 sized=1"},
-		{job{larson, find("mimalloc"), false}, "LD_PRELOAD=/lib/libmimalloc.so.2 native larson threads=2 sized=1"},
-		{job{larson, find("glibc"), true}, "native larson threads=2 sized=1 latency=1 settle=2000"},
-		{job{pair, find("heap"), false}, "gobench heap pair cpus=1 threads=1 size=8 iterations=9"},
-		{job{pair, find("modernc"), false}, "gobench modernc pair cpus=1 threads=1 size=8"},
-		{job{sqlite, find("heap"), false}, "gobench heap trace cpus=1 program=sqlite.program rounds=5"},
-		{job{sqlite, find("go"), false}, "gobench go trace cpus=1 program=sqlite.program rounds=1"},
-		{job{sqlite, find("null-c"), false}, "native trace null=1 program=sqlite.program rounds=5"},
+		{job{larson, find("heap"), false, false}, "gobench heap larson cpus=2 threads=2 sized=1"},
+		{job{larson, find("mimalloc"), false, false}, "LD_PRELOAD=/lib/libmimalloc.so.2 native larson threads=2 sized=1"},
+		{job{larson, find("glibc"), true, true}, "native larson threads=2 sized=1 latency=1 settle=2000"},
+		{job{larson, find("glibc"), true, false}, "native larson threads=2 sized=1 latency=1"},
+		{job{pair, find("heap"), false, false}, "gobench heap pair cpus=1 threads=1 size=8 iterations=9"},
+		{job{pair, find("modernc"), false, false}, "gobench modernc pair cpus=1 threads=1 size=8"},
+		{job{sqlite, find("heap"), false, false}, "gobench heap trace cpus=1 program=sqlite.program rounds=5"},
+		{job{sqlite, find("go"), false, false}, "gobench go trace cpus=1 program=sqlite.program rounds=1"},
+		{job{sqlite, find("null-c"), false, false}, "native trace null=1 program=sqlite.program rounds=5"},
 	} {
 		args, env := c.j.command("native")
 		if got := strings.Join(append(env, args...), " "); got != c.want {
@@ -76,7 +77,7 @@ func TestWhatAProgramThatHangsOrDoesNotExistGives(t *testing.T) {
 		t.Skip("no sleep")
 	}
 	slow := &allocator{Name: "glibc", Native: true}
-	j := job{row{Workload: "60", CPUs: 1, Threads: 1}, slow, false}
+	j := job{row{Workload: "60", CPUs: 1, Threads: 1}, slow, false, false}
 	script := filepath.Join(t.TempDir(), "native")
 	if err := os.WriteFile(script, []byte("#!/bin/sh\nexec sleep $1\n"), 0o755); err != nil {
 		t.Fatal(err)

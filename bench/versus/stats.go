@@ -42,7 +42,7 @@ type results struct {
 type cell struct {
 	ns      []float64 // per operation, of each repetition
 	peak    []float64 // bytes
-	latency answer    // of the run for latency
+	latency answer    // of the runs for latency, the medians
 	errors  []string
 	name    string // of the allocator, in its own words
 }
@@ -52,6 +52,7 @@ func (c cell) median() float64 { return median(c.ns) }
 // cells returns the cells by row and allocator.
 func (r *results) cells() map[[2]string]cell {
 	all := map[[2]string]cell{}
+	listened := map[[2]string][]answer{}
 	for _, s := range r.Samples {
 		key := [2]string{s.Row, s.Alloc}
 		c := all[key]
@@ -63,7 +64,7 @@ func (r *results) cells() map[[2]string]cell {
 		case a.Error != "":
 			c.errors = append(c.errors, a.Error)
 		case s.Latency:
-			c.latency = a
+			listened[key] = append(listened[key], a)
 		case a.Ops > 0:
 			c.ns = append(c.ns, a.Ns/float64(a.Ops))
 			if a.PeakRSS != nil {
@@ -74,7 +75,35 @@ func (r *results) cells() map[[2]string]cell {
 		}
 		all[key] = c
 	}
+	for key, answers := range listened {
+		c := all[key]
+		c.latency = medians(answers)
+		all[key] = c
+	}
 	return all
+}
+
+// medians returns an answer with the median of each figure about latency, and of what stays resident, among the answers that have it.
+func medians(answers []answer) (m answer) {
+	for _, of := range []func(*answer) **float64{
+		func(a *answer) **float64 { return &a.P50 },
+		func(a *answer) **float64 { return &a.P99 },
+		func(a *answer) **float64 { return &a.P999 },
+		func(a *answer) **float64 { return &a.Max },
+		func(a *answer) **float64 { return &a.EndRSS },
+	} {
+		var known []float64
+		for i := range answers {
+			if v := *of(&answers[i]); v != nil {
+				known = append(known, *v)
+			}
+		}
+		if len(known) > 0 {
+			v := median(known)
+			*of(&m) = &v
+		}
+	}
+	return m
 }
 
 // alloc returns the allocator of that name, or nil.
