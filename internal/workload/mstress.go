@@ -119,8 +119,9 @@ func (w *stressor) allocItems(n uint64) unsafe.Pointer {
 	}
 	l, _ := galloc.NewLayout(uintptr(8*n), minAlign)
 	p := w.get(uintptr(8*n), l)
-	for k, words := uint64(0), wordsOf(p, n); k < n; k++ {
-		words[k] = (n - k) ^ mixFactor
+	words := wordsOf(p, n)
+	for k := range words {
+		words[k] = (n - uint64(k)) ^ mixFactor
 	}
 	w.ops++
 	return p
