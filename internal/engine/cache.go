@@ -15,12 +15,12 @@ const (
 	magazineBytes = 16 << 10 // that a full magazine holds at most, unless that is less than 2 blocks
 	magazineStart = 8        // slots at first; doubled each time that turns out to be too few
 
-	rooms     = 32        // of a cache
-	roomSlots = 1024      // of a magazine in a room at most
-	roomBytes = 256 << 10 // that such a magazine holds at most
-	leastRoom = 512 << 10
-	roomPart  = 8 // of what is in use may be in rooms, if that is more than leastRoom
-	swingsFor = 4 // how often blocks must have come and gone again for a magazine to get longer than magazineSlots
+	rooms     = 16       // of a cache
+	roomSlots = 1024     // of a magazine in a room at most
+	roomBytes = 64 << 10 // that such a magazine holds at most
+	leastRoom = 256 << 10
+	roomPart  = 16 // of what is in use may be in rooms, if that is more than leastRoom
+	swingsFor = 4  // how often blocks must have come and gone again for a magazine to get longer than magazineSlots
 
 	fewBlocks = magazineSlots / 2 // are moved in a buffer of their own, which need not be cleared as far as a large one
 )
