@@ -220,6 +220,29 @@ func (h *Heap) Alloc(size, align uintptr) unsafe.Pointer {
 	return h.AllocSlow(size, align)
 }
 
+// Pop returns a block of class c if the cache of the P has one, else nil, and then Alloc is to be called. It is for who knows the class
+// already: c == ClassOf(size, align). It is not inlined because go:nosplit would be lost with that.
+//
+//go:nosplit
+//go:noinline
+func (h *Heap) Pop(c uint32) unsafe.Pointer {
+	k := h.Mine(ProcID())
+	p := k.Pop(uint8(c))
+	k.Done()
+	return p
+}
+
+// Push puts a block of class c into the cache of the P, and reports false if it could not: then Free is to be called.
+//
+//go:nosplit
+//go:noinline
+func (h *Heap) Push(c uint32, p unsafe.Pointer) bool {
+	k := h.Mine(ProcID())
+	ok := k.Push(uint8(c), p)
+	k.Done()
+	return ok
+}
+
 // AllocZeroed is Alloc with the first size bytes zero. Large blocks are cleared only where they are not known to be zero.
 func (h *Heap) AllocZeroed(size, align uintptr) unsafe.Pointer {
 	c := ClassOf(size, align)
