@@ -15,12 +15,12 @@ const (
 	magazineBytes = 16 << 10 // that a full magazine holds at most, unless that is less than 2 blocks
 	magazineStart = 8        // slots at first; doubled each time that turns out to be too few
 
-	rooms     = 16       // of a cache
-	roomSlots = 1024     // of a magazine in a room at most
-	roomBytes = 64 << 10 // that such a magazine holds at most
-	leastRoom = 256 << 10
-	roomPart  = 16 // of what is in use may be in rooms, if that is more than leastRoom
-	swingsFor = 4  // how often blocks must have come and gone again for a magazine to get longer than magazineSlots
+	rooms     = 16        // of a cache
+	roomSlots = 1024      // of a magazine in a room at most
+	roomBytes = 256 << 10 // that such a magazine holds at most
+	leastRoom = 512 << 10
+	roomPart  = 8 // of what is in use may be in rooms, if that is more than leastRoom
+	swingsFor = 4 // how often blocks must have come and gone again for a magazine to get longer than magazineSlots
 
 	fewBlocks = magazineSlots / 2 // are moved in a buffer of their own, which need not be cleared as far as a large one
 )
@@ -39,10 +39,16 @@ const (
 //
 // The fields have 32 bits, though 16 would do: top goes to memory with each call and is needed back at the next, and newer processors keep
 // such values at hand if they have 32 or 64 bits, but need 8 cycles if they have fewer.
+//
+// The fast path needs two fields of them, so these lie together: eight magazines in a cache line, and a place that is found without a shift.
 type magazine struct {
-	top    uint32
-	end    uint32 // the magazine is full if top is here
-	bottom uint32 // and empty if it is here
+	top uint32
+	end uint32 // the magazine is full if top is here
+}
+
+// A backing is the other fields.
+type backing struct {
+	bottom uint32 // the magazine is empty if top is here
 	seen   uint32 // top at the last tick; see drain.go
 }
 
@@ -50,6 +56,7 @@ type magazine struct {
 // period by who has taken it away (drain.go). It is Go memory without pointers: the garbage collector does not look into it.
 type Cache struct {
 	magazines [classLimit]magazine // first: see magazine
+	backings  [classLimit]backing  // then: see backing
 	slots     [numSlots + rooms*(1+roomSlots)]ref
 
 	roomsTaken int
@@ -66,6 +73,14 @@ func (k *Cache) magazine(c uint8) *magazine {
 	// SAFETY: classes are less than classLimit, and the magazines come first in a Cache.
 	return (*magazine)(unsafe.Add(unsafe.Pointer(k), uintptr(c)*unsafe.Sizeof(magazine{})))
 }
+
+// backing returns the other fields of a magazine of a cache.
+func (m *magazine) backing() *backing {
+	// SAFETY: in a Cache, backings follow magazines, as many and of the same size.
+	return (*backing)(unsafe.Add(unsafe.Pointer(m), unsafe.Offsetof(Cache{}.backings)))
+}
+
+func (m *magazine) bottom() uint32 { return m.backing().bottom }
 
 // slot returns slot i.
 //
@@ -102,12 +117,12 @@ func (k *Cache) Push(c uint8, p unsafe.Pointer) bool {
 	return true
 }
 
-func (m *magazine) len() int    { return int(m.top - m.bottom) }
-func (m *magazine) limit() int  { return int(m.end - m.bottom) }
-func (m *magazine) empty() bool { return m.top == m.bottom }
+func (m *magazine) len() int    { return int(m.top - m.bottom()) }
+func (m *magazine) limit() int  { return int(m.end - m.bottom()) }
+func (m *magazine) empty() bool { return m.top == m.bottom() }
 
 // about is len for who does not own the cache, and may see the fields at different moments.
-func (m *magazine) about() int { return min(max(int(int32(m.top-m.bottom)), 0), roomSlots) }
+func (m *magazine) about() int { return min(max(int(int32(m.top-m.bottom())), 0), roomSlots) }
 
 // noCache is the cache of Ps that have none. Its magazines are empty, and full.
 var noCache Cache
@@ -118,7 +133,8 @@ func init() { noCache.reset(0) }
 func (k *Cache) reset(slots uint32) {
 	for c := range k.magazines {
 		first := classes[c].slots
-		k.magazines[c] = magazine{top: first, bottom: first, end: first + min(slots, classes[c].most)}
+		k.magazines[c] = magazine{top: first, end: first + min(slots, classes[c].most)}
+		k.backings[c] = backing{bottom: first}
 	}
 	k.roomsTaken, k.roomed = 0, 0
 	clear(k.given[:])
@@ -141,7 +157,7 @@ func (k *Cache) grow(c uint8) bool {
 	if m.limit() >= most {
 		return false
 	}
-	m.end = m.bottom + uint32(min(2*m.limit(), most))
+	m.end = m.bottom() + uint32(min(2*m.limit(), most))
 	return true
 }
 
@@ -169,24 +185,24 @@ func (k *Cache) swing(c uint8, most uintptr) {
 	}
 	limit := uint32(min(2*m.limit(), wide))
 	more := uintptr(limit) * uintptr(classes[c].size)
-	if m.bottom != classes[c].slots {
+	if m.bottom() != classes[c].slots {
 		more -= uintptr(m.limit()) * uintptr(classes[c].size)
 	}
 	if k.roomed+more > most {
 		return
 	}
-	if m.bottom == classes[c].slots {
+	if m.bottom() == classes[c].slots {
 		if k.roomsTaken == rooms {
 			return
 		}
 		bottom := uint32(numSlots + k.roomsTaken*(1+roomSlots) + 1)
 		k.roomsTaken++
 		k.slots[bottom-1] = 0
-		m.top = bottom + uint32(copy(k.slots[bottom:], k.slots[m.bottom:m.top]))
-		m.bottom = bottom
+		m.top = bottom + uint32(copy(k.slots[bottom:], k.slots[m.bottom():m.top]))
+		m.backing().bottom = bottom
 	}
 	k.roomed += more
-	m.end = m.bottom + limit
+	m.end = m.bottom() + limit
 }
 
 // fill adds blocks until the magazine is full, the last first, so that the first will come out first. It returns those left over.
@@ -204,7 +220,7 @@ func (k *Cache) fill(c uint8, blocks []ref) []ref {
 // pull moves the blocks that have been in the magazine for longest to buf.
 func (k *Cache) pull(c uint8, buf []ref) {
 	m := k.magazine(c)
-	from := k.slots[m.bottom:m.top]
+	from := k.slots[m.bottom():m.top]
 	copy(buf, from)
 	copy(from, from[len(buf):])
 	m.top -= uint32(len(buf))
