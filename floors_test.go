@@ -14,7 +14,7 @@ var floors = [][]string{
 	{"internal/vm", "internal/rss", "internal/stopwatch"},
 	{"internal/libc", "internal/libc/direct", "internal/engine"},
 	{""}, // the module's root
-	{"trace", "traces", "heap"},
+	{"trace", "traces", "heap", "jemalloc", "mimalloc"},
 	{"alloctest", "internal/workload"},
 	{},
 	{"cmd/galloc"},
@@ -22,12 +22,12 @@ var floors = [][]string{
 
 // only says which packages may import what, besides the tests.
 var only = map[string][]string{
-	"syscall":                  {"internal/vm", "internal/libc", "cmd/galloc"},
+	"syscall":                  {"internal/vm", "internal/libc", "jemalloc", "cmd/galloc"},
 	"golang.org/x/sys/unix":    {"internal/vm", "internal/libc"},
 	"golang.org/x/sys/windows": {"internal/vm", "internal/libc"},
 	"net/http":                 {},
-	"unsafe":                   {"internal/vm", "internal/libc", "internal/libc/direct", "internal/engine", "", "heap", "trace", "alloctest", "internal/workload"},
-	"C":                        {"internal/libc", "internal/libc/direct"},
+	"unsafe":                   {"internal/vm", "internal/libc", "internal/libc/direct", "internal/engine", "", "heap", "jemalloc", "mimalloc", "trace", "alloctest", "internal/workload"},
+	"C":                        {"internal/libc", "internal/libc/direct", "jemalloc", "mimalloc"},
 }
 
 const module = "github.com/galloc-go/galloc"
@@ -43,9 +43,9 @@ func TestArrowsGoDown(t *testing.T) {
 			}
 		}
 	}
-	// The platforms differ in what they import.
+	// The platforms differ in what they import, and the bindings need tags.
 	var lines []string
-	for _, env := range [][]string{nil, {"CGO_ENABLED=0"}, {"CGO_ENABLED=0", "GOOS=windows"}, {"CGO_ENABLED=0", "GOOS=js", "GOARCH=wasm"}} {
+	for _, env := range [][]string{nil, {"GOFLAGS=-tags=galloc_jemalloc,galloc_mimalloc"}, {"CGO_ENABLED=0"}, {"CGO_ENABLED=0", "GOOS=windows"}, {"CGO_ENABLED=0", "GOOS=js", "GOARCH=wasm"}} {
 		cmd := exec.Command("go", "list", "-f", "{{.ImportPath}} {{join .Imports \" \"}}", "./...")
 		cmd.Env = append(append(os.Environ(), "GOFLAGS="), env...)
 		out, err := cmd.Output()

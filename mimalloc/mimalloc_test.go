@@ -1,0 +1,282 @@
+//go:build cgo && galloc_mimalloc
+
+package mimalloc_test
+
+import (
+	"bytes"
+	"fmt"
+	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"unsafe"
+
+	"github.com/galloc-go/galloc"
+	"github.com/galloc-go/galloc/alloctest"
+	"github.com/galloc-go/galloc/heap"
+	"github.com/galloc-go/galloc/mimalloc"
+)
+
+func TestAllocator(t *testing.T) {
+	alloctest.Run(t, func() galloc.Allocator { return mimalloc.Allocator })
+}
+
+func TestGlobalAlloc(t *testing.T) {
+	alloctest.RunGlobal(t, func() galloc.GlobalAlloc { return mimalloc.Allocator })
+}
+
+func FuzzAllocator(f *testing.F) {
+	alloctest.Fuzz(f, func() galloc.Allocator { return mimalloc.Allocator })
+}
+
+// A library function that takes blocks to be aligned to their size must not be in the way: see galloc_mi_alloc.
+func TestSizesThatArePowersOfTwoAreAligned(t *testing.T) {
+	a := mimalloc.Allocator
+	for align := uintptr(16); align <= 1<<21; align *= 2 {
+		for size := align; size <= 1<<21 && size <= 64*align; size *= 2 {
+			l := layout(size, align)
+			var blocks []unsafe.Pointer
+			for range max(2, min(64, 1<<20/size)) {
+				for what, p := range map[string]unsafe.Pointer{
+					"Alloc":       a.Alloc(l),
+					"AllocZeroed": a.AllocZeroed(l),
+					"Realloc":     a.Realloc(a.Alloc(layout(1, align)), layout(1, align), size),
+				} {
+					if uintptr(p)%align != 0 {
+						t.Fatalf("%s: a block of %d bytes at %p, want alignment %d", what, size, p, align)
+					}
+					blocks = append(blocks, p)
+				}
+			}
+			for _, p := range blocks {
+				a.Dealloc(p, l)
+			}
+		}
+	}
+}
+
+func TestABlockIsAsLongAsUsableSizeSays(t *testing.T) {
+	a := mimalloc.Allocator
+	for _, size := range []uintptr{1, 100, 5000, 20_000, 1 << 20, 5<<20 + 1} {
+		l := layout(size, 8)
+		b, err := a.Allocate(l)
+		if err != nil || uintptr(len(b)) != a.UsableSize(l) || cap(b) != len(b) {
+			t.Errorf("size %d: block of %d bytes, error %v; UsableSize says %d", size, len(b), err, a.UsableSize(l))
+		}
+		a.Deallocate(unsafe.Pointer(&b[0]), layout(uintptr(len(b)), 8)) // any size that fits
+	}
+}
+
+func TestResizeWithinTheBlock(t *testing.T) {
+	a := mimalloc.Allocator
+	room := a.UsableSize(layout(100, 8))
+	for _, c := range []struct {
+		size, to uintptr
+		want     bool
+	}{
+		{100, room, true}, {100, 97, true}, {room, room/2 + 1, true},
+		{100, room + 1, false},
+		{100, room/2 - 1, false}, {1 << 20, 1, false}, // too much would be left unused
+		{100, math.MaxUint, false}, {100, 0, false},
+	} {
+		l := layout(c.size, 8)
+		p := a.Alloc(l)
+		if got := a.Resize(p, l, c.to); got != c.want {
+			t.Errorf("Resize from %d to %d = %v", c.size, c.to, got)
+		} else if got {
+			l = layout(c.to, 8)
+		}
+		a.Dealloc(p, l)
+	}
+}
+
+func TestSizesThatCannotBeHadAreRefused(t *testing.T) {
+	if math.MaxInt == math.MaxInt32 {
+		t.Skip("on this platform every size there is may be had")
+	}
+	a := mimalloc.Allocator
+	for _, c := range []struct {
+		l    galloc.Layout
+		want error
+	}{
+		{layout(1<<47, 8), galloc.ErrOutOfMemory}, // asked of the library
+		{layout(1<<56, 64), galloc.ErrOutOfMemory},
+		{layout(1, 1<<56), galloc.ErrOutOfMemory},
+		{layout(7<<56, 1), galloc.ErrOutOfMemory},
+		{layout(7<<56+1, 1), galloc.ErrUnsupported},
+		{layout(1, 1<<62), galloc.ErrUnsupported},
+		{layout(math.MaxInt, 1), galloc.ErrUnsupported},
+	} {
+		if b, err := a.Allocate(c.l); b != nil || err != c.want {
+			t.Errorf("Allocate(%v): %d bytes, error %v, want %v", c.l, len(b), err, c.want)
+		}
+		if b, err := a.AllocateZeroed(c.l); b != nil || err != c.want {
+			t.Errorf("AllocateZeroed(%v): %d bytes, error %v, want %v", c.l, len(b), err, c.want)
+		}
+		if a.Alloc(c.l) != nil || a.AllocZeroed(c.l) != nil {
+			t.Errorf("Alloc(%v) or AllocZeroed gives a block", c.l)
+		}
+		if n := a.UsableSize(c.l); n < c.l.Size() {
+			t.Errorf("UsableSize(%v) = %d", c.l, n)
+		}
+		if c.l.Align() <= 64 {
+			l := layout(10, c.l.Align())
+			p := a.Alloc(l)
+			*(*byte)(p) = 42
+			if a.Realloc(p, l, c.l.Size()) != nil || a.Resize(p, l, c.l.Size()) || *(*byte)(p) != 42 {
+				t.Errorf("Realloc or Resize to %v succeeds, or touches the block", c.l)
+			}
+			for _, grow := range []func(unsafe.Pointer, galloc.Layout, galloc.Layout) ([]byte, error){a.Grow, a.GrowZeroed} {
+				if b, err := grow(p, l, c.l); b != nil || err != c.want || *(*byte)(p) != 42 {
+					t.Errorf("growing to %v: %d bytes, error %v, want %v", c.l, len(b), err, c.want)
+				}
+			}
+			a.Dealloc(p, l)
+		}
+	}
+	if a.Realloc(nil, galloc.Layout{}, math.MaxUint) != nil {
+		t.Error("Realloc takes a size that no layout has")
+	}
+}
+
+func TestTheWrongDirectionPanics(t *testing.T) {
+	a, small, large := mimalloc.Allocator, layout(10, 8), layout(100, 8)
+	for want, f := range map[string]func(){
+		"galloc/mimalloc: Grow from 100 to 10 bytes: that is for Shrink":       func() { a.Grow(nil, large, small) },
+		"galloc/mimalloc: GrowZeroed from 100 to 10 bytes: that is for Shrink": func() { a.GrowZeroed(nil, large, small) },
+		"galloc/mimalloc: Shrink from 10 to 100 bytes: that is for Grow":       func() { a.Shrink(nil, small, large) },
+	} {
+		func() {
+			defer func() {
+				if r := recover(); r != want {
+					t.Errorf("panics with %v, want %q", r, want)
+				}
+			}()
+			f()
+		}()
+	}
+}
+
+func TestNoGarbage(t *testing.T) {
+	a, l := mimalloc.Allocator, layout(100, 64)
+	n := testing.AllocsPerRun(100, func() {
+		p := a.Realloc(a.AllocZeroed(l), l, 10_000)
+		a.Dealloc(p, layout(10_000, 64))
+		a.UsableSize(l)
+		mimalloc.ReadProcessInfo()
+	})
+	if n != 0 {
+		t.Errorf("%v Go allocations per round", n)
+	}
+}
+
+func TestItIsEquivalentToItselfAlone(t *testing.T) {
+	a := galloc.Allocator(mimalloc.Allocator)
+	if !galloc.Equivalent(a, mimalloc.Allocator) || galloc.Equivalent(a, galloc.System) || galloc.Equivalent(a, heap.Default()) {
+		t.Error("mimalloc is not equivalent to mimalloc, or is to System or the heap")
+	}
+}
+
+// build builds a program in testdata and returns where it is.
+func build(t *testing.T, program string) string {
+	t.Helper()
+	if _, err := exec.LookPath("go"); err != nil {
+		t.Skip("there is no go command here: ", err)
+	}
+	exe := filepath.Join(t.TempDir(), "program")
+	if out, err := exec.Command("go", "build", "-tags", "galloc_mimalloc,galloc_jemalloc", "-o", exe, "./testdata/"+program).CombinedOutput(); strings.Contains(string(out), "galloc/jemalloc: jemalloc's headers are not installed") {
+		t.Skip("jemalloc is not here")
+	} else if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return exe
+}
+
+// Another package may allocate before it is this one's turn to be initialised, where the choice of the allocator was made
+// at link time.
+func TestItWorksBeforeItsInit(t *testing.T) {
+	cmd := exec.Command(build(t, "early"))
+	cmd.Env = append(os.Environ(), "GODEBUG=inittrace=1")
+	var trace bytes.Buffer
+	cmd.Stderr = &trace
+	out, err := cmd.Output()
+	if want := "early: true 0\nerrno: true true <nil>\n"; err != nil || string(out) != want {
+		t.Errorf("%v\n%s\nwant\n%s", err, out, want)
+	}
+	first, root := strings.Index(trace.String(), "early/first @"), strings.Index(trace.String(), "init github.com/galloc-go/galloc @")
+	if first < 0 || root < first {
+		t.Errorf("the package that allocates was not initialised before the root:\n%s", &trace)
+	}
+	if strings.Contains(trace.String(), "galloc/mimalloc @") {
+		t.Errorf("package mimalloc has something to initialise:\n%s", &trace)
+	}
+}
+
+func TestAsTheGlobalAllocator(t *testing.T) {
+	if os.Getenv("GALLOC_TEST_CHILD") == "global" {
+		galloc.RegisterGlobal(mimalloc.Allocator)
+		s := galloc.Must(galloc.MakeSlice[uint64](nil, 1_000_000))
+		s[999_999] = 42
+		galloc.FreeSlice(nil, s)
+		fmt.Printf("\n%s\n", galloc.GlobalName())
+		return
+	}
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(exe, "-test.run", "^TestAsTheGlobalAllocator$")
+	cmd.Env = append(os.Environ(), "GALLOC_TEST_CHILD=global")
+	out, err := cmd.CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "\nmimalloc "+mimalloc.Version()+", registered at ") {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// Each package calls its own library, whichever of them malloc belongs to.
+func TestBesideJemalloc(t *testing.T) {
+	out, err := exec.Command(build(t, "both")).CombinedOutput()
+	if want := "jemalloc's own: <nil> <nil> true\ndone\n"; err != nil || string(out) != want {
+		t.Errorf("%v\n%s\nwant\n%s", err, out, want)
+	}
+}
+
+func TestVersion(t *testing.T) {
+	if v := mimalloc.Version(); !regexp.MustCompile(`^[1-9][0-9]?\.[0-9]+\.[0-9]+$`).MatchString(v) || mimalloc.Allocator.String() != "mimalloc "+v {
+		t.Errorf("Version() = %q, %v", v, mimalloc.Allocator)
+	}
+}
+
+func TestProcessInfo(t *testing.T) {
+	const size = 64 << 20
+	a, l := mimalloc.Allocator, layout(size, 8)
+	before := mimalloc.ReadProcessInfo()
+	b := galloc.Must(a.Allocate(l))
+	for i := 0; i < len(b); i += 4096 {
+		b[i] = 1
+	}
+	during := mimalloc.ReadProcessInfo()
+	a.Deallocate(unsafe.Pointer(&b[0]), l)
+	mimalloc.Collect(true)
+	after := mimalloc.ReadProcessInfo()
+	if during.PeakRSS < before.PeakRSS || during.PeakRSS < size {
+		t.Errorf("PeakRSS: %d, and %d with a block of %d bytes", before.PeakRSS, during.PeakRSS, size)
+	}
+	if during.Commit < before.Commit+size/2 || after.Commit > during.Commit-size/2 {
+		t.Errorf("Commit: %d, %d with a block of %d bytes, afterwards %d", before.Commit, during.Commit, size, after.Commit)
+	}
+	if during.PeakCommit < during.Commit || after.Elapsed < before.Elapsed || after.User < before.User || after.System < before.System {
+		t.Errorf("%+v\n%+v\n%+v", before, during, after)
+	}
+}
+
+func layout(size, align uintptr) galloc.Layout {
+	l, err := galloc.NewLayout(size, align)
+	if err != nil {
+		panic(err)
+	}
+	return l
+}

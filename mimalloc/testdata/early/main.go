@@ -1,0 +1,42 @@
+// Early uses mimalloc before package mimalloc has been initialised, and looks at what a failed call leaves in errno.
+package main
+
+/*
+#include <errno.h>
+
+static int errno_now(void) { return errno; }
+static int nothing(void) { return 0; }
+*/
+import "C"
+
+import (
+	"fmt"
+	"runtime"
+	"unsafe"
+
+	"github.com/galloc-go/galloc"
+	"github.com/galloc-go/galloc/mimalloc"
+	"github.com/galloc-go/galloc/mimalloc/testdata/early/first"
+)
+
+//go:linkname alloc github.com/galloc-go/galloc/mimalloc/testdata/early/first.alloc
+func alloc(size, align uintptr) unsafe.Pointer {
+	l, err := galloc.NewLayout(size, align)
+	if err != nil {
+		panic(err)
+	}
+	return mimalloc.Allocator.Alloc(l)
+}
+
+func main() {
+	l, _ := galloc.NewLayout(100, 64)
+	fmt.Println("early:", first.Block != nil, uintptr(first.Block)%64)
+	mimalloc.Allocator.Dealloc(first.Block, l)
+
+	runtime.LockOSThread()
+	huge, _ := galloc.NewLayout(1<<50, 8)
+	failed := mimalloc.Allocator.Alloc(huge) == nil
+	left := C.errno_now()
+	_, err := C.nothing()
+	fmt.Println("errno:", failed, left == C.ENOMEM, err)
+}

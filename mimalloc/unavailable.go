@@ -1,0 +1,26 @@
+//go:build !(cgo && galloc_mimalloc)
+
+package mimalloc
+
+import "unsafe"
+
+// Available says whether this program is built with mimalloc: with cgo and -tags galloc_mimalloc.
+const Available = false
+
+func libAlloc(_, _ uintptr) unsafe.Pointer                     { panic(unavailable) }
+func libAllocZeroed(_, _ uintptr) unsafe.Pointer               { panic(unavailable) }
+func libAllocate(_, _ uintptr) (unsafe.Pointer, uintptr)       { panic(unavailable) }
+func libAllocateZeroed(_, _ uintptr) (unsafe.Pointer, uintptr) { panic(unavailable) }
+func libFree(unsafe.Pointer, uintptr, uintptr)                 { panic(unavailable) }
+func libResize(unsafe.Pointer, uintptr) bool                   { panic(unavailable) }
+func libUsable(uintptr) uintptr                                { panic(unavailable) }
+
+func libRealloc(_ unsafe.Pointer, _, _ uintptr) unsafe.Pointer { panic(unavailable) }
+
+func libReallocate(_ unsafe.Pointer, _, _ uintptr) (unsafe.Pointer, uintptr) { panic(unavailable) }
+
+func libGrowZeroed(_ unsafe.Pointer, _, _, _ uintptr) (unsafe.Pointer, uintptr) { panic(unavailable) }
+
+func libVersion() int             { panic(unavailable) }
+func libCollect(bool)             { panic(unavailable) }
+func libProcessInfo() ProcessInfo { panic(unavailable) }
