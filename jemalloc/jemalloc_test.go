@@ -89,6 +89,27 @@ func TestResizeWithinTheClassAndOfLargeBlocks(t *testing.T) {
 	}
 }
 
+func TestGrowZeroedClearsWhatWasWrittenBeyondTheSize(t *testing.T) {
+	a := jemalloc.Allocator
+	for _, c := range []struct{ size, grown uintptr }{{100, 104}, {100, 1000}, {5000, 5100}, {5000, 50_000}, {1 << 20, 1<<20 + 1}, {1<<20 + 1, 4 << 20}} {
+		l := layout(c.size, 8)
+		b := galloc.Must(a.Allocate(l))
+		for i := range b {
+			b[i] = 0xaa
+		}
+		b, err := a.GrowZeroed(unsafe.Pointer(&b[0]), l, layout(c.grown, 8))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range b {
+			if kept := uintptr(i) < c.size; kept != (b[i] == 0xaa) || !kept && b[i] != 0 {
+				t.Fatalf("from %d to %d bytes: byte %d is %#x", c.size, c.grown, i, b[i])
+			}
+		}
+		a.Deallocate(unsafe.Pointer(&b[0]), layout(c.grown, 8))
+	}
+}
+
 func TestSizesThatCannotBeHadAreRefused(t *testing.T) {
 	if math.MaxInt == math.MaxInt32 {
 		t.Skip("on this platform every size there is may be had")

@@ -173,6 +173,9 @@ func libVersion() int { return int(C.mi_version()) }
 
 func libCollect(force bool) { C.mi_collect(C.bool(force)) }
 
+// count returns a count of bytes. Those that are sums of what threads have counted may be below 0 for a time.
+func count(n C.size_t) uint64 { return uint64(max(int(n), 0)) }
+
 func libProcessInfo() ProcessInfo {
 	var v [8]C.size_t
 	C.galloc_mi_process_info(&v[0])
@@ -180,10 +183,10 @@ func libProcessInfo() ProcessInfo {
 		Elapsed:    time.Duration(v[0]) * time.Millisecond,
 		User:       time.Duration(v[1]) * time.Millisecond,
 		System:     time.Duration(v[2]) * time.Millisecond,
-		RSS:        uint64(v[3]),
+		RSS:        count(v[3]),
 		PeakRSS:    uint64(v[4]),
-		Commit:     uint64(v[5]),
-		PeakCommit: uint64(v[6]),
+		Commit:     count(v[5]),
+		PeakCommit: count(v[6]),
 		PageFaults: uint64(v[7]),
 	}
 }

@@ -261,13 +261,14 @@ func Collect(force bool) { libCollect(force) }
 type ProcessInfo struct {
 	Elapsed, User, System time.Duration // since mimalloc was initialised; of the processor, in the program and in the system
 	RSS, PeakRSS          uint64        // bytes with memory behind them; of the process, at this time or at most
-	Commit, PeakCommit    uint64        // bytes that mimalloc has committed, at this time and at most, as it counts them
+	Commit, PeakCommit    uint64        // bytes that mimalloc has committed, at this time and at most
 	PageFaults            uint64        // that needed the disk
 }
 
 // ReadProcessInfo returns what mimalloc knows of the process. On Linux it does not know the
-// resident size at this time, and gives the committed one for it. Times are in milliseconds. It
-// makes a few calls of the system. Safe for concurrent use.
+// resident size at this time, and gives the committed one for it. What mimalloc counts itself
+// is rough: threads count by themselves, and their counts are added up late. Times are in
+// milliseconds. It makes a few calls of the system. Safe for concurrent use.
 func ReadProcessInfo() ProcessInfo { return libProcessInfo() }
 
 func checkGrow(what string, old, new galloc.Layout) {

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strings"
 	"testing"
 	"unsafe"
@@ -90,6 +91,27 @@ func TestResizeWithinTheBlock(t *testing.T) {
 			l = layout(c.to, 8)
 		}
 		a.Dealloc(p, l)
+	}
+}
+
+func TestGrowZeroedClearsWhatWasWrittenBeyondTheSize(t *testing.T) {
+	a := mimalloc.Allocator
+	for _, c := range []struct{ size, grown uintptr }{{100, 104}, {100, 1000}, {5000, 5100}, {5000, 50_000}, {1 << 20, 1<<20 + 1}, {1<<20 + 1, 4 << 20}} {
+		l := layout(c.size, 8)
+		b := galloc.Must(a.Allocate(l))
+		for i := range b {
+			b[i] = 0xaa
+		}
+		b, err := a.GrowZeroed(unsafe.Pointer(&b[0]), l, layout(c.grown, 8))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range b {
+			if kept := uintptr(i) < c.size; kept != (b[i] == 0xaa) || !kept && b[i] != 0 {
+				t.Fatalf("from %d to %d bytes: byte %d is %#x", c.size, c.grown, i, b[i])
+			}
+		}
+		a.Deallocate(unsafe.Pointer(&b[0]), layout(c.grown, 8))
 	}
 }
 
@@ -250,7 +272,21 @@ func TestVersion(t *testing.T) {
 	}
 }
 
+// What mimalloc counts lags behind on other threads, so this is tested in a process that does nothing else.
 func TestProcessInfo(t *testing.T) {
+	if os.Getenv("GALLOC_TEST_CHILD") != "info" {
+		exe, err := os.Executable()
+		if err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.Command(exe, "-test.run", "^TestProcessInfo$")
+		cmd.Env = append(os.Environ(), "GALLOC_TEST_CHILD=info")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("%v\n%s", err, out)
+		}
+		return
+	}
+	runtime.LockOSThread()
 	const size = 64 << 20
 	a, l := mimalloc.Allocator, layout(size, 8)
 	before := mimalloc.ReadProcessInfo()

@@ -1,0 +1,50 @@
+//go:build cgo && galloc_jemalloc
+
+package jemalloc_test
+
+import (
+	"errors"
+	"fmt"
+	"syscall"
+
+	"github.com/galloc-go/galloc"
+	"github.com/galloc-go/galloc/jemalloc"
+)
+
+// Where an Allocator is taken, Allocator is one. To have it everywhere, register it:
+//
+//	func init() { galloc.RegisterGlobal(jemalloc.Allocator) }
+func Example() {
+	s := galloc.Must(galloc.MakeSlice[float64](jemalloc.Allocator, 1000))
+	s[999] = 1.5
+	s = galloc.Must(galloc.GrowSlice(jemalloc.Allocator, s, 2000))
+	fmt.Println(len(s), s[999], jemalloc.Available)
+	galloc.FreeSlice(jemalloc.Allocator, s)
+	// Output: 2000 1.5 true
+}
+
+func ExampleReadStats() {
+	l := galloc.LayoutOf[[256 << 20]byte]()
+	before, err := jemalloc.ReadStats()
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	p := jemalloc.Allocator.Alloc(l)
+	after, err := jemalloc.ReadStats()
+	fmt.Println(after.Allocated-before.Allocated > 128<<20, err) // other threads may free something meanwhile
+	jemalloc.Allocator.Dealloc(p, l)
+	// Output: true <nil>
+}
+
+func ExampleReadControl() {
+	page, err := jemalloc.ReadControl[uintptr]("arenas.page") // a size_t
+	fmt.Println(page >= 4096, err)
+	_, err = jemalloc.ReadControl[uintptr]("arenas.pages")
+	fmt.Println(errors.Is(err, syscall.ENOENT))
+	fmt.Println(err)
+	// Output:
+	// true <nil>
+	// true
+	// galloc/jemalloc: arenas.pages: jemalloc has no such control, or was built or started without what it needs (no such file or directory)
+}
