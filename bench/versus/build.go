@@ -25,7 +25,7 @@ func build(ctx context.Context, dir string, allocs []*allocator) (native string,
 	jemalloc := filepath.Join(dir, "gobench-jemalloc")
 	var jemallocErr error
 	if slices.ContainsFunc(allocs, func(a *allocator) bool { return a.Name == "cgo-jemalloc" }) {
-		_, jemallocErr = command(ctx, "go", "-C", "bench", "build", "-tags", "jemalloc", "-o", jemalloc, "./gobench")
+		_, jemallocErr = command(ctx, "go", "-C", "bench", "build", "-tags", "galloc_jemalloc", "-o", jemalloc, "./gobench")
 	}
 	cache := libraryCache()
 	for _, a := range allocs {

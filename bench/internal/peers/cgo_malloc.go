@@ -1,4 +1,4 @@
-//go:build cgo && !jemalloc
+//go:build cgo && !galloc_jemalloc
 
 package peers
 

@@ -1,7 +1,7 @@
 // Package peers makes global allocators of what Go programs get memory from besides galloc's heap, to measure it against.
 //
 // Each has a file of its own, in which it enters itself. Those that call C are there if cgo is. The program that has jemalloc linked in
-// (build tag jemalloc) has only that one of them, because jemalloc takes the place of malloc in the whole process.
+// (build tag galloc_jemalloc) has only that one of them, because jemalloc takes the place of malloc in the whole process.
 package peers
 
 import (
