@@ -12,8 +12,8 @@ import (
 	"github.com/galloc-go/galloc/jemalloc"
 )
 
-// BenchmarkPair is one allocation and its deallocation, beside those of System and of the heap. Where the library has replaced malloc,
-// System is jemalloc too, by malloc and free.
+// BenchmarkPair is one allocation and its deallocation, beside those of System and of the heap. Where the library has replaced
+// malloc, System is jemalloc too, by malloc and free.
 func BenchmarkPair(b *testing.B) {
 	for _, size := range []uintptr{64, 1024, 32 << 10} {
 		l := layout(size, 8)

@@ -47,8 +47,8 @@ type Value interface {
 // "arenas.page", "thread.allocated"). The error is a [*ControlError]: the name is unknown, the
 // control has a value of another size than T, or none. Whether one of the same size is of the
 // same type cannot be checked: reading as a string what is a number crashes. Statistics are as
-// old as the last [ReadStats], or the last write to "epoch". It costs a search by name, about
-// a microsecond. Safe for concurrent use.
+// old as the last [ReadStats], or the last write to "epoch". It costs a search by name, and
+// some bytes on the Go heap. Safe for concurrent use.
 func ReadControl[T Value](name string) (T, error) {
 	var v T
 	c, err := cString(name, name)
@@ -64,9 +64,10 @@ func ReadControl[T Value](name string) (T, error) {
 	return v, controlError(name, err)
 }
 
-// WriteControl sets a control ("thread.prof.active", "arenas.dirty_decay_ms", "background_thread").
+// WriteControl sets a control ("prof.active", "arenas.dirty_decay_ms", "background_thread").
 // The error is a [*ControlError], as for ReadControl, or says that the control cannot be
-// written, or not to this value. jemalloc keeps no pointer to a string. Safe for concurrent use.
+// written, or not to this value. jemalloc keeps no pointer to a string. Safe for concurrent
+// use.
 func WriteControl[T Value](name string, value T) error {
 	c, err := cString(name, name)
 	if err != nil {
@@ -83,8 +84,8 @@ func WriteControl[T Value](name string, value T) error {
 	return controlError(name, libWrite(c, unsafe.Pointer(&value), unsafe.Sizeof(value)))
 }
 
-// Control does what the control does that has no value ("thread.tcache.flush", "arena.0.decay").
-// The error is a [*ControlError].
+// Control does what a control without a value is for ("thread.tcache.flush", "arena.0.decay").
+// The error is a [*ControlError]. Safe for concurrent use.
 func Control(name string) error {
 	c, err := cString(name, name)
 	if err != nil {

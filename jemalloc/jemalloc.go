@@ -1,5 +1,5 @@
-// Package jemalloc gives Go programs the real jemalloc (Jason Evans, 2006), the C library, as an
-// allocator: Allocator, and what that library tells of itself.
+// Package jemalloc gives Go programs the real jemalloc (Jason Evans, 2006), the C library, as
+// an allocator: [Allocator], and what that library tells of itself.
 //
 // It is built in only when asked for, because it needs cgo and the library's headers:
 //
@@ -24,12 +24,13 @@
 //   - Threads: jemalloc keeps a cache for each thread of the operating system. A goroutine may
 //     run on another thread at each call, which is allowed, but a block is often freed into
 //     another cache than it came from, and there are as many caches as the Go runtime has
-//     threads. What mallctl knows as "thread.*" is about the thread of that call:
-//     see [runtime.LockOSThread].
+//     threads. The controls called "thread.*" are about the thread of that call: see
+//     [runtime.LockOSThread].
 //   - Fork: jemalloc has handlers that keep it usable in a child that C code forks. Those that
 //     Go's os/exec starts run another program at once, and never see it.
 //   - It can be linked beside package mimalloc: each package calls its own library by names
-//     that only this one has. malloc itself is then that of the library that the linker was given first.
+//     that only this one has. malloc itself is then that of the library that the linker was
+//     given first.
 //   - MALLOC_CONF in the environment sets jemalloc's options. With xmalloc:true, running out
 //     of memory ends the process instead of returning nil. Hooks into jemalloc (extent_hooks)
 //     must not be Go functions.
@@ -68,12 +69,13 @@ var (
 
 type allocator struct{}
 
-// The library cannot be asked for more than most bytes, nor for a larger alignment: 7<<56 where an
-// address has 64 bits, which no machine has, and 7<<28 on 32 bits. jemalloc's own
-// largest class is not smaller on either, so a size up to most has a class.
+// The library is not asked for more than most bytes, nor for a larger alignment: 7<<56 where
+// an address has 64 bits, which no machine has, and 7<<28 on 32 bits. jemalloc's own largest
+// class is not smaller on either.
 const most = 7 << 28 << (28 * (bits.UintSize / 64))
 
-// minAlign is the alignment that jemalloc's blocks have by themselves, if they are as large as that.
+// minAlign is the alignment that blocks have by themselves, if they are as large as that: the
+// one that malloc promises.
 const minAlign = bits.UintSize / 4
 
 // flagsOf returns the flags that go with a layout: 0, for which the library has a shorter
@@ -220,9 +222,9 @@ func (a allocator) change(p unsafe.Pointer, old, new galloc.Layout) ([]byte, err
 
 // Resize makes the block at p, which l must fit, newSize bytes large, where it is, and
 // reports whether it has (jemalloc's xallocx): within its size class always, and large blocks
-// where there are free pages behind them, or when they shrink to another large size. If true, the new size is
-// the one that fits, the first min(l.Size(), newSize) bytes are kept, and the others are
-// undefined. If false, nothing has changed. newSize is not 0.
+// where there are free pages behind them, or when they shrink to another large size. If true,
+// the new size is the one that fits, the first min(l.Size(), newSize) bytes are kept, and the
+// others are undefined. If false, nothing has changed. newSize is not 0.
 func (allocator) Resize(p unsafe.Pointer, l galloc.Layout, newSize uintptr) bool {
 	if newSize == l.Size() || newSize == 0 || newSize > most || l.Size() == 0 {
 		return newSize == l.Size()

@@ -5,7 +5,7 @@ package jemalloc
 //
 //	Allocated <= Active <= Mapped, Active <= Resident, when no other thread allocates
 type Stats struct {
-	Allocated uint64 // in blocks that are currently allocated, at their usable sizes, or in caches of threads
+	Allocated uint64 // in blocks, at their usable sizes, that are allocated or in a thread's cache
 	Active    uint64 // in pages that hold such blocks
 	Metadata  uint64 // of jemalloc itself
 	Resident  uint64 // with memory behind it, at most: all of the above and dirty pages

@@ -1,5 +1,5 @@
-// Package mimalloc gives Go programs the real mimalloc (Daan Leijen, 2019), the C library, as an
-// allocator: Allocator, and what that library tells of itself.
+// Package mimalloc gives Go programs the real mimalloc (Daan Leijen, 2019), the C library, as
+// an allocator: [Allocator], and what that library tells of itself.
 //
 // It is built in only when asked for, because it needs cgo and the library's headers:
 //
@@ -28,8 +28,9 @@
 //   - Fork: the library has no handlers for it, so a child that C code forks while other
 //     threads allocate must not use it before exec. The processes that Go's os/exec starts
 //     run another program at once, and never see it.
-//   - It can be linked beside package jemalloc: each package calls its own library by names that
-//     only this one has. malloc itself is then that of the library that the linker was given first.
+//   - It can be linked beside package jemalloc: each package calls its own library by names
+//     that only this one has. malloc itself is then that of the library that the linker was
+//     given first.
 //   - MIMALLOC_ variables in the environment set its options, such as MIMALLOC_VERBOSE=1.
 //
 // There is no Owns: mi_is_in_heap_region says yes for any address near a block, and looks
@@ -70,11 +71,9 @@ var (
 
 type allocator struct{}
 
-const unavailable = "galloc/mimalloc: this program is built without the binding: build with cgo and -tags galloc_mimalloc, with mimalloc's headers (Debian: libmimalloc-dev) installed"
-
-// The library is not asked for more than most bytes, nor for a larger alignment: 7<<56 where an
-// address has 64 bits, which no machine has, and 7<<28 on 32 bits. It adds size and
-// alignment, which cannot overflow below that.
+// The library is not asked for more than most bytes, nor for a larger alignment: 7<<56 where
+// an address has 64 bits, which no machine has, and 7<<28 on 32 bits. It adds the two, which
+// cannot overflow below that.
 const most = 7 << 28 << (28 * (bits.UintSize / 64))
 
 func supported(l galloc.Layout) bool { return l.Size() <= most && l.Align() <= most }
@@ -206,10 +205,10 @@ func (a allocator) change(p unsafe.Pointer, old, new galloc.Layout) ([]byte, err
 }
 
 // Resize makes the block at p, which l must fit, newSize bytes large, where it is, and
-// reports whether it has (mimalloc's mi_expand): if the block has room for it, and not
-// less than half of that room would be used. If true, the new size is the one that fits, the first
-// min(l.Size(), newSize) bytes are kept, and the others are undefined. If false, nothing
-// has changed. newSize is not 0.
+// reports whether it has (mimalloc's mi_expand): if the block has room for it, and at least
+// half of that room is used then. If true, the new size is the one that fits, the first
+// min(l.Size(), newSize) bytes are kept, and the others are undefined. If false, nothing has
+// changed. newSize is not 0.
 func (allocator) Resize(p unsafe.Pointer, l galloc.Layout, newSize uintptr) bool {
 	if newSize == l.Size() || newSize == 0 || newSize > most || l.Size() == 0 {
 		return newSize == l.Size()
@@ -252,17 +251,20 @@ func versionOf(n int) string {
 	return fmt.Sprintf("%d.%d.%d", n/100, n/10%10, n%10)
 }
 
-// Collect makes the heap of the calling thread take back what other threads have freed of it, and
-// with force give free memory back to the system, as far as possible at once. It does nothing for
-// the heaps of other threads, which is why a Go program gains little by it.
+// Collect makes the heap of the calling thread take back what other threads have freed of it,
+// and with force give free memory back to the system at once, as far as possible. It does
+// nothing for the heaps of other threads, which is why a Go program gains little by it. Safe
+// for concurrent use.
 func Collect(force bool) { libCollect(force) }
 
 // ProcessInfo is what mimalloc knows of the process.
 type ProcessInfo struct {
-	Elapsed, User, System time.Duration // since mimalloc was initialised; of the processor, in the program and in the system
-	RSS, PeakRSS          uint64        // bytes with memory behind them; of the process, at this time or at most
-	Commit, PeakCommit    uint64        // bytes that mimalloc has committed, at this time and at most
-	PageFaults            uint64        // that needed the disk
+	Elapsed      time.Duration // since mimalloc was initialised
+	User, System time.Duration // of the processor, in the program and in the system
+
+	RSS, PeakRSS       uint64 // bytes of the process in memory, at this time and at most
+	Commit, PeakCommit uint64 // bytes that mimalloc has committed, at this time and at most
+	PageFaults         uint64 // those that needed the disk
 }
 
 // ReadProcessInfo returns what mimalloc knows of the process. On Linux it does not know the

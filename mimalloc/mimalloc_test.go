@@ -78,10 +78,14 @@ func TestResizeWithinTheBlock(t *testing.T) {
 		size, to uintptr
 		want     bool
 	}{
-		{100, room, true}, {100, 97, true}, {room, room/2 + 1, true},
+		{100, room, true},
+		{100, 97, true},
+		{room, room/2 + 1, true},
 		{100, room + 1, false},
-		{100, room/2 - 1, false}, {1 << 20, 1, false}, // too much would be left unused
-		{100, math.MaxUint, false}, {100, 0, false},
+		{100, room/2 - 1, false}, // too much would be left unused
+		{1 << 20, 1, false},
+		{100, math.MaxUint, false},
+		{100, 0, false},
 	} {
 		l := layout(c.size, 8)
 		p := a.Alloc(l)

@@ -7,6 +7,8 @@ import "unsafe"
 // Available says whether this program is built with mimalloc: with cgo and -tags galloc_mimalloc.
 const Available = false
 
+const unavailable = "galloc/mimalloc: this program is built without the binding: build with cgo and -tags galloc_mimalloc, with mimalloc's headers (Debian: libmimalloc-dev) installed"
+
 func libAlloc(_, _ uintptr) unsafe.Pointer                     { panic(unavailable) }
 func libAllocZeroed(_, _ uintptr) unsafe.Pointer               { panic(unavailable) }
 func libAllocate(_, _ uintptr) (unsafe.Pointer, uintptr)       { panic(unavailable) }
