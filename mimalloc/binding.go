@@ -54,9 +54,8 @@ typedef struct {
 	uintptr_t n;
 } galloc_mi_block;
 
-// mi_malloc aligns any block as a word. The functions for other alignments are those with an offset, which is 0: mi_malloc_aligned
-// of 2.0.9 takes blocks whose size is a power of two to be aligned to it, and they are not where the library keeps them beyond a
-// header, for 256 bytes and more.
+// mi_malloc aligns any block as a word. For more than that, the functions with an offset are called, which is 0: mi_malloc_aligned
+// of 2.0.9 takes a small block whose size is a power of two to be aligned to its size, which one of 256 bytes or more is not.
 static inline void *galloc_mi_alloc(uintptr_t size, uintptr_t align) {
 	return align <= sizeof(void *) ? mi_malloc(size) : mi_malloc_aligned_at(size, align, 0);
 }

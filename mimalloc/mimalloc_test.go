@@ -123,17 +123,18 @@ func TestSizesThatCannotBeHadAreRefused(t *testing.T) {
 	if math.MaxInt == math.MaxInt32 {
 		t.Skip("on this platform every size there is may be had")
 	}
+	const lg56 = math.MaxInt>>7 + 1 // 1<<56, but where an int has 32 bits this must compile
 	a := mimalloc.Allocator
 	for _, c := range []struct {
 		l    galloc.Layout
 		want error
 	}{
-		{layout(1<<47, 8), galloc.ErrOutOfMemory}, // asked of the library
-		{layout(1<<56, 64), galloc.ErrOutOfMemory},
-		{layout(1, 1<<56), galloc.ErrOutOfMemory},
-		{layout(7<<56, 1), galloc.ErrOutOfMemory},
-		{layout(7<<56+1, 1), galloc.ErrUnsupported},
-		{layout(1, 1<<62), galloc.ErrUnsupported},
+		{layout(lg56>>9, 8), galloc.ErrOutOfMemory}, // asked of the library
+		{layout(lg56, 64), galloc.ErrOutOfMemory},
+		{layout(1, lg56), galloc.ErrOutOfMemory},
+		{layout(7*lg56, 1), galloc.ErrOutOfMemory},
+		{layout(7*lg56+1, 1), galloc.ErrUnsupported},
+		{layout(1, lg56<<6), galloc.ErrUnsupported},
 		{layout(math.MaxInt, 1), galloc.ErrUnsupported},
 	} {
 		if b, err := a.Allocate(c.l); b != nil || err != c.want {

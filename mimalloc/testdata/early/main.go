@@ -11,6 +11,7 @@ import "C"
 
 import (
 	"fmt"
+	"math"
 	"runtime"
 	"unsafe"
 
@@ -34,7 +35,7 @@ func main() {
 	mimalloc.Allocator.Dealloc(first.Block, l)
 
 	runtime.LockOSThread()
-	huge, _ := galloc.NewLayout(1<<50, 8)
+	huge, _ := galloc.NewLayout(math.MaxInt>>13+1, 8) // 1<<50
 	failed := mimalloc.Allocator.Alloc(huge) == nil
 	left := C.errno_now()
 	_, err := C.nothing()
