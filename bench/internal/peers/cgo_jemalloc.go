@@ -24,6 +24,7 @@ func (cgoJemalloc) AllocZeroed(l galloc.Layout) unsafe.Pointer {
 }
 func (cgoJemalloc) Dealloc(p unsafe.Pointer, l galloc.Layout) { jemalloc.Allocator.Dealloc(p, l) }
 func (cgoJemalloc) String() string                            { return jemalloc.Allocator.String() + " through cgo" }
+
 func (cgoJemalloc) Realloc(p unsafe.Pointer, l galloc.Layout, newSize uintptr) unsafe.Pointer {
 	return jemalloc.Allocator.Realloc(p, l, newSize)
 }
