@@ -1,0 +1,381 @@
+package tlsf
+
+import (
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"unsafe"
+
+	"github.com/galloc-go/galloc"
+	"github.com/galloc-go/galloc/alloctest"
+)
+
+// checked is an Allocator that looks at its invariants after each call.
+type checked struct{ *Allocator }
+
+func (c checked) must() {
+	if err := c.check(); err != nil {
+		panic(err)
+	}
+}
+
+func (c checked) Allocate(l galloc.Layout) ([]byte, error) {
+	defer c.must()
+	return c.Allocator.Allocate(l)
+}
+
+func (c checked) Deallocate(p unsafe.Pointer, l galloc.Layout) {
+	defer c.must()
+	c.Allocator.Deallocate(p, l)
+}
+
+func (c checked) Resize(p unsafe.Pointer, l galloc.Layout, newSize uintptr) bool {
+	defer c.must()
+	return c.Allocator.Resize(p, l, newSize)
+}
+
+func open(t testing.TB, upstream galloc.Allocator, size uintptr, o Options) *Allocator {
+	t.Helper()
+	a, err := New(upstream, size, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(a.Release)
+	return a
+}
+
+func layout(size, align uintptr) galloc.Layout {
+	l, err := galloc.NewLayout(size, align)
+	if err != nil {
+		panic(err)
+	}
+	return l
+}
+
+func address(b []byte) unsafe.Pointer { return unsafe.Pointer(unsafe.SliceData(b)) }
+
+func TestRegionsKeepTheContract(t *testing.T) {
+	for name, c := range map[string]struct {
+		size uintptr
+		o    Options
+	}{
+		"Default":  {64 << 20, Options{}},
+		"Fine":     {64<<20 + 5, Options{Granule: 8}},
+		"Coarse":   {64 << 20, Options{Granule: 256, Touch: true}},
+		"OnSystem": {64 << 20, Options{Granule: 64}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var upstream galloc.Allocator
+			if name == "OnSystem" {
+				upstream = galloc.System
+			}
+			a := open(t, upstream, c.size, c.o)
+			before := a.Stats()
+			alloctest.Run(t, func() galloc.Allocator { return a }, alloctest.SingleGoroutine)
+			if s := a.Stats(); s != before {
+				t.Errorf("when everything is freed, it is\n%+v, and was\n%+v", s, before)
+			}
+		})
+	}
+}
+
+// Of all that is allocated and freed at random, nothing is lost, and the whole comes back.
+func TestRegionIsWholeWhenEverythingIsFreed(t *testing.T) {
+	const size = 1<<18 + 5*16
+	a := checked{open(t, nil, size, Options{})}
+	first := a.Stats()
+	if first.Free != size || first.LargestFree != 1<<18 {
+		t.Fatalf("at first: %+v", first)
+	}
+	r := rand.New(rand.NewPCG(1, 2))
+	type block struct {
+		b []byte
+		l galloc.Layout
+	}
+	var live []block
+	var used uintptr
+	for range 2000 {
+		if len(live) > 0 && r.IntN(100) < 45 {
+			i := r.IntN(len(live))
+			used -= uintptr(len(live[i].b))
+			a.Deallocate(address(live[i].b), live[i].l)
+			live[i] = live[len(live)-1]
+			live = live[:len(live)-1]
+			continue
+		}
+		l := layout(1+uintptr(r.ExpFloat64()*500), 1<<r.IntN(10))
+		b, err := a.Allocate(l)
+		if s := a.Stats(); err != nil && s.LargestFree >= a.UsableSize(l)+l.Align()+48 {
+			t.Fatalf("%v failed with %+v", l, s)
+		}
+		if err == nil {
+			used += uintptr(len(b))
+			live = append(live, block{b, l})
+		}
+		if s := a.Stats(); s.Used != used || s.Used+s.Free != s.Region || s.UsedBlocks != len(live) {
+			t.Fatalf("%d bytes in %d blocks are in use: %+v", used, len(live), s)
+		}
+	}
+	for _, b := range live {
+		a.Deallocate(address(b.b), b.l)
+	}
+	if s := a.Stats(); s != first {
+		t.Errorf("at last: %+v", s)
+	}
+	if b := galloc.Must(a.Allocate(layout(size, 1))); len(b) != size { // which its class alone does not promise
+		t.Errorf("the whole region is %d bytes", len(b))
+	}
+}
+
+// class and classMin say the same thing, and search never finds a list with a block that is too small.
+func TestClassesAreIntervals(t *testing.T) {
+	var i, j uint = 0, minBlock
+	for n := uint32(minBlock); n < maxGranules; n = n + n/777 + 1 {
+		k, l := class(n)
+		if k < i || k == i && l < j || k >= powers || l >= steps {
+			t.Fatalf("class(%d) = %d, %d after %d, %d", n, k, l, i, j)
+		}
+		i, j = k, l
+		least, next := classMin(i, j), classMin(i, j+1)
+		if j == steps-1 {
+			next = classMin(i+1, 0)
+		}
+		if n < least || n >= next || next-least > max(least/steps, 1) {
+			t.Fatalf("%d granules are in the class from %d to %d", n, least, next)
+		}
+	}
+	if k, l := class(maxGranules); k != powers-1 || l != steps-1 {
+		t.Errorf("the last class is %d, %d", k, l)
+	}
+}
+
+// What is found is of the first class that is sure to be large enough.
+func TestFitIsGood(t *testing.T) {
+	a := checked{open(t, nil, 1<<20, Options{})}
+	var wall, holes []unsafe.Pointer
+	sizes := []uintptr{4096, 1024, 1056, 2048, 1104, 8192}
+	for _, size := range sizes {
+		holes = append(holes, address(galloc.Must(a.Allocate(layout(size, 8)))))
+		wall = append(wall, address(galloc.Must(a.Allocate(layout(64, 8)))))
+	}
+	for i, p := range holes {
+		a.Deallocate(p, layout(sizes[i], 8))
+	}
+	for _, c := range []struct {
+		size uintptr
+		want int
+	}{{1000, 1}, {1056, 2}, {1070, 4}, {1100, 3}, {2100, 0}, {6000, 5}} {
+		if p := address(galloc.Must(a.Allocate(layout(c.size, 8)))); p != holes[c.want] {
+			t.Errorf("%d bytes are not at the hole of %d", c.size, sizes[c.want])
+		}
+	}
+	for _, p := range wall {
+		if !a.Owns(p) {
+			t.Error("a block between the holes is not one")
+		}
+	}
+}
+
+func TestBlocksGrowIntoTheFreeOnesBehindThem(t *testing.T) {
+	a := checked{open(t, nil, 1<<12, Options{})}
+	l := layout(64, 8)
+	p, q := address(galloc.Must(a.Allocate(l))), address(galloc.Must(a.Allocate(l)))
+	if a.Resize(p, l, 65) {
+		t.Error("grown into a block in use")
+	}
+	if !a.Resize(q, l, 1<<12-64) || a.Stats().Free != 0 || a.Resize(q, layout(1<<12-64, 8), 1<<12-63) || a.Resize(q, layout(1<<12-64, 8), ^uintptr(0)) {
+		t.Error("the block behind cannot have the rest, or can have more")
+	}
+	if !a.Resize(q, layout(1<<12-64, 8), 100) || a.Stats().Used != 64+112 {
+		t.Errorf("shrunk to 100 bytes: %+v", a.Stats())
+	}
+	if !a.Resize(q, layout(100, 8), 64) || a.Stats().Used != 64+64 { // joins what is free behind it
+		t.Errorf("shrunk to 64 bytes: %+v", a.Stats())
+	}
+	a.Deallocate(p, l)
+	if s := a.Stats(); s.Used != 64 || s.UsedBlocks != 1 {
+		t.Errorf("%+v", s)
+	}
+	galloc.Must(a.Allocate(layout(1<<12-128, 8)))
+	if !a.Resize(q, l, 1) || a.Stats().Used != 1<<12-64 {
+		t.Error("what is too small to be a block was split off")
+	}
+}
+
+// A higher alignment leaves a free block in front, or nothing.
+func TestGapsAreBlocks(t *testing.T) {
+	for skip := uintptr(0); skip < 40; skip++ {
+		a := checked{open(t, nil, 1<<16, Options{})}
+		galloc.Must(a.Allocate(layout(64+skip*16, 8)))
+		before := a.Stats().Used
+		for align := uintptr(1); align <= 1<<12; align *= 2 {
+			b := galloc.Must(a.Allocate(layout(64, align)))
+			if uintptr(address(b))&(align-1) != 0 || len(b) > 64+48 {
+				t.Fatalf("%p is aligned to %d, and has %d bytes", b, align, len(b))
+			}
+			before += uintptr(len(b))
+		}
+		if s := a.Stats(); s.Used != before {
+			t.Errorf("%d bytes are in use: %+v", before, s)
+		}
+	}
+}
+
+func TestMistakesPanicAndChangeNothing(t *testing.T) {
+	a := open(t, nil, 1<<16, Options{})
+	l, big := layout(64, 8), layout(1000, 8)
+	freed, p := address(galloc.Must(a.Allocate(l))), address(galloc.Must(a.Allocate(big)))
+	joined, q := address(galloc.Must(a.Allocate(l))), address(galloc.Must(a.Allocate(l)))
+	behind := address(galloc.Must(a.Allocate(l)))
+	a.Deallocate(freed, l)
+	a.Deallocate(joined, l)
+	a.Deallocate(q, l)
+	if !a.Owns(behind) {
+		t.Fatal("the block behind")
+	}
+	var foreign [64]byte
+	before := a.Stats()
+	for _, c := range []struct {
+		what string
+		p    unsafe.Pointer
+		l    galloc.Layout
+		want string
+	}{
+		{"double free", freed, l, "is free: a double free?"},
+		{"double free of what was joined", q, l, "is free: a double free?"},
+		{"too small a size", p, layout(900, 8), "wrong layout: the block has 1008 bytes, and Layout(size 900, align 8 = 1<<3) is not"},
+		{"too large a size", p, layout(1009, 8), "wrong layout: the block has 1008 bytes"},
+		{"beyond the region", p, layout(1<<30, 8), "with a wrong layout"},
+		{"interior", unsafe.Add(p, 64), l, "lies 64 bytes inside of a block of 1008"},
+		{"unaligned", unsafe.Add(p, 1), big, "lies 1 bytes inside of a block of 1008"},
+		{"foreign", address(foreign[:]), l, "not in the region"},
+		{"nil", nil, l, "not in the region"},
+		{"behind the region", unsafe.Add(a.base, 1<<16), l, "not in the region"},
+	} {
+		for name, f := range map[string]func(){
+			"Deallocate": func() { a.Deallocate(c.p, c.l) },
+			"Resize":     func() { a.Resize(c.p, c.l, 1) },
+		} {
+			if got := recovered(f); !strings.HasPrefix(got, "galloc/tlsf: "+name+" of ") || !strings.Contains(got, c.want) {
+				t.Errorf("%s: %s panicked with %q, want %q", c.what, name, got, c.want)
+			}
+		}
+	}
+	if err := a.check(); err != nil || a.Stats() != before {
+		t.Errorf("afterwards: %v, %+v, before: %+v", err, a.Stats(), before)
+	}
+}
+
+func recovered(f func()) (s string) {
+	defer func() { s, _ = recover().(string) }()
+	f()
+	return ""
+}
+
+// What is written to a free block, or to all of the region, changes nothing of the allocator's.
+func TestWritesAfterFreeCorruptNothing(t *testing.T) {
+	a := checked{open(t, nil, 1<<16, Options{})}
+	whole := galloc.Must(a.Allocate(layout(1<<16, 8)))
+	a.Deallocate(address(whole), layout(1<<16, 8))
+	for i := range whole {
+		whole[i] = 0xff
+	}
+	for range 100 {
+		galloc.Must(a.Allocate(layout(100, 8)))
+	}
+}
+
+func TestOwnsTellsBlocks(t *testing.T) {
+	a := open(t, nil, 1<<16, Options{})
+	p := address(galloc.Must(a.Allocate(layout(300, 8))))
+	if !a.Owns(p) || a.Owns(unsafe.Add(p, 64)) || a.Owns(unsafe.Add(p, 512)) || a.Owns(unsafe.Add(a.base, 1<<16)) {
+		t.Error("Owns is wrong about a block, its inside, what is free, or the end")
+	}
+	a.Deallocate(p, layout(300, 8))
+	if a.Owns(p) {
+		t.Error("a block that was freed is owned")
+	}
+}
+
+func TestWhatCannotBeIsUnsupported(t *testing.T) {
+	a := open(t, nil, 1<<16, Options{})
+	for _, l := range []galloc.Layout{layout(1<<16+1, 1), layout(1, 1<<17)} {
+		if _, err := a.Allocate(l); err != error(galloc.ErrUnsupported) {
+			t.Errorf("%v: %v", l, err)
+		}
+	}
+	galloc.Must(a.Allocate(layout(1<<16, 8)))
+	if _, err := a.Allocate(layout(1, 1)); err != error(galloc.ErrOutOfMemory) {
+		t.Errorf("in a region that is full: %v", err)
+	}
+}
+
+func TestOptionsThatCannotBeMetAreRefused(t *testing.T) {
+	for _, c := range []struct {
+		size uintptr
+		o    Options
+		want string
+	}{
+		{1 << 20, Options{Granule: 4}, "Granule is 4: make it a power of two from 8"},
+		{1 << 20, Options{Granule: 48}, "Granule is 48"},
+		{0, Options{}, "a region of 0 bytes"},
+		{^uintptr(0), Options{}, "a region of"},
+	} {
+		if a, err := New(alloctest.Failing(1), c.size, c.o); a != nil || err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%d, %+v: %v", c.size, c.o, err)
+		}
+	}
+	a := open(t, nil, 1, Options{})
+	if galloc.Must(a.Allocate(layout(1, 1))); a.Stats().Region != 64 || a.Stats().Free != 0 {
+		t.Errorf("the smallest region: %+v", a.Stats())
+	}
+}
+
+func TestFailuresOfUpstreamAreReturned(t *testing.T) {
+	alloctest.CheckFailures(t, func(up galloc.Allocator) error {
+		a, err := New(up, 1<<16, Options{})
+		if err != nil {
+			if a != nil {
+				t.Error("an allocator beside an error")
+			}
+			return err
+		}
+		defer a.Release()
+		_, err = a.Allocate(layout(1000, 8))
+		return err
+	})
+}
+
+func TestReleasedAllocatorIsEmpty(t *testing.T) {
+	up := alloctest.Failing(0)
+	a, err := New(up, 1<<16, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := address(galloc.Must(a.Allocate(layout(10, 1))))
+	a.Release()
+	a.Release()
+	if len(up.Live()) != 0 || len(up.Mistakes()) != 0 {
+		t.Errorf("left upstream: %v, %v", up.Live(), up.Mistakes())
+	}
+	if _, err := a.Allocate(layout(10, 1)); err != error(galloc.ErrOutOfMemory) || a.Owns(p) || a.UsableSize(layout(10, 1)) != 10 {
+		t.Errorf("Allocate: %v", err)
+	}
+	for _, f := range []func(){a.Reset, func() { a.Stats() }, func() { a.Deallocate(p, layout(10, 1)) }} {
+		if got := recovered(f); !strings.HasPrefix(got, "galloc/tlsf: ") {
+			t.Errorf("panicked with %q", got)
+		}
+	}
+}
+
+func FuzzTLSF(f *testing.F) {
+	large := checked{open(f, nil, 1<<18, Options{Granule: 64})}
+	small := checked{open(f, nil, 1<<14+8, Options{Granule: 8})}
+	n := 0
+	alloctest.Fuzz(f, func() galloc.Allocator {
+		n++
+		a := []checked{large, small}[n%2]
+		a.Reset()
+		return a
+	})
+}
