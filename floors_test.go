@@ -14,7 +14,7 @@ var floors = [][]string{
 	{"internal/vm", "internal/rss", "internal/stopwatch"},
 	{"internal/libc", "internal/libc/direct", "internal/engine"},
 	{""}, // the module's root
-	{"trace", "traces", "heap", "jemalloc", "mimalloc", "buddy", "tlsf"},
+	{"trace", "traces", "heap", "jemalloc", "mimalloc", "buddy", "tlsf", "freelist"},
 	{"alloctest", "internal/workload"},
 	{},
 	{"cmd/galloc"},
@@ -26,7 +26,7 @@ var only = map[string][]string{
 	"golang.org/x/sys/unix":    {"internal/vm", "internal/libc"},
 	"golang.org/x/sys/windows": {"internal/vm", "internal/libc"},
 	"net/http":                 {},
-	"unsafe":                   {"internal/vm", "internal/libc", "internal/libc/direct", "internal/engine", "", "heap", "jemalloc", "mimalloc", "trace", "alloctest", "internal/workload", "buddy", "tlsf"},
+	"unsafe":                   {"internal/vm", "internal/libc", "internal/libc/direct", "internal/engine", "", "heap", "jemalloc", "mimalloc", "trace", "alloctest", "internal/workload", "buddy", "tlsf", "freelist"},
 	"C":                        {"internal/libc", "internal/libc/direct", "jemalloc", "mimalloc"},
 }
 

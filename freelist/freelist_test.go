@@ -1,0 +1,315 @@
+package freelist
+
+import (
+	"fmt"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"unsafe"
+
+	"github.com/galloc-go/galloc"
+	"github.com/galloc-go/galloc/alloctest"
+)
+
+// check returns an error if the equations at List do not hold, as far as they can be seen.
+func (f *List) check() error {
+	if cap(f.kept) == 0 || len(f.kept) > cap(f.kept) {
+		return fmt.Errorf("%d of %d blocks are kept", len(f.kept), cap(f.kept))
+	}
+	sorted := slices.Clone(f.kept)
+	slices.SortFunc(sorted, func(p, q unsafe.Pointer) int {
+		switch {
+		case uintptr(p) < uintptr(q):
+			return -1
+		case uintptr(p) > uintptr(q):
+			return 1
+		}
+		return 0
+	})
+	for i, p := range sorted {
+		if p == nil || uintptr(p)&(f.block.Align()-1) != 0 {
+			return fmt.Errorf("%p is kept", p)
+		}
+		if i > 0 && uintptr(p)-uintptr(sorted[i-1]) < f.block.Size() {
+			return fmt.Errorf("%p and %p are kept, and overlap", sorted[i-1], p)
+		}
+	}
+	for _, p := range f.kept[len(f.kept):cap(f.kept)] {
+		if p != nil {
+			return fmt.Errorf("%p stands behind the end", p)
+		}
+	}
+	return nil
+}
+
+// checked is a List that looks at its invariants after each call that changes it.
+type checked struct{ *List }
+
+func (c checked) must() {
+	if err := c.check(); err != nil {
+		panic(err)
+	}
+}
+
+func (c checked) Allocate(l galloc.Layout) ([]byte, error) {
+	defer c.must()
+	return c.List.Allocate(l)
+}
+
+func (c checked) Deallocate(p unsafe.Pointer, l galloc.Layout) {
+	defer c.must()
+	c.List.Deallocate(p, l)
+}
+
+func open(t testing.TB, upstream galloc.Allocator, o Options) *List {
+	t.Helper()
+	f, err := New(upstream, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Trim() })
+	return f
+}
+
+func layout(size, align uintptr) galloc.Layout {
+	l, err := galloc.NewLayout(size, align)
+	if err != nil {
+		panic(err)
+	}
+	return l
+}
+
+func address(b []byte) unsafe.Pointer { return unsafe.Pointer(unsafe.SliceData(b)) }
+
+// roomy gives more than what is asked for, and all of Resize, Grow and the others by default.
+type roomy struct{ galloc.Allocator }
+
+func (r roomy) Allocate(l galloc.Layout) ([]byte, error) {
+	if l.Size() == 0 {
+		return r.Allocator.Allocate(l)
+	}
+	big, err := galloc.NewLayout((l.Size()+63)&^63, l.Align())
+	if err != nil {
+		return nil, galloc.ErrUnsupported
+	}
+	return r.Allocator.Allocate(big)
+}
+
+func (r roomy) Deallocate(p unsafe.Pointer, l galloc.Layout) {
+	r.Allocator.Deallocate(p, layout((l.Size()+63)&^63, l.Align()))
+}
+
+var ranges = map[string]Options{
+	"Narrow":  {Max: 1000},
+	"One":     {Min: 24, Max: 24, Keep: 1},
+	"Wide":    {Min: 1, Max: 4096, Align: 4096},
+	"Large":   {Min: 40_000, Max: 1 << 20, Keep: 3},
+	"Unusual": {Min: 17, Max: 83, Align: 1},
+}
+
+func TestListsKeepTheContract(t *testing.T) {
+	for up, upstream := range map[string]galloc.Allocator{"Global": nil, "System": galloc.System, "Roomy": roomy{galloc.System}, "GoHeap": galloc.GoHeap} {
+		for name, o := range ranges {
+			if up != "Global" && name != "Unusual" {
+				continue
+			}
+			t.Run(up+name, func(t *testing.T) {
+				f := open(t, upstream, o)
+				options := []alloctest.Option{alloctest.SingleGoroutine}
+				if up == "GoHeap" {
+					options = append(options, alloctest.GoGarbage)
+				}
+				alloctest.Run(t, func() galloc.Allocator { return f }, options...)
+				if s := f.Stats(); s.Reused == 0 || s.Fetched == 0 {
+					t.Errorf("nothing was reused, or nothing fetched: %+v", s)
+				}
+			})
+		}
+	}
+}
+
+func TestWhatIsFreedIsReused(t *testing.T) {
+	f := checked{open(t, nil, Options{Min: 50, Max: 100, Keep: 2})}
+	var p [4]unsafe.Pointer
+	for i := range p {
+		b := galloc.Must(f.Allocate(layout(50+uintptr(i), 8)))
+		if len(b) != 100 {
+			t.Errorf("a block of %d bytes", len(b))
+		}
+		p[i] = address(b)
+	}
+	for i := range p {
+		f.Deallocate(p[i], layout(100, 8))
+	}
+	if s := f.Stats(); s != (Stats{Kept: 2, Bytes: 200, Fetched: 4}) {
+		t.Errorf("%+v", s)
+	}
+	if a, b := galloc.Must(f.Allocate(layout(77, 1))), galloc.Must(f.Allocate(layout(50, 16))); address(a) != p[1] || address(b) != p[0] {
+		t.Error("not the block that was freed last, and then the one before")
+	}
+	if s := f.Stats(); s != (Stats{Reused: 2, Fetched: 4}) {
+		t.Errorf("%+v", s)
+	}
+	f.Deallocate(p[0], layout(50, 16))
+	f.Deallocate(p[1], layout(50, 16))
+	if n := f.Trim(); n != 200 || f.Stats().Kept != 0 || f.Trim() != 0 {
+		t.Errorf("trimmed %d bytes", n)
+	}
+}
+
+// Every block goes back upstream once, with the layout it came with, whatever sizes it has had meanwhile.
+func TestUpstreamGetsItsBlocksBack(t *testing.T) {
+	for name, o := range ranges {
+		up := alloctest.Failing(0)
+		f := checked{open(t, up, o)}
+		data := make([]byte, 4*3000)
+		for i := range data {
+			data[i] = byte(i * i >> 5 * 167)
+		}
+		if err := alloctest.Check(f, alloctest.Ops(data)); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if s := f.Stats(); s.Kept > max(o.Keep, 0) && o.Keep != 0 || len(up.Live()) != s.Kept {
+			t.Errorf("%s: %d blocks are live upstream: %+v", name, len(up.Live()), s)
+		}
+		f.Trim()
+		if len(up.Live()) != 0 || len(up.Mistakes()) != 0 {
+			t.Errorf("%s: left upstream: %v\n%s", name, up.Live(), strings.Join(up.Mistakes(), "\n"))
+		}
+	}
+}
+
+func TestBlocksWithinTheRangeStayWhereTheyAre(t *testing.T) {
+	up := alloctest.Failing(0)
+	f := open(t, up, Options{Min: 50, Max: 100})
+	l := layout(50, 1)
+	b := galloc.Must(f.Allocate(l))
+	p := address(b)
+	for i := range b {
+		b[i] = 0xff
+	}
+	b = galloc.Must(f.GrowZeroed(p, l, layout(90, 16)))
+	if address(b) != p || len(b) != 100 || b[49] != 0xff || b[50] != 0 || b[99] != 0 {
+		t.Error("grown within the range, it has moved, or is not as it should be")
+	}
+	if b = galloc.Must(f.Shrink(p, layout(90, 16), l)); address(b) != p || !f.Resize(p, l, 100) || up.Calls() != 1 {
+		t.Error("shrunk within the range, it has moved")
+	}
+	if f.Resize(p, layout(100, 1), 101) || f.Resize(p, layout(100, 1), 49) {
+		t.Error("resized out of the range")
+	}
+	f.Deallocate(p, layout(100, 1))
+}
+
+// What GoHeap gave may be collected once nobody has it, neither the list nor who it was handed out to.
+func TestGarbageCollectorSeesWhatIsKept(t *testing.T) {
+	f := open(t, galloc.GoHeap, Options{Min: 1 << 16, Max: 1 << 16, Keep: 4})
+	l := layout(1<<16, 8)
+	freed := make(chan int, 2)
+	func() {
+		for i := range 2 {
+			b := galloc.Must(f.Allocate(l))
+			runtime.AddCleanup(&b[0], func(i int) { freed <- i }, i)
+			defer f.Deallocate(address(b), l)
+		}
+	}()
+	for range 3 {
+		runtime.GC()
+	}
+	if len(freed) != 0 {
+		t.Fatal("a block that is kept was collected")
+	}
+	func() { // block 0 is on top
+		b := galloc.Must(f.Allocate(l))
+		b[0] = 1
+	}()
+	for range 1000 { // the cleanup runs on a goroutine of its own
+		if runtime.GC(); len(freed) > 0 {
+			break
+		}
+		runtime.Gosched()
+	}
+	if len(freed) == 0 {
+		t.Error("a block that was handed out and lost is kept alive")
+	} else if i := <-freed; i != 0 || len(freed) != 0 {
+		t.Errorf("block %d was collected, which is kept", i)
+	}
+	runtime.KeepAlive(f)
+}
+
+func TestFailuresOfUpstreamAreReturned(t *testing.T) {
+	alloctest.CheckFailures(t, func(up galloc.Allocator) error {
+		f, err := New(up, Options{Min: 50, Max: 100})
+		if err != nil {
+			return err
+		}
+		defer f.Trim()
+		l := layout(20, 8)
+		b, err := f.Allocate(l)
+		if err != nil {
+			return err
+		}
+		for _, size := range []uintptr{40, 60, 100, 200, 1000, 70, 30} { // in, on, out, and back
+			m := layout(size, 8)
+			var c []byte
+			if size > l.Size() {
+				c, err = galloc.GrowZeroed(f, address(b), l, m)
+			} else {
+				c, err = galloc.Shrink(f, address(b), l, m)
+			}
+			if err != nil {
+				break
+			}
+			b, l = c, m
+		}
+		f.Deallocate(address(b), l)
+		return err
+	})
+}
+
+func TestOptionsThatCannotBeMetAreRefused(t *testing.T) {
+	for _, c := range []struct {
+		o    Options
+		want string
+	}{
+		{Options{}, "Max is 0: make it"},
+		{Options{Min: 10, Max: 9}, "Min 10 exceeds Max 9"},
+		{Options{Max: 9, Keep: -1}, "Keep is -1 blocks of 9 bytes"},
+		{Options{Max: 1 << 20, Keep: int(^uint(0) >> 1)}, "make it 1 to "},
+		{Options{Max: 9, Align: 3}, "not a power of two"},
+	} {
+		if f, err := New(nil, c.o); f != nil || err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%+v: %v", c.o, err)
+		}
+	}
+}
+
+func TestGrowAndShrinkPanicWhenConfused(t *testing.T) {
+	f := open(t, nil, Options{Max: 100})
+	small, large := layout(20, 8), layout(40, 8)
+	for want, call := range map[string]func(){
+		"galloc/freelist: Grow from 40 to 20 bytes: that is for Shrink":       func() { _, _ = f.Grow(nil, large, small) },
+		"galloc/freelist: GrowZeroed from 40 to 20 bytes: that is for Shrink": func() { _, _ = f.GrowZeroed(nil, large, small) },
+		"galloc/freelist: Shrink from 20 to 40 bytes: that is for Grow":       func() { _, _ = f.Shrink(nil, small, large) },
+	} {
+		func() {
+			defer func() {
+				if got := recover(); got != want {
+					t.Errorf("panicked with %q, want %q", got, want)
+				}
+			}()
+			call()
+		}()
+	}
+}
+
+func FuzzFreeList(f *testing.F) {
+	narrow := checked{open(f, roomy{galloc.System}, Options{Min: 17, Max: 83, Align: 8, Keep: 5})}
+	wide := checked{open(f, nil, Options{Min: 100, Max: 5000, Align: 64})}
+	n := 0
+	alloctest.Fuzz(f, func() galloc.Allocator {
+		n++
+		return []checked{narrow, wide}[n%2]
+	})
+}
