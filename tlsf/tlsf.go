@@ -224,9 +224,9 @@ func (a *Allocator) Allocate(l galloc.Layout) ([]byte, error) {
 		return nil, galloc.ErrUnsupported
 	}
 	n, room := a.need(l.Size()), uint32(0)
-	if l.Align()>>a.lg > 1 {
+	if l.Align()>>a.shift() > 1 {
 		// In front of the block remains nothing or a free block.
-		room = uint32(l.Align()>>a.lg) + minBlock - 1
+		room = uint32(l.Align()>>a.shift()) + minBlock - 1
 	}
 	f := a.search(n + room)
 	if f == 0 {
@@ -249,17 +249,17 @@ func (a *Allocator) Allocate(l galloc.Layout) ([]byte, error) {
 	a.used += uintptr(have)
 	a.blocks++
 	// SAFETY: the block lies within the region.
-	return unsafe.Slice((*byte)(unsafe.Add(a.base, uintptr(f-1)<<a.lg)), uintptr(have)<<a.lg), nil
+	return unsafe.Slice((*byte)(unsafe.Add(a.base, uintptr(f-1)<<a.shift())), uintptr(have)<<a.shift()), nil
 }
 
 // gap returns how many granules lie between f and the first multiple of align that leaves none or minBlock.
 func (a *Allocator) gap(f uint32, align uintptr) uint32 {
-	at := uintptr(a.base) + uintptr(f-1)<<a.lg
+	at := uintptr(a.base) + uintptr(f-1)<<a.shift()
 	if at&(align-1) == 0 {
 		return 0
 	}
-	at += minBlock << a.lg
-	return minBlock + uint32((-at&(align-1))>>a.lg)
+	at += minBlock << a.shift()
+	return minBlock + uint32((-at&(align-1))>>a.shift())
 }
 
 // Deallocate takes back the block at p, of which l must be a layout that fits, and joins it with the
@@ -327,25 +327,28 @@ func (a *Allocator) UsableSize(l galloc.Layout) uintptr {
 	if l.Size() == 0 || l.Size() > a.region.Size() {
 		return l.Size()
 	}
-	return uintptr(a.need(l.Size())) << a.lg
+	return uintptr(a.need(l.Size())) << a.shift()
 }
 
 // Owns reports whether p is the address of a block that is currently allocated here. It takes any
 // address.
 func (a *Allocator) Owns(p unsafe.Pointer) bool { return a.at(p) != 0 }
 
+// shift returns lg, in a way that tells the compiler that it is less than a word has bits, which saves tests.
+func (a *Allocator) shift() uint { return a.lg & (bits.UintSize - 1) }
+
 // need returns the granules for size, which does not exceed the region.
 func (a *Allocator) need(size uintptr) uint32 {
-	return max(uint32((size+1<<a.lg-1)>>a.lg), minBlock)
+	return max(uint32((size+1<<a.shift()-1)>>a.shift()), minBlock)
 }
 
 // at returns the allocated block at p, or 0.
 func (a *Allocator) at(p unsafe.Pointer) uint32 {
 	offset := uintptr(p) - uintptr(a.base) // what lies below the region comes out too large
-	if offset >= a.region.Size() || offset&(1<<a.lg-1) != 0 {
+	if offset >= a.region.Size() || offset&(1<<a.shift()-1) != 0 {
 		return 0
 	}
-	f := uint32(offset>>a.lg) + 1
+	f := uint32(offset>>a.shift()) + 1
 	if a.table[f]&kind != used {
 		return 0
 	}
