@@ -316,7 +316,7 @@ func TestReleasedAllocatorIsEmpty(t *testing.T) {
 }
 
 func FuzzBuddy(f *testing.F) {
-	even := checked{open(f, nil, 1<<18, Options{MinBlock: 16})}
+	even := checked{open(f, nil, 1<<18, Options{MinBlock: 128})}
 	uneven := checked{open(f, nil, 1<<17|1<<14|1<<6, Options{Align: 1 << 10})}
 	n := 0
 	alloctest.Fuzz(f, func() galloc.Allocator {
