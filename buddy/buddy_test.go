@@ -163,6 +163,17 @@ func TestBlocksGrowIntoTheirUpperBuddies(t *testing.T) {
 	if !a.Resize(p, low, 1<<12) || a.Stats().Free != 0 {
 		t.Fatal("a block alone in the region cannot have all of it")
 	}
+	a.Deallocate(p, layout(1<<12, 8))
+	var four [4]unsafe.Pointer
+	for i := range four {
+		four[i] = address(galloc.Must(a.Allocate(low)))
+	}
+	a.Deallocate(four[2], low)
+	if a.Resize(four[1], low, 65) {
+		t.Error("grown into a free neighbour that is not the buddy")
+	}
+	a.Reset()
+	p = address(galloc.Must(a.Allocate(layout(1<<12, 8))))
 	if a.Resize(p, layout(1<<12, 8), 1<<12+1) {
 		t.Error("grown beyond the region")
 	}

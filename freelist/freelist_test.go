@@ -158,6 +158,18 @@ func TestWhatIsFreedIsReused(t *testing.T) {
 	}
 }
 
+// What upstream gives beyond Max or up to Min is not passed on: otherwise a layout that fits could lead elsewhere.
+func TestLengthsSayWhereABlockBelongs(t *testing.T) {
+	f := open(t, roomy{galloc.System}, Options{Min: 50, Max: 100})
+	for size, want := range map[uintptr]int{1: 49, 49: 49, 50: 100, 100: 100, 101: 128} {
+		if b := galloc.Must(f.Allocate(layout(size, 8))); len(b) != want {
+			t.Errorf("a block for %d bytes has %d, want %d", size, len(b), want)
+		} else {
+			f.Deallocate(address(b), layout(uintptr(want), 8))
+		}
+	}
+}
+
 // Every block goes back upstream once, with the layout it came with, whatever sizes it has had meanwhile.
 func TestUpstreamGetsItsBlocksBack(t *testing.T) {
 	for name, o := range ranges {
@@ -200,6 +212,46 @@ func TestBlocksWithinTheRangeStayWhereTheyAre(t *testing.T) {
 		t.Error("resized out of the range")
 	}
 	f.Deallocate(p, layout(100, 1))
+}
+
+// keeper keeps all of a block when it grows it, as an allocator may, and not only what it is told to keep.
+type keeper struct{ roomy }
+
+func (k keeper) Allocate(l galloc.Layout) ([]byte, error) {
+	b, err := k.roomy.Allocate(l)
+	for i := range b {
+		b[i] = 0xff
+	}
+	return b, err
+}
+
+func (k keeper) Grow(p unsafe.Pointer, old, new galloc.Layout) ([]byte, error) {
+	return k.GrowZeroed(p, old, new)
+}
+
+func (k keeper) GrowZeroed(p unsafe.Pointer, old, new galloc.Layout) ([]byte, error) {
+	b, err := k.Allocate(new)
+	if err == nil {
+		n := copy(b, unsafe.Slice((*byte)(p), (old.Size()+63)&^63))
+		clear(b[n:])
+		k.Deallocate(p, old)
+	}
+	return b, err
+}
+
+func TestGrowingAcrossTheRangeClearsTheGain(t *testing.T) {
+	f := open(t, keeper{roomy{galloc.System}}, Options{Min: 17, Max: 83})
+	for _, size := range []uintptr{16, 40, 100, 1000} { // below, in and above
+		l := layout(10, 8)
+		b := galloc.Must(f.GrowZeroed(address(galloc.Must(f.Allocate(l))), l, layout(size, 8)))
+		for i := 16; i < len(b); i++ { // before lies what the small block had: kept or zero
+			if b[i] != 0 {
+				t.Errorf("byte %d of %d is %#x after GrowZeroed to %d", i, len(b), b[i], size)
+				break
+			}
+		}
+		f.Deallocate(address(b), layout(size, 8))
+	}
 }
 
 // What GoHeap gave may be collected once nobody has it, neither the list nor who it was handed out to.
