@@ -2,11 +2,16 @@
 //
 //	instructions [-record]
 //	instructions loop NAME N
+//	instructions worst [NAME...]
+//	instructions churn NAME OPERATIONS SAMPLES
 //
 // A count says less than a time, but it is the same on every machine and under any load, so a gate can hold what was won. The second form is
 // what is counted: the program builds itself, and runs that under valgrind's callgrind, for N operations and for twice as many. The
 // difference is N operations, without what starting and ending a program takes. loops.go has the operations, figures.go the
 // comparison, figures.txt the figures.
+//
+// The third form counts what operations take at worst, and not on average: the fourth form is a program that does many of them at random, and
+// samples are stepped through with ptrace. See worst.go and churn.go.
 package main
 
 import (
@@ -28,7 +33,16 @@ const (
 	operations  = 500_000                    // N: a multiple of the blocks of each batch
 	tries       = 3                          // of a count
 	loopCommand = "loop"
+
+	churnCommand = "churn"
 )
+
+// What is stepped through stays on the thread that the program has started on, which is the one that is traced.
+func init() {
+	if len(os.Args) > 1 && os.Args[1] == churnCommand {
+		runtime.LockOSThread()
+	}
+}
 
 func main() {
 	err := run(os.Args[1:], os.Stdout)
@@ -39,8 +53,15 @@ func main() {
 }
 
 func run(args []string, stdout io.Writer) error {
-	if len(args) > 0 && args[0] == loopCommand {
-		return runLoop(args[1:])
+	if len(args) > 0 {
+		switch args[0] {
+		case loopCommand:
+			return runLoop(args[1:])
+		case churnCommand:
+			return runChurn(args[1:])
+		case "worst":
+			return runWorst(args[1:], stdout)
+		}
 	}
 	f := flag.NewFlagSet("instructions", flag.ContinueOnError)
 	record := f.Bool("record", false, "write what is counted to bench/"+figuresFile+", instead of comparing it with what is there")

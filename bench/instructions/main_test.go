@@ -1,11 +1,16 @@
 package main
 
 import (
+	"math"
 	"os"
+	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
+	"github.com/galloc-go/galloc/buddy"
 	"github.com/galloc-go/galloc/heap"
+	"github.com/galloc-go/galloc/tlsf"
 )
 
 // What is in the repository can be compared with, and is as this program writes it.
@@ -94,5 +99,83 @@ func TestLoopsLeaveNothing(t *testing.T) {
 		if runLoop(args) == nil {
 			t.Errorf("%q is no error", args)
 		}
+	}
+}
+
+// What is stepped through keeps about half of its slots filled, frees all at the end, and is refused under wrong names and numbers.
+func TestChurnLeavesNothing(t *testing.T) {
+	for _, name := range churned {
+		a, err := newChurned(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		before := heap.Default().Stats().LiveBlocks
+		if err := churn(a, 50_000, 10); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		left := 0
+		switch a := a.(type) {
+		case *tlsf.Allocator:
+			left = a.Stats().UsedBlocks
+			a.Release()
+		case *buddy.Allocator:
+			left = a.Stats().UsedBlocks
+			a.Release()
+		default:
+			left = int(heap.Default().Stats().LiveBlocks - before)
+		}
+		if left != 0 {
+			t.Errorf("%s: %d blocks are left", name, left)
+		}
+	}
+	for _, args := range [][]string{nil, {"tlsf", "10"}, {"pears", "10", "10"}, {"tlsf", "x", "10"}, {"tlsf", "10", "0"}, {"tlsf", "10", "11"}} {
+		if runChurn(args) == nil {
+			t.Errorf("%q is no error", args)
+		}
+	}
+}
+
+// Each sample is stepped through once. How many instructions it takes may differ a little: where a block of a higher alignment can be
+// depends on where the region is.
+func TestSamplesAreSteppedThrough(t *testing.T) {
+	if p := runtime.GOOS + "/" + runtime.GOARCH; p != platform {
+		t.Skipf("on %s only", platform)
+	}
+	t.Chdir("..")
+	program := filepath.Join(t.TempDir(), "instructions")
+	if err := build(program); err != nil {
+		t.Fatal(err)
+	}
+	var counts [2][][]int
+	for i := range counts {
+		var err error
+		if counts[i], err = stepThrough(program, churnCommand, "tlsf", "20000", "60"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var n, total [2]int
+	for try, all := range counts {
+		for i, c := range all {
+			n[try] += len(c)
+			for _, k := range c {
+				total[try] += k
+				if k < 5 || k > 2000 {
+					t.Errorf("%s took %d instructions", sampled[i], k)
+				}
+			}
+		}
+	}
+	if n != [2]int{60, 60} || math.Abs(float64(total[0]-total[1])) > float64(total[0])/20 {
+		t.Errorf("%d samples took %d instructions", n, total)
+	}
+}
+
+func TestRowsTellTheWorst(t *testing.T) {
+	var b strings.Builder
+	if worst := row(&b, "tlsf", "all", []int{30, 10, 20, 10, 10}); worst != 3 || strings.Join(strings.Fields(b.String()), " ") != "tlsf all 5 10 10 30 30 3.00" {
+		t.Errorf("%v: %q", worst, b.String())
+	}
+	if worst := row(&b, "tlsf", "all", nil); worst != 0 {
+		t.Errorf("of nothing it is %v", worst)
 	}
 }
