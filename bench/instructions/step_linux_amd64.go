@@ -49,7 +49,7 @@ func readText(program string) (t text, err error) {
 	if err != nil {
 		return t, err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // what is only read loses nothing
 	symbols, err := f.Symbols()
 	if err != nil {
 		return t, err
