@@ -80,10 +80,12 @@ func New(o Options) (*Heap, error) {
 
 // Default returns the heap of the process: the one that galloc.Alloc and galloc.Global use
 // in executables, unless another allocator is registered. It always returns the same one.
-// It has the default options and no limits, and cannot be closed.
+// It has the default options and no limits, unless the environment variable GALLOC or the
+// linker says otherwise (see [galloc.RegisterGlobal]), and cannot be closed.
 func Default() *Heap { return &defaultHeap }
 
-var defaultHeap = Heap{e: engine.Default(), name: "galloc heap"}
+// defaultHeap is complete before any code runs: package global/heap selects it before this package is initialized.
+var defaultHeap = Heap{e: &engine.Process, name: "galloc heap"}
 
 // Engine returns what does the work. It is for package galloc, which calls it without the
 // detour over an interface if h is the global allocator; it is of no use to others.

@@ -79,13 +79,10 @@ func (m PurgeMode) String() string {
 	return fmt.Sprintf("PurgeMode(%d)", uint8(m))
 }
 
-// minDecay is the shortest decay period: what is shorter keeps the program busy giving back.
-const minDecay = time.Millisecond
-
 // check returns an error that says what to change, or nil.
 func (o *Options) check() error {
-	if 0 < o.Decay && o.Decay < minDecay {
-		return fmt.Errorf("galloc/heap: Decay is %v: make it %v or more, 0 for the default, or negative for never", o.Decay, minDecay)
+	if 0 < o.Decay && o.Decay < engine.MinDecay {
+		return fmt.Errorf("galloc/heap: Decay is %v: make it %v or more, 0 for the default, or negative for never", o.Decay, engine.MinDecay)
 	}
 	if o.Purge > PurgeLazy {
 		return fmt.Errorf("galloc/heap: Purge is %v: make it PurgeNow or PurgeLazy", o.Purge)

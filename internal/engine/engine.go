@@ -131,12 +131,24 @@ type Config struct {
 // DefaultDecay is the decay period of heaps that do not say otherwise.
 const DefaultDecay = time.Second
 
-var defaultHeap Heap
+// MinDecay is the shortest decay period that can be asked for: what is shorter keeps the program busy giving back.
+const MinDecay = time.Millisecond
 
-func init() { defaultHeap.init(Config{First: firstExtent}) }
+// Process is the heap of the process. It is there for others to have its address in variables that need no initialization.
+var Process Heap
+
+func init() { Process.init(Config{First: firstExtent}) }
 
 // Default returns the heap of the process.
-func Default() *Heap { return &defaultHeap }
+func Default() *Heap { return &Process }
+
+// Configure makes the heap of the process as c says, with these limits. It is for package galloc, when it is initialized: nobody has used
+// the heap yet.
+func Configure(c Config, soft, hard uintptr) {
+	c.First = firstExtent
+	Process.init(c)
+	Process.SetLimit(soft, hard, nil)
+}
 
 // New returns a heap. It takes memory when it is first used.
 func New(c Config) *Heap {
