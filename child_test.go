@@ -27,7 +27,9 @@ func TestMain(m *testing.M) {
 		child()
 		os.Exit(0)
 	}
-	os.Exit(m.Run())
+	status := m.Run()
+	removeBuilds()
+	os.Exit(status)
 }
 
 // needGo skips a test that runs the go command, where that cannot be: the platform has no
@@ -55,7 +57,7 @@ func runChild(t *testing.T, name string, env ...string) outcome {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(exe)
-	cmd.Env = append(append(os.Environ(), childVar+"="+name), env...)
+	cmd.Env = append(append(os.Environ(), childVar+"="+name, "GALLOC="), env...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	err = cmd.Run()

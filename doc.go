@@ -4,7 +4,10 @@
 // A [Layout] says how much memory, and how aligned. [Alloc], [AllocZeroed], [Realloc] and
 // [Dealloc] get it from the global allocator and give it back. In executables that is the
 // heap, pure Go, whose limits and statistics package heap knows, and [System] in what is built for
-// others to load; unless the program calls [RegisterGlobal], once, with a [GlobalAlloc] of its choice.
+// others to load; unless the program calls [RegisterGlobal], once, with a [GlobalAlloc] of its choice,
+// or imports a package below global, such as global/system, or has a [Selection] of its own; or unless
+// the environment variable GALLOC or a flag of the linker names another one. RegisterGlobal tells
+// them all, and [GlobalName] which of them is in force.
 //
 // An [Allocator] is what code takes that does not care where its memory comes from. [Global]
 // and [System] are Allocators, and so is [GoHeap]. [New], [MakeSlice] and [Box] make typed

@@ -214,17 +214,20 @@ func (freeFunctions) Realloc(p unsafe.Pointer, l Layout, newSize uintptr) unsafe
 	return Realloc(p, l, newSize)
 }
 
-// A registration is an allocator in force as the global one. It is immutable.
+// A registration is an allocator in force as the global one. It is immutable. Whatever has chosen it, it is made by newRegistration: what
+// is to be put around every global allocator belongs there.
 type registration struct {
 	resolved
-	heap     *engine.Heap // if it is a heap, which is called without the detour over an interface
-	system   bool         // it is System, and so is that
-	explicit bool         // by RegisterGlobal; otherwise the default, in force since its first use
-	place    string       // file:line of the call of RegisterGlobal, or of the first use
+	heap      *engine.Heap // if it is a heap, which is called without the detour over an interface
+	system    bool         // it is System, and so is that
+	why       string       // for GlobalName
+	place     string       // file:line of the call of RegisterGlobal or, of a default, of the first use
+	explicit  bool         // by RegisterGlobal
+	selection *Selection   // if it is by that
 }
 
-func newRegistration(a GlobalAlloc, explicit bool, place string) *registration {
-	r := &registration{resolved: resolve(a), explicit: explicit, place: place}
+func newRegistration(a GlobalAlloc, why, place string) *registration {
+	r := &registration{resolved: resolve(a), why: why, place: place}
 	_, r.system = r.alloc.(platform)
 	if h, ok := r.alloc.(interface{ Engine() *engine.Heap }); ok {
 		r.heap = h.Engine()
@@ -232,8 +235,15 @@ func newRegistration(a GlobalAlloc, explicit bool, place string) *registration {
 	return r
 }
 
-// inForce is the whole state of the global allocator. It is set once: nil, then
-// what RegisterGlobal was given or, at the first use before that, the default.
+// enter lets the engine know that r is in force.
+func (r *registration) enter() {
+	if r.heap != nil {
+		r.heap.PutInForce()
+	}
+}
+
+// inForce is the whole state of the global allocator. It is set once: nil, then a Selection if the
+// program has one, or else what RegisterGlobal was given or, at the first use before that, the default.
 var inForce atomic.Pointer[registration]
 
 // current returns the registration in force, after settling it if need be.
@@ -246,34 +256,67 @@ func current() *registration {
 
 // settle puts the default in force, unless somebody else has settled it meanwhile.
 func settle() *registration {
-	inForce.CompareAndSwap(nil, newRegistration(defaultGlobal(), false, callerOutside()))
+	a, why := defaultGlobal()
+	inForce.CompareAndSwap(nil, newRegistration(a, why, callerOutside()))
 	r := inForce.Load()
-	if r.heap != nil {
-		r.heap.PutInForce()
-	}
+	r.enter()
 	return r
 }
 
-// defaultGlobal returns what is in force in a program that registers nothing: the heap in an executable, and System in
-// what is loaded into a program of another language, which may want to free what it gets, and where the build mode is not known.
-func defaultGlobal() GlobalAlloc {
-	switch buildMode() {
-	case "exe", "pie":
-		return processHeap{}
+// defaultGlobal returns what is in force in a program that does not choose in code, and why: what GALLOC or -X says; or else the heap in
+// an executable, and System in what is loaded into a program of another language, which may want to free what it gets, and where
+// the build mode is not known.
+func defaultGlobal() (a GlobalAlloc, why string) {
+	mode := buildMode()
+	switch s := preset(); {
+	case s != nil:
+		return s.alloc, "chosen by " + s.String()
+	case isExecutable(mode):
+		a = processHeap{}
+	default:
+		a = System
 	}
-	return System
+	return a, "the default for -buildmode=" + mode
 }
 
 // RegisterGlobal makes a the global allocator of the program. It can be called once,
 // before the first use of the global allocator: from an init function or at the start
 // of main, and best by the program, not by a library. It panics, naming the places
 // concerned as file:line, if a is nil, if it is called twice, if the global allocator
-// has been used already, and if a would call itself since it is made of [Global].
+// has been used already, if a would call itself since it is made of [Global], and if an
+// import selects an allocator.
 //
 // Whether a has AllocZeroed and Realloc is looked up here, once; if not, the defaults
 // are used. The price of a call through the global allocator is a look for a heap's cache, a
 // function call, and a call of an interface method; with System behind it, not the latter, and
 // with a heap neither.
+//
+// # All ways to choose
+//
+// The first of these that there is decides, and [GlobalName] tells which:
+//
+//  1. The code of the program: RegisterGlobal, or else the import of a package below
+//     global, or another [Selection], which is in force before any other package is
+//     initialized, so that nobody can be earlier.
+//  2. The environment variable GALLOC, but in executables only.
+//  3. The linker's flag -X github.com/galloc-go/galloc.defaultAllocator, as in
+//     go build -ldflags='-X github.com/galloc-go/galloc.defaultAllocator=system'.
+//  4. The build mode: the heap in executables, System in the rest.
+//
+// GALLOC and the flag are written NAME or, for heap, NAME,option=value,... where NAME is heap,
+// system, or, in programs that have the package of that name, jemalloc or mimalloc. To be empty
+// is to be unset. The options of heap are fields of package heap's Options, and are about the
+// heap of the process, heap.Default(), even where another allocator is in force:
+//
+//	limit=64MiB      HardLimit: a whole number, with B, KiB, MiB, GiB, TiB or no unit
+//	softlimit=48MiB  SoftLimit
+//	decay=10s        Decay: a time.Duration, or never
+//	purge=lazy       Purge: now or lazy
+//	hugepages=on     HugePages: on or off
+//	checked=on       Checked: on or off
+//
+// If anything else is in there, the program says so on standard error and exits with status 2
+// before it begins, even if it would choose in code.
 func RegisterGlobal(a GlobalAlloc) {
 	here := callerOutside()
 	if a == nil {
@@ -282,13 +325,12 @@ func RegisterGlobal(a GlobalAlloc) {
 	if isGlobal(a) {
 		panic("galloc: RegisterGlobal at " + here + " of an allocator made of galloc.Global, which would call itself" + alreadyAt())
 	}
-	r := newRegistration(a, true, here)
+	r := newRegistration(a, "registered at "+here, here)
+	r.explicit = true
 	if !inForce.CompareAndSwap(nil, r) {
 		panic("galloc: RegisterGlobal at " + here + alreadyAt())
 	}
-	if r.heap != nil {
-		r.heap.PutInForce()
-	}
+	r.enter()
 }
 
 // alreadyAt returns the second half of the messages above: what came first.
@@ -296,6 +338,8 @@ func alreadyAt() string {
 	switch r := inForce.Load(); {
 	case r == nil:
 		return "; no other allocator is registered"
+	case r.selection != nil:
+		return "; the import of " + r.selection.Path + " selects the global allocator already: drop one of the two (go mod why " + r.selection.Path + " tells who imports it)"
 	case r.explicit:
 		return "; a global allocator is already registered at " + r.place
 	default:
@@ -304,14 +348,17 @@ func alreadyAt() string {
 }
 
 // GlobalName tells which allocator is the global one, and why, in words: the place of
-// its registration as file:line, or that it is the default, and for which build mode.
-// Before the first use it tells what the default would be, and does not settle it.
+// its registration as file:line, the import that selects it, what GALLOC or the linker's
+// flag says, or that it is the default, and for which build mode. Then it tells which of
+// these there are that are not obeyed. Before the first use it tells what the default
+// would be, and does not settle it.
 func GlobalName() string {
 	r := inForce.Load()
-	if r != nil && r.explicit {
-		return fmt.Sprintf("%s, registered at %s", allocatorName(r.alloc), r.place)
+	if r == nil {
+		a, why := defaultGlobal()
+		return allocatorName(a) + ", " + why + notObeyed(false)
 	}
-	return fmt.Sprintf("%s, the default for -buildmode=%s", allocatorName(defaultGlobal()), buildMode())
+	return allocatorName(r.alloc) + ", " + r.why + notObeyed(r.explicit || r.selection != nil)
 }
 
 // allocatorName returns the String of a, or its type if it has none.

@@ -250,14 +250,7 @@ func TestGlobal(t *testing.T) {
 			if o.err != nil {
 				t.Fatalf("%v\n%s%s", o.err, o.stdout, o.stderr)
 			}
-			rest := o.stdout
-			for _, s := range c.says {
-				_, after, found := strings.Cut(rest, s)
-				if !found {
-					t.Fatalf("no %q in its place in:\n%s", s, o.stdout)
-				}
-				rest = after
-			}
+			wantInOrder(t, o.stdout, c.says...)
 		})
 	}
 }

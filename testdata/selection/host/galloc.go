@@ -1,0 +1,11 @@
+//go:build galloc
+
+package main
+
+import (
+	"fmt"
+
+	"github.com/galloc-go/galloc"
+)
+
+func init() { fmt.Println("host:", galloc.GlobalName()) }

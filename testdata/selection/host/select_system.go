@@ -1,0 +1,5 @@
+//go:build system
+
+package main
+
+import _ "github.com/galloc-go/galloc/global/system"

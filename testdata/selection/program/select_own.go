@@ -1,0 +1,5 @@
+//go:build own
+
+package main
+
+import _ "github.com/galloc-go/galloc/testdata/selection/mmm"

@@ -1,0 +1,4 @@
+// Package usesheap is a library that selects.
+package usesheap
+
+import _ "github.com/galloc-go/galloc/global/heap"
