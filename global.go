@@ -230,7 +230,9 @@ func newRegistration(a GlobalAlloc, why, place string) *registration {
 	r := &registration{resolved: resolve(a), why: why, place: place}
 	_, r.system = r.alloc.(platform)
 	if h, ok := r.alloc.(interface{ Engine() *engine.Heap }); ok {
-		r.heap = h.Engine()
+		if r.heap = h.Engine(); r.heap == nil {
+			panic("galloc: the global allocator is to be a heap that has not been made yet: use heap.New, or heap.Default")
+		}
 	}
 	return r
 }
