@@ -301,9 +301,12 @@ func defaultGlobal() (a GlobalAlloc, why string) {
 //     global, or another [Selection], which is in force before any other package is
 //     initialized, so that nobody can be earlier.
 //  2. The environment variable GALLOC, but in executables only.
-//  3. The linker's flag -X github.com/galloc-go/galloc.defaultAllocator, as in
-//     go build -ldflags='-X github.com/galloc-go/galloc.defaultAllocator=system'.
+//  3. The flag -X of the linker, for the variable defaultAllocator of this package.
 //  4. The build mode: the heap in executables, System in the rest.
+//
+// A plugin is part of the program that opens it, and has its allocator. The flag is set by
+//
+//	go build -ldflags='-X github.com/galloc-go/galloc.defaultAllocator=system'
 //
 // GALLOC and the flag are written NAME or, for heap, NAME,option=value,... where NAME is heap,
 // system, or, in programs that have the package of that name, jemalloc or mimalloc. To be empty
