@@ -60,10 +60,10 @@ func (s *Selection) Check() {
 	switch {
 	case r != nil && r.selection == s:
 		return
-	case r != nil && r.selection != nil:
-		panic("galloc: " + s.Path + " is in a plugin, and " + r.selection.Path + " in its host, which selects the global allocator: import the same in both")
 	case multiple_global_allocators == s:
 		panic("galloc: " + s.Path + " sets multiple_global_allocators when it is initialized, which is too late: initialize it with the address of a variable, see galloc.Selection")
+	case r != nil && r.selection != nil:
+		panic("galloc: " + s.Path + " is in a plugin, and " + r.selection.Path + " in its host, which selects the global allocator: import the same in both")
 	}
 	panic("galloc: " + s.Path + " cannot select the global allocator: it is in a plugin, and not in its host; import it there too")
 }

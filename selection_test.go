@@ -219,6 +219,9 @@ func TestImportSelects(t *testing.T) {
 		{"at run time", way{tags: "dynamic"}, "name", "", []string{
 			"panic: galloc: " + module + "/testdata/selection/dynamic sets multiple_global_allocators when it is initialized, which is too late",
 		}},
+		{"at run time, beside another one, which links", way{tags: "dynamic,heap"}, "name", "", []string{
+			"panic: galloc: " + module + "/testdata/selection/dynamic sets multiple_global_allocators when it is initialized, which is too late",
+		}},
 		{"none, and a library is first", way{tags: "early"}, "register free name", "", []string{
 			"galloc: RegisterGlobal at ", "main.go:", "; the global allocator is already in use since ", "aaa.go:", "2 freed\n",
 		}},
