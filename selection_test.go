@@ -159,7 +159,7 @@ func wantInOrder(t *testing.T, text string, says ...string) {
 
 func TestTwoSelectionsDoNotLink(t *testing.T) {
 	t.Parallel()
-	for _, tags := range []string{"heap,system", "heap,usessystem", "system,usesheap", "heap,own"} {
+	for _, tags := range []string{"heap,system", "heap,usessystem", "system,usesheap", "heap,own", "jemalloc,mimalloc"} {
 		t.Run(tags, func(t *testing.T) {
 			t.Parallel()
 			b := build(t, way{tags: tags})
@@ -168,8 +168,11 @@ func TestTwoSelectionsDoNotLink(t *testing.T) {
 			}
 			wantInOrder(t, b.output, "link: duplicated definition of symbol "+module+".multiple_global_allocators, from ")
 			paths := []string{pathOfHeap, pathOfSystem}
-			if tags == "heap,own" {
+			switch tags {
+			case "heap,own":
 				paths[1] = module + "/testdata/selection/mmm"
+			case "jemalloc,mimalloc":
+				paths = []string{module + "/global/jemalloc", module + "/global/mimalloc"}
 			}
 			for _, path := range paths {
 				wantInOrder(t, b.output, path+" ")

@@ -1,0 +1,5 @@
+//go:build jemalloc
+
+package main
+
+import _ "github.com/galloc-go/galloc/global/jemalloc"
