@@ -205,3 +205,10 @@ func ExampleSetAllocErrorHook() {
 	fmt.Println(handle(7))
 	// Output: request 7: galloc: memory allocation of 1048576 bytes (align 1) failed: out of memory
 }
+
+// What code does when there is no memory is easily tried.
+func ExampleNull() {
+	_, err := galloc.MakeSlice[int32](galloc.Null, 10)
+	fmt.Println(err)
+	// Output: galloc: memory allocation of 40 bytes (align 4) failed: out of memory
+}
