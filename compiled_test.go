@@ -22,7 +22,8 @@ import (
 // fastPath is the functions that are not called, but become part of their callers, and those that are. The compiler may inline
 // others into these, as it likes.
 var fastPath = map[string]struct{ inlined, called []string }{
-	".": {inlined: []string{"Alloc", "Dealloc"}},
+	".":    {inlined: []string{"Alloc", "Dealloc"}},
+	"bump": {inlined: []string{"(*Arena).bump"}, called: []string{"(*Arena).Alloc", "(*Arena).Allocate"}},
 	"internal/engine": {
 		inlined: []string{
 			"ClassOf", "ProcID", "Mine", "(*Heap).Mine", "(*Cache).Done", "(*Cache).Pop", "(*Cache).Push", "(*Cache).magazine", "(*Cache).slot",
