@@ -1,0 +1,481 @@
+package pool_test
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"unsafe"
+
+	"github.com/galloc-go/galloc"
+	"github.com/galloc-go/galloc/alloctest"
+	"github.com/galloc-go/galloc/pool"
+)
+
+// mixed serves what fits from a pool, and the rest from System: a pool alone cannot keep those
+// rules of the contract that need blocks of any size.
+type mixed struct{ p *pool.Pool }
+
+func (m mixed) Allocate(l galloc.Layout) ([]byte, error) {
+	b, err := m.p.Allocate(l)
+	if err == galloc.ErrUnsupported {
+		return galloc.System.Allocate(l)
+	}
+	return b, err
+}
+
+func (m mixed) Deallocate(p unsafe.Pointer, l galloc.Layout) {
+	if m.p.Owns(p) {
+		m.p.Deallocate(p, l)
+	} else {
+		galloc.System.Deallocate(p, l)
+	}
+}
+
+func (m mixed) Resize(p unsafe.Pointer, l galloc.Layout, newSize uintptr) bool {
+	return m.p.Owns(p) && m.p.Resize(p, l, newSize)
+}
+
+func (m mixed) UsableSize(l galloc.Layout) uintptr { return m.p.UsableSize(l) }
+
+var layouts = [][2]uintptr{{1, 1}, {3, 1}, {24, 8}, {100, 4}, {64, 64}, {5000, 8}, {1 << 16, 1 << 16}}
+
+func TestPoolsKeepTheContract(t *testing.T) {
+	for _, l := range [][2]uintptr{{1, 1}, {24, 8}, {5000, 8}} {
+		t.Run(fmt.Sprintf("size=%d/align=%d", l[0], l[1]), func(t *testing.T) {
+			p := pool.New(nil, layout(t, l[0], l[1]))
+			defer p.Close()
+			alloctest.Run(t, func() galloc.Allocator { return mixed{p} }, alloctest.SingleGoroutine)
+			if p.Stats().Live > 13*100 { // SizeZero forgets what need not be freed
+				t.Errorf("%+v, when everything is freed", p.Stats())
+			}
+		})
+	}
+}
+
+func TestALayoutThatDoesNotFit(t *testing.T) {
+	p := pool.New(galloc.Null, layout(t, 20, 8))
+	for _, l := range []galloc.Layout{layout(t, 25, 8), layout(t, 8, 16), layout(t, math.MaxInt, 1)} {
+		if _, err := p.Allocate(l); err != galloc.ErrUnsupported || p.UsableSize(l) != l.Size() {
+			t.Errorf("%v: %v", l, err)
+		}
+	}
+	if _, err := p.Allocate(layout(t, 24, 1)); err != galloc.ErrOutOfMemory || p.UsableSize(layout(t, 1, 1)) != 24 {
+		t.Errorf("%v", err)
+	}
+	if b, err := p.Allocate(layout(t, 0, 4096)); err != nil || len(b) != 0 {
+		t.Errorf("size 0: %v, %v", b, err)
+	}
+	if p.Get() != nil {
+		t.Error("Get of a pool that cannot have memory")
+	}
+}
+
+// Every block, in every slab, has its own bytes, and comes again when it was put back.
+func TestBlocks(t *testing.T) {
+	for _, l := range layouts {
+		u := newUpstream(t, nil)
+		p := pool.New(u, layout(t, l[0], l[1]))
+		size := p.UsableSize(layout(t, l[0], l[1]))
+		n := int(min(50_000, 8<<20/size))
+		all := map[unsafe.Pointer]byte{}
+		var order []unsafe.Pointer
+		get := func() {
+			q := p.Get()
+			if _, ok := all[q]; ok || q == nil || uintptr(q)%l[1] != 0 || !p.Owns(q) {
+				t.Fatalf("%v: got %p, which is live, or not aligned", l, q)
+			}
+			all[q] = byte(len(order))
+			block := unsafe.Slice((*byte)(q), size)
+			for i := range block {
+				block[i] = byte(len(order))
+			}
+			order = append(order, q)
+		}
+		for range n {
+			get()
+		}
+		rand.Shuffle(n, func(i, j int) { order[i], order[j] = order[j], order[i] })
+		for range 3 {
+			for range n / 2 {
+				q := order[len(order)-1]
+				for _, b := range unsafe.Slice((*byte)(q), size) {
+					if b != all[q] {
+						t.Fatalf("%v: a block has been changed", l)
+					}
+				}
+				order = order[:len(order)-1]
+				delete(all, q)
+				p.Put(q)
+			}
+			for range n / 2 {
+				get()
+			}
+		}
+		s := p.Stats()
+		if s.Live != n || s.Capacity < n || s.Capacity > max(2*n, 4096/int(size), 8) || s.Bytes != uintptr(s.Capacity)*(size+4) {
+			t.Errorf("%v: %d blocks: %+v", l, n, s)
+		}
+		if slabs := len(u.Live()) / 2; slabs > 16 {
+			t.Errorf("%v: %d slabs", l, slabs)
+		}
+		last := order[len(order)-1]
+		if p.Put(last); p.Get() != last {
+			t.Errorf("%v: the last block put is not the first one got", l)
+		}
+		p.Close()
+	}
+}
+
+func TestMisuse(t *testing.T) {
+	for _, l := range layouts {
+		p := pool.New(nil, layout(t, l[0], l[1]))
+		size := p.UsableSize(layout(t, l[0], l[1]))
+		var blocks []unsafe.Pointer
+		for range 1000 {
+			blocks = append(blocks, p.Get())
+		}
+		other := pool.New(nil, layout(t, l[0], l[1]))
+		foreign := other.Get()
+		for _, i := range []int{0, 5, 500, 999} {
+			q := blocks[i]
+			p.Put(q)
+			p.Put(blocks[(i+300)%900+1]) // another slab is the hot one
+			wantPanic(t, "put back already, or never got", func() { p.Put(q) })
+			p.Get()
+			p.Get()
+			wantPanic(t, "not in this pool", func() { p.Put(foreign) })
+			if size > 1 {
+				wantPanic(t, "inside of a block", func() { p.Put(unsafe.Add(q, size-1)) })
+				wantPanic(t, "inside of a block", func() { p.Put(unsafe.Add(q, 1)) })
+			}
+		}
+		wantPanic(t, "with Layout", func() { p.Deallocate(blocks[0], layout(t, size+1, 1)) })
+		wantPanic(t, "with Layout", func() { p.Deallocate(blocks[0], layout(t, 1, 2*l[1])) })
+		wantPanic(t, "with Layout", func() { p.Deallocate(nil, layout(t, 1, 1)) })
+		if s := p.Stats(); s.Live != 1000 {
+			t.Errorf("%v: after misuse: %+v", l, s)
+		}
+		p.Put(nil)
+		p.Reset()
+		wantPanic(t, "put back already, or never got", func() { p.Put(blocks[999]) })
+		p.Close()
+		wantPanic(t, "not in this pool", func() { p.Put(blocks[0]) })
+		other.Close()
+	}
+}
+
+// What is written to a block after it was put back does not lead the pool astray.
+func TestAWriteAfterPutHarmsNoOther(t *testing.T) {
+	p := pool.New(nil, layout(t, 16, 8))
+	defer p.Close()
+	seen := map[unsafe.Pointer]bool{}
+	for range 1000 {
+		q := p.Get()
+		p.Put(q)
+		*(*[2]uint64)(q) = [2]uint64{math.MaxUint64, 0x4141414141414141}
+		if p.Get() != q || seen[q] {
+			t.Fatal("the pool was led astray")
+		}
+		seen[q] = true
+	}
+}
+
+func TestReserveAndLimit(t *testing.T) {
+	u := newUpstream(t, nil)
+	p := pool.New(u, layout(t, 24, 8))
+	defer p.Close()
+	if err := p.Reserve(1000); err != nil || p.Stats().Capacity != 1000 {
+		t.Fatal(err, p.Stats())
+	}
+	for i := range 1500 {
+		if calls := u.Calls(); p.Get() == nil || i < 1000 && u.Calls() != calls {
+			t.Fatal("a reserved block needed the upstream")
+		}
+	}
+	p.SetLimit(2100)
+	calls := u.Calls()
+	if err := p.Reserve(601); err != galloc.ErrOutOfMemory || u.Calls() != calls {
+		t.Error(err)
+	}
+	if err := p.Reserve(600); err != nil {
+		t.Error(err)
+	}
+	n := 1500
+	for p.Get() != nil {
+		n++
+	}
+	if n != 2100 && n != 2000 || p.Stats().Capacity != n {
+		t.Errorf("%d blocks, %+v", n, p.Stats())
+	}
+	if k := testing.AllocsPerRun(10, func() { p.Get() }); k != 0 {
+		t.Errorf("failing takes %v allocations", k)
+	}
+	p.SetLimit(10)
+	if p.Get() != nil || p.Reserve(1) == nil {
+		t.Error("a limit below the capacity")
+	}
+	p.SetLimit(-1)
+	if p.Get() == nil {
+		t.Error("no limit, but no block")
+	}
+	if err := p.Reserve(math.MaxInt); !errors.Is(err, galloc.ErrOutOfMemory) && math.MaxInt > math.MaxInt32 {
+		t.Errorf("all of the memory: %v", err)
+	}
+}
+
+func TestResetKeepsTheSlabs(t *testing.T) {
+	u := newUpstream(t, nil)
+	p := pool.New(u, layout(t, 40, 8))
+	defer p.Close()
+	for range 3 {
+		seen := map[unsafe.Pointer]bool{}
+		for range 5000 {
+			q := p.Get()
+			if seen[q] {
+				t.Fatal("a block was got twice")
+			}
+			seen[q] = true
+		}
+		p.Reset()
+		if s := p.Stats(); s.Live != 0 || s.Capacity < 5000 || s.Capacity > 10_000 {
+			t.Errorf("after Reset: %+v", s)
+		}
+	}
+	p.Close()
+	if s := p.Stats(); s != (pool.Stats{}) || len(u.Live()) != 0 {
+		t.Errorf("after Close: %+v, %v", s, u.Live())
+	}
+	if p.Get() == nil {
+		t.Error("a closed pool cannot be used again")
+	}
+}
+
+func TestTheUpstreamMayFail(t *testing.T) {
+	script := func(u *upstream) (failures int) {
+		p := pool.New(u, layout(t, 48, 16))
+		defer p.Close()
+		seen := map[unsafe.Pointer]bool{}
+		for range 2000 {
+			q := p.Get()
+			if q == nil {
+				failures++
+			} else if seen[q] {
+				t.Fatal("a block was got twice")
+			} else {
+				seen[q] = true
+				*(*[6]uint64)(q) = [6]uint64{1, 2, 3, 4, 5, 6}
+			}
+		}
+		for q := range seen {
+			p.Put(q)
+		}
+		return failures
+	}
+	count := newUpstream(t, nil)
+	if n := script(count); n != 0 {
+		t.Fatal(n)
+	}
+	for n := 1; n <= count.Calls(); n++ {
+		if failed := script(newUpstream(t, func(call int, _ uintptr) bool { return call == n })); failed != 0 {
+			t.Errorf("call %d of the upstream fails, and so do %d of the pool: half of it would do", n, failed)
+		}
+		if failed := script(newUpstream(t, func(call int, _ uintptr) bool { return call >= n })); failed == 0 {
+			t.Errorf("calls from %d on fail, and none of the pool does", n)
+		}
+	}
+	if failed := script(newUpstream(t, func(_ int, size uintptr) bool { return size > 1000 })); failed != 0 {
+		t.Errorf("without large blocks %d calls fail", failed)
+	}
+}
+
+func TestOf(t *testing.T) {
+	p := galloc.Must(pool.NewOf[node](nil))
+	defer p.Close()
+	seen := map[*node]bool{}
+	for range 3000 {
+		v, err := p.Get()
+		if err != nil || *v != (node{}) || seen[v] {
+			t.Fatal(err, v)
+		}
+		seen[v] = true
+		v.left, v.key[1] = 7, 7
+	}
+	for v := range seen {
+		p.Put(v)
+	}
+	for range 3000 {
+		v, err := p.Get()
+		if err != nil || *v != (node{}) {
+			t.Fatal(err, v)
+		}
+	}
+	p.Reset()
+	if u, err := p.GetUninit(); err != nil || p.Pool().Stats().Live != 1 {
+		t.Error(u, err)
+	}
+	for what, err := range map[string]error{
+		"string":        second(pool.NewOf[struct{ name string }](nil)),
+		"*int":          second(pool.NewOf[*int](galloc.GoHeap)),
+		"error in Null": second(pool.NewOf[error](galloc.Null)),
+	} {
+		if !errors.Is(err, galloc.ErrPointers) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	none := galloc.Must(pool.NewOf[node](galloc.Null))
+	if _, err := none.Get(); !errors.Is(err, galloc.ErrOutOfMemory) || !strings.Contains(err.Error(), "24 bytes") {
+		t.Errorf("without memory: %v", err)
+	}
+	empty := galloc.Must(pool.NewOf[struct{}](nil))
+	if v, err := empty.Get(); v == nil || err != nil {
+		t.Errorf("of size 0: %v, %v", v, err)
+	} else {
+		empty.Put(v)
+	}
+	empty.Close()
+}
+
+func second[T any](_ T, err error) error { return err }
+
+func TestNames(t *testing.T) {
+	if got := fmt.Sprint(pool.New(nil, layout(t, 20, 8))); got != "pool of 24 bytes (align 8) on galloc.Global" {
+		t.Error(got)
+	}
+}
+
+// FuzzPool runs a pool against a set of the blocks that are live, with misuse, and an upstream
+// that fails now and then.
+func FuzzPool(f *testing.F) {
+	f.Add(uint8(24), []byte("\x00\x01\x00\x02\x20\x05\x30\x00\x40\x00"))
+	f.Fuzz(func(t *testing.T, size uint8, data []byte) {
+		u := newUpstream(t, func(call int, size uintptr) bool { return call%5 == 4 || size > 1<<16 })
+		l := layout(t, uintptr(size), 1<<(size%7))
+		p := pool.New(u, l)
+		stride := p.UsableSize(layout(t, 1, 1))
+		var live, dead []unsafe.Pointer
+		marks := map[unsafe.Pointer]byte{}
+		get := func() {
+			q := p.Get()
+			if q == nil {
+				return
+			}
+			if _, ok := marks[q]; ok || uintptr(q)%l.Align() != 0 {
+				t.Fatalf("got %p, which is live or not aligned", q)
+			}
+			marks[q] = byte(len(marks))
+			live = append(live, q)
+			*(*byte)(q), *(*byte)(unsafe.Add(q, stride-1)) = marks[q], marks[q]
+		}
+		put := func(i int) {
+			q := live[i]
+			if *(*byte)(q) != marks[q] || *(*byte)(unsafe.Add(q, stride-1)) != marks[q] {
+				t.Fatalf("the block at %p was changed", q)
+			}
+			p.Put(q)
+			delete(marks, q)
+			live[i] = live[len(live)-1]
+			live = live[:len(live)-1]
+			dead = append(dead, q)
+		}
+		for ; len(data) >= 2; data = data[2:] {
+			n := int(data[1])
+			switch data[0] >> 4 {
+			case 0, 1, 2:
+				for range n {
+					get()
+				}
+			case 3, 4:
+				for range min(n, len(live)) {
+					put(n * 7 % len(live))
+				}
+			case 5:
+				if len(live) > 0 {
+					put(len(live) - 1)
+				}
+			case 6:
+				if len(dead) > 0 {
+					q := dead[n%len(dead)]
+					if _, ok := marks[q]; !ok {
+						wantPanic(t, "", func() { p.Put(q) })
+					}
+				}
+			case 7:
+				if len(live) > 0 && stride > 1 {
+					wantPanic(t, "inside", func() { p.Put(unsafe.Add(live[n%len(live)], 1+uintptr(n)%(stride-1))) })
+				}
+			case 8:
+				_ = p.Reserve(n)
+			case 9:
+				p.SetLimit(n * 16)
+			case 10:
+				p.Reset()
+				live, marks = nil, map[unsafe.Pointer]byte{}
+			case 11:
+				p.Close()
+				live, dead, marks = nil, nil, map[unsafe.Pointer]byte{}
+			}
+			if s := p.Stats(); s.Live != len(live) || s.Capacity < s.Live {
+				t.Fatalf("%+v, but %d are live", s, len(live))
+			}
+		}
+		for len(live) > 0 {
+			put(0)
+		}
+		p.Close()
+	})
+}
+
+// FuzzContract runs programs on a pool with System for what does not fit.
+func FuzzContract(f *testing.F) {
+	l, _ := galloc.NewLayout(96, 32)
+	p := pool.New(nil, l)
+	f.Cleanup(p.Close)
+	alloctest.Fuzz(f, func() galloc.Allocator { return mixed{p} })
+}
+
+// upstream is a FailingAllocator that fails where fail says so.
+type upstream struct {
+	*alloctest.FailingAllocator
+	fail  func(call int, size uintptr) bool
+	calls int
+}
+
+func newUpstream(t *testing.T, fail func(call int, size uintptr) bool) *upstream {
+	u := &upstream{FailingAllocator: alloctest.Failing(0), fail: fail}
+	t.Cleanup(func() {
+		if len(u.Live()) != 0 || len(u.Mistakes()) != 0 {
+			t.Errorf("blocks of the upstream at the end: %v; mistakes: %v", u.Live(), u.Mistakes())
+		}
+	})
+	return u
+}
+
+func (u *upstream) Allocate(l galloc.Layout) ([]byte, error) {
+	if u.calls++; u.fail != nil && u.fail(u.calls, l.Size()) {
+		return nil, galloc.ErrOutOfMemory
+	}
+	return u.FailingAllocator.Allocate(l)
+}
+
+func layout(t *testing.T, size, align uintptr) galloc.Layout {
+	t.Helper()
+	l, err := galloc.NewLayout(size, align)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+func wantPanic(t *testing.T, want string, f func()) {
+	t.Helper()
+	defer func() {
+		t.Helper()
+		if got := fmt.Sprint(recover()); !strings.HasPrefix(got, "galloc/pool: ") || !strings.Contains(got, want) {
+			t.Errorf("panicked with %q, want %q", got, want)
+		}
+	}()
+	f()
+}
