@@ -89,6 +89,40 @@ func TestChunksDouble(t *testing.T) {
 	}
 }
 
+func TestChunksAreFilledToTheByte(t *testing.T) {
+	u := newUpstream(t, nil)
+	a := bump.New(u)
+	defer a.Close()
+	for i, size := range []uintptr{4090, 6, 1, 4095, 4096, 4096, 1} { // chunks of 4, 4, 8 and 16 KiB
+		allocate(t, a, size, 1)
+		if want := []int{1, 1, 2, 2, 3, 3, 4}[i]; len(u.sizes) != want {
+			t.Fatalf("block %d, of %d bytes: chunks %v", i, size, u.sizes)
+		}
+		used, zero := a.Used(), layout(t, 0, 64)
+		if a.Alloc(zero) != zero.Dangling() || a.Used() != used {
+			t.Fatal("size 0 has taken memory")
+		}
+	}
+	a.Close()
+	allocate(t, a, 4090, 1)
+	allocate(t, a, 7, 1)
+	if len(u.Live()) != 2 || a.Used() != 4097 {
+		t.Error("a block reaches beyond its chunk")
+	}
+}
+
+func TestHalfAChunkWillDo(t *testing.T) {
+	u := newUpstream(t, nil)
+	a := bump.New(u)
+	defer a.Close()
+	allocate(t, a, 1<<16, 1)
+	u.fail = func(_ int, size uintptr) bool { return size > 10_000 }
+	allocate(t, a, 100, 1)
+	if a.Capacity() != 1<<16+1<<13 {
+		t.Errorf("capacity %d after %v were asked for", a.Capacity(), u.sizes)
+	}
+}
+
 func TestTheUpstreamMayFail(t *testing.T) {
 	script := func(a *bump.Arena) (failures int, err error) {
 		m := alloctest.NewModel(a)
@@ -251,6 +285,9 @@ func TestMarks(t *testing.T) {
 			t.Fatalf("%d bytes are used after the release", a.Used())
 		}
 		wantPanic(t, "not valid any more", func() { a.Release(inner) })
+		if a.Dealloc(p, l); a.Used() != 100 {
+			t.Fatal("a block that is older than a mark that was released to was taken back")
+		}
 	}
 	if calls := len(u.sizes); calls > 7 {
 		t.Errorf("%d chunks: they were not used again", calls)
@@ -292,6 +329,10 @@ func TestResetKeepsAllSomeOrNone(t *testing.T) {
 	}
 	if a.Capacity() != capacity || len(u.sizes) != calls {
 		t.Errorf("after Reset it took %v of the upstream", u.sizes[calls:])
+	}
+	a.Reset()
+	if allocate(t, a, 64<<10, 1); len(u.sizes) != calls {
+		t.Error("the largest chunk was not the first one to be used")
 	}
 	a.Reset()
 	if n := a.Trim(100 << 10); n != 28<<10 || a.Capacity() != 100<<10 || len(u.Live()) != 3 { // 64, 32 and a small one stay

@@ -291,6 +291,43 @@ func TestTheUpstreamMayFail(t *testing.T) {
 	}
 }
 
+func TestHalfASlabWillDo(t *testing.T) {
+	u := newUpstream(t, nil)
+	p := pool.New(u, layout(t, 8, 8))
+	defer p.Close()
+	if err := p.Reserve(8192); err != nil {
+		t.Fatal(err)
+	}
+	u.fail = func(_ int, size uintptr) bool { return size > 10_000 }
+	for range 8193 {
+		p.Get()
+	}
+	if c := p.Stats().Capacity; c != 8192+1024 {
+		t.Errorf("%d blocks, after slabs of 64, 32 and 16 KiB were refused", c)
+	}
+}
+
+func TestTheLastBlockPutIsTheFirstGot(t *testing.T) {
+	p := pool.New(nil, layout(t, 40, 8))
+	defer p.Close()
+	var blocks []unsafe.Pointer
+	for range 5000 {
+		blocks = append(blocks, p.Get())
+	}
+	for i := 0; i < len(blocks); i += 77 { // of one slab and another
+		j := (i*31 + 1000) % len(blocks)
+		if i == j {
+			continue
+		}
+		p.Put(blocks[j])
+		p.Put(blocks[i])
+		if p.Get() != blocks[i] {
+			t.Fatalf("block %d was put last, and another one got", i)
+		}
+		blocks[j] = p.Get()
+	}
+}
+
 func TestOf(t *testing.T) {
 	p := galloc.Must(pool.NewOf[node](nil))
 	defer p.Close()

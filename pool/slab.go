@@ -45,7 +45,7 @@ func (s *slab) link() bool {
 	for i := from; i < to; i++ {
 		s.links[i] = uint32(uintptr(i+1) * stride)
 	}
-	s.links[to-1], s.free = s.free, uint32(uintptr(from)*stride)
+	s.links[to-1], s.free = none, uint32(uintptr(from)*stride)
 	return true
 }
 
