@@ -377,6 +377,18 @@ func TestOf(t *testing.T) {
 
 func second[T any](_ T, err error) error { return err }
 
+func TestOwnsItsBlocks(t *testing.T) {
+	p := pool.New(nil, layout(t, 24, 8))
+	defer p.Close()
+	q := p.Get()
+	p.Put(q)
+	for at := range uintptr(200 * 24) {
+		if want := at%24 == 0 && at < 64*24; p.Owns(unsafe.Add(q, at)) != want { // 64 are linked at a time
+			t.Fatalf("Owns at %d bytes: %v", at, !want)
+		}
+	}
+}
+
 func TestNames(t *testing.T) {
 	if got := fmt.Sprint(pool.New(nil, layout(t, 20, 8))); got != "pool of 24 bytes (align 8) on galloc.Global" {
 		t.Error(got)
