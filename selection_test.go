@@ -351,7 +351,8 @@ func TestBadSettings(t *testing.T) {
 	}
 }
 
-// TestDefaultOfTheArtifact: the heap in executables; in what is loaded into a program in C System, whatever its environment says.
+// TestDefaultOfTheArtifact: the heap in executables; in what is loaded into a program in C System, whatever its environment says, and
+// so that the program can free what it gets.
 func TestDefaultOfTheArtifact(t *testing.T) {
 	t.Parallel()
 	const isSystem = "galloc.System (libc malloc), the default for -buildmode="
@@ -384,8 +385,10 @@ func TestDefaultOfTheArtifact(t *testing.T) {
 				}
 				path = host
 			}
-			out, _ := run(t, []string{"GALLOC=" + c.env}, path, "use", "name")
-			wantInOrder(t, out, c.says)
+			out, status := run(t, []string{"GALLOC=" + c.env}, path, "use", "name")
+			if wantInOrder(t, out, c.says); status != 0 {
+				t.Errorf("status %d:\n%s", status, out)
+			}
 		})
 	}
 }

@@ -13,9 +13,10 @@ import (
 // go both ways.
 //
 // Sizes and alignments are limited by what the platform gives. Unlike other GlobalAllocs,
-// it takes size 0 too, as the functions Alloc and Dealloc do. A block of System must not be
-// handed to C's free, nor one of malloc to System, even where the one happens to be the
-// other. With cgo each call costs a crossing to C, 25 to 30 ns. Safe for concurrent use.
+// it takes size 0 too, as the functions Alloc and Dealloc do. Where it is
+// libc's malloc, which its String says, C code may free its blocks, as a program may that gets
+// them from a library in Go; elsewhere it must not, and blocks that malloc has returned to C must not be given
+// to System anywhere. With cgo each call costs a crossing to C, 25 to 30 ns. Safe for concurrent use.
 var System system
 
 var (

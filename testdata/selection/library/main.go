@@ -2,18 +2,26 @@
 package main
 
 import (
-	"fmt"
+	"unsafe"
 
 	"github.com/galloc-go/galloc"
 )
 
 import "C"
 
-//export print_name
-func print_name() {
-	l := galloc.Must(galloc.NewLayout(40, 8))
-	galloc.Dealloc(galloc.Alloc(l), l)
-	fmt.Println(galloc.GlobalName())
+// new_name returns the name of the global allocator as a string of C, in a block of that.
+//
+//export new_name
+func new_name() unsafe.Pointer {
+	name := galloc.GlobalName() + "\n\x00"
+	s := galloc.Must(galloc.MakeSlice[byte](nil, len(name)))
+	copy(s, name)
+	return unsafe.Pointer(unsafe.SliceData(s))
+}
+
+//export free_name
+func free_name(name unsafe.Pointer, n int) {
+	galloc.FreeSlice(nil, unsafe.Slice((*byte)(name), n+1))
 }
 
 func main() {}
