@@ -16,8 +16,8 @@ var floors = [][]string{
 	{""}, // the module's root
 	{"trace", "traces", "heap", "jemalloc", "mimalloc", "buddy", "tlsf", "freelist", "bump", "pool", "fixed"},
 	{"alloctest", "internal/workload"},
-	{"global/heap", "global/jemalloc", "global/mimalloc", "global/system"},
-	{"cmd/galloc"},
+	{"global/heap", "global/jemalloc", "global/mimalloc", "global/system", "capi"},
+	{"cmd/galloc", "capi/libgalloc"},
 }
 
 // only says which packages may import what, besides the tests.
@@ -26,8 +26,8 @@ var only = map[string][]string{
 	"golang.org/x/sys/unix":    {"internal/vm", "internal/libc"},
 	"golang.org/x/sys/windows": {"internal/vm", "internal/libc"},
 	"net/http":                 {},
-	"unsafe":                   {"internal/vm", "internal/libc", "internal/libc/direct", "internal/engine", "", "heap", "jemalloc", "mimalloc", "trace", "alloctest", "internal/workload", "buddy", "tlsf", "freelist", "global/heap", "global/system", "global/jemalloc", "global/mimalloc", "bump", "pool", "fixed"},
-	"C":                        {"internal/libc", "internal/libc/direct", "jemalloc", "mimalloc"},
+	"unsafe":                   {"internal/vm", "internal/libc", "internal/libc/direct", "internal/engine", "", "heap", "jemalloc", "mimalloc", "trace", "alloctest", "internal/workload", "buddy", "tlsf", "freelist", "global/heap", "global/system", "global/jemalloc", "global/mimalloc", "bump", "pool", "fixed", "capi"},
+	"C":                        {"internal/libc", "internal/libc/direct", "jemalloc", "mimalloc", "capi"},
 }
 
 const module = "github.com/galloc-go/galloc"
