@@ -1,7 +1,7 @@
 # The targets run on any machine with Go and make. What else they need they build, from the
 # versions pinned in internal/tools, or go without, and say so: see .ci/test.
 
-.PHONY: help test lint fmt cross fuzz bench instructions replay versus versus-quick ci
+.PHONY: help test lint fmt cross fuzz bench instructions replay versus versus-quick capi capi-bench ci
 
 help: ## print this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -35,6 +35,12 @@ versus: ## measure the heap against other allocators, in C and in Go, and write 
 
 versus-quick: ## the same in under 3 minutes, of less, to the terminal
 	@go -C bench run ./versus -quick $(ARGS)
+
+capi: ## install the libraries for C and Rust, the header and galloc.pc under PREFIX, an absolute path
+	@sh capi/install.sh "$(PREFIX)"
+
+capi-bench: ## measure calls of the library from C and from Rust, beside malloc
+	@sh capi/bench/run.sh
 
 ci: ## do what the gate does: install what is missing on Debian, check everything, test
 	@bash .ci/run

@@ -24,7 +24,7 @@ import (
 // Nothing is put onto the Go heap, not even when failing: so NewLayout, whose error is, is asked
 // for valid layouts only.
 //
-// A panic ends the process with a message and exit status 2, since there is no function of Go
+// A panic ends the process with a message and SIGABRT, since there is no function of Go
 // above that could recover. It is never a frame of C that it goes through.
 
 // layout returns the Layout of size and align, and whether there is one.

@@ -20,7 +20,7 @@
  * Ownership. A block belongs to the caller from when it is returned until it is given back. It
  * must go back to the library that it came from, and through these functions: not to free, nor to
  * another library of this kind, nor may a block of malloc come here. What is given back twice, or
- * with a wrong layout, may end the process: with a message on stderr, and exit status 2.
+ * with a wrong layout, may end the process, as free does: with a message on stderr, by SIGABRT.
  *
  * Threads. Every function may be called by every thread at any time, also by destructors of
  * pthread keys and of C++ and Rust thread-locals, but

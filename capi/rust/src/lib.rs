@@ -1,0 +1,87 @@
+//! A global allocator that is written in Go.
+//!
+//! ```ignore
+//! #[global_allocator]
+//! static GLOBAL: galloc::Galloc = galloc::Galloc;
+//! ```
+//!
+//! Which allocator it is, is up to the library that is linked: `libgalloc` is galloc's heap, and a
+//! library of your own is whatever its Go side registers; [`name`] tells. `galloc.h` has the
+//! contract. What differs from other allocators: a call costs some ten times as much as malloc's;
+//! after a `fork` without `exec`, as in the closure of `CommandExt::pre_exec`, blocks come from an
+//! arena and are not reused; and a block that is given back twice, as only unsafe code can, may end
+//! the process.
+//!
+//! Without cargo:
+//!
+//! ```text
+//! rustc --edition 2021 --crate-type rlib --crate-name galloc src/lib.rs
+//! rustc --edition 2021 --extern galloc=libgalloc.rlib -L native=PREFIX/lib -l static=galloc main.rs
+//! ```
+
+#![no_std]
+
+use core::alloc::{GlobalAlloc, Layout};
+use core::ffi::{c_char, c_void, CStr};
+
+extern "C" {
+    fn galloc_alloc(size: usize, align: usize) -> *mut c_void;
+    fn galloc_alloc_zeroed(size: usize, align: usize) -> *mut c_void;
+    fn galloc_dealloc(ptr: *mut c_void, size: usize, align: usize);
+    fn galloc_realloc(ptr: *mut c_void, old_size: usize, align: usize, new_size: usize) -> *mut c_void;
+    fn galloc_reallocate_inplace(ptr: *mut c_void, old_size: usize, size: usize, align: usize) -> usize;
+    fn galloc_usable_size(size: usize, align: usize) -> usize;
+    fn galloc_name() -> *const c_char;
+}
+
+/// The allocator that the linked library has registered. All values of it are the same one.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Galloc;
+
+// SAFETY: the functions do what the trait asks for. They do not unwind, and do not call back into Rust: what they need themselves
+// comes from Go's heap and from the system.
+unsafe impl GlobalAlloc for Galloc {
+    #[inline]
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        galloc_alloc(layout.size(), layout.align()).cast()
+    }
+
+    #[inline]
+    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
+        galloc_dealloc(ptr.cast(), layout.size(), layout.align())
+    }
+
+    #[inline]
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        galloc_alloc_zeroed(layout.size(), layout.align()).cast()
+    }
+
+    #[inline]
+    unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        galloc_realloc(ptr.cast(), layout.size(), layout.align(), new_size).cast()
+    }
+}
+
+impl Galloc {
+    /// Returns how many bytes are set aside for a block of that layout: `layout.size()` at least.
+    pub fn usable_size(&self, layout: Layout) -> usize {
+        // SAFETY: it takes any arguments.
+        unsafe { galloc_usable_size(layout.size(), layout.align()) }
+    }
+
+    /// Makes the block at `ptr` `new_size` bytes large without moving it, and returns whether it
+    /// has. Then its layout has that size, and otherwise nothing has changed.
+    ///
+    /// # Safety
+    ///
+    /// `ptr` is currently allocated by this allocator with `layout`.
+    pub unsafe fn resize_in_place(&self, ptr: *mut u8, layout: Layout, new_size: usize) -> bool {
+        galloc_reallocate_inplace(ptr.cast(), layout.size(), new_size, layout.align()) == new_size
+    }
+}
+
+/// Tells in words which allocator it is, and who has chosen it.
+pub fn name() -> &'static CStr {
+    // SAFETY: the string ends with 0, and is never freed.
+    unsafe { CStr::from_ptr(galloc_name()) }
+}
