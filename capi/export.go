@@ -17,9 +17,10 @@ import (
 
 // Three things are the same for all functions here.
 //
-// Addresses go to C as numbers: cgo would look at each pointer result whether it is one of Go's
-// own, which the address of a block of size 0 is, and blocks are too in a build for the race
-// detector. Addresses come from C as pointers, but never with size 0, where they can be anything.
+// Addresses go to C as numbers: cgo looks at each pointer that is a result whether it is one of
+// Go's own, and panics, though blocks rightly are where the heap is on Go memory, in a build for the
+// race detector. Addresses come from C as pointers, but never with size 0, where they can be
+// anything, and Go ends programs with pointers that cannot be.
 //
 // Nothing is put onto the Go heap, not even when failing: so NewLayout, whose error is, is asked
 // for valid layouts only.

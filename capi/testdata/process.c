@@ -109,16 +109,19 @@ static void fork_without_exec(void) {
 	CHECK(strstr(galloc_name(), "arena") == NULL, "%s", galloc_name());
 }
 
-// The arena ends, and then there is NULL. Threads of the child share it.
-static char *taken[4][1000];
+// The arena ends, and then there is NULL. Threads of the child share it, and begin at once, so that they meet.
+enum { TAKERS = 4, TAKEN = sizeof(size_t) == 8 ? 300000 : 10000 };
+
+static unsigned char *taken[TAKERS][TAKEN];
+static int takers;
 
 static void *take(void *arg) {
-	char **to = arg;
-	for (int i = 0; i < 1000; i++) {
-		to[i] = galloc_alloc(100, 1);
-		CHECK(to[i] != NULL);
-		memset(to[i], (int)((to - taken[0]) / 1000), 100);
+	unsigned char **to = arg;
+	__atomic_fetch_add(&takers, 1, __ATOMIC_RELAXED);
+	while (__atomic_load_n(&takers, __ATOMIC_RELAXED) < TAKERS) {
 	}
+	for (int i = 0; i < TAKEN; i++) CHECK((to[i] = galloc_alloc(8, 8)) != NULL);
+	for (int i = 0; i < TAKEN; i++) memset(to[i], (int)((to - taken[0]) / TAKEN), 8);
 	return NULL;
 }
 
@@ -126,12 +129,15 @@ static void arena_ends(void) {
 	pid_t pid = fork();
 	if (pid == 0) {
 		alarm(60);
-		pthread_t t[4];
-		for (int i = 0; i < 4; i++) CHECK(pthread_create(&t[i], NULL, take, taken[i]) == 0);
-		for (int i = 0; i < 4; i++) CHECK(pthread_join(t[i], NULL) == 0);
-		for (int i = 0; i < 4; i++)
-			for (int j = 0; j < 1000; j++)
-				for (int k = 0; k < 100; k++) CHECK(taken[i][j][k] == i, "block %d of thread %d", j, i);
+		for (int round = 0; round < 5; round++) {
+			pthread_t t[TAKERS];
+			takers = 0;
+			for (int i = 0; i < TAKERS; i++) CHECK(pthread_create(&t[i], NULL, take, taken[i]) == 0);
+			for (int i = 0; i < TAKERS; i++) CHECK(pthread_join(t[i], NULL) == 0);
+			for (int i = 0; i < TAKERS; i++)
+				for (int j = 0; j < TAKEN; j++)
+					for (int k = 0; k < 8; k++) CHECK(taken[i][j][k] == i, "block %d of thread %d", j, i);
+		}
 		size_t sum = 0, size = 10 << 20;
 		while (galloc_alloc(size, 8) != NULL) sum += size;
 		CHECK(sum > (size_t)50 << 20 && sum <= (size_t)1 << 30, "%zu bytes", sum);
