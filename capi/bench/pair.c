@@ -80,6 +80,36 @@ static void *rows(void *arg) {
 	return NULL;
 }
 
+// Threads at the same time: more than there are processors, and so more than Go's runtime lets in at once.
+enum { THREADS = 8 };
+
+static double (*loop)(size_t);
+
+static void *gang_member(void *arg) {
+	loop(24);
+	return arg;
+}
+
+static double gang(void) {
+	pthread_t t[THREADS];
+	double start = now();
+	for (int i = 0; i < THREADS; i++) pthread_create(&t[i], NULL, gang_member, NULL);
+	for (int i = 0; i < THREADS; i++) pthread_join(t[i], NULL);
+	return (now() - start) / PAIRS / THREADS;
+}
+
+static double ours_gang(size_t size) {
+	(void)size;
+	loop = ours;
+	return gang();
+}
+
+static double libc_gang(size_t size) {
+	(void)size;
+	loop = libc;
+	return gang();
+}
+
 int main(void) {
 	printf("C     %s\n", galloc_name());
 	row("one call", 0, crossing, NULL);
@@ -89,5 +119,6 @@ int main(void) {
 	pthread_t t;
 	pthread_create(&t, NULL, rows, "pair, another thread");
 	pthread_join(t, NULL);
+	row("pair, of 8 threads", 24, ours_gang, libc_gang);
 	return 0;
 }

@@ -7,7 +7,7 @@
 //!
 //! Which allocator it is, is up to the library that is linked: `libgalloc` is galloc's heap, and a
 //! library of your own is whatever its Go side registers; [`name`] tells. `galloc.h` has the
-//! contract. What differs from other allocators: a call costs some ten times as much as malloc's;
+//! contract. What differs from other allocators: a pair of calls costs some 20 times as much as of malloc's;
 //! after a `fork` without `exec`, as in the closure of `CommandExt::pre_exec`, blocks come from an
 //! arena and are not reused; and a block that is given back twice, as only unsafe code can, may end
 //! the process.
