@@ -218,11 +218,16 @@ static void signal_handlers(void) {
 	end_churn();
 
 	// What Go's runtime has installed, and the README says: its own handlers, on the alternate stack.
-	CHECK(sigaction(SIGSEGV, NULL, &was) == 0);
-	CHECK(was.sa_handler != SIG_DFL && (was.sa_flags & SA_ONSTACK) != 0, "flags %#x", was.sa_flags);
+	static const int go[] = {SIGSEGV, SIGBUS, SIGFPE, SIGPIPE, SIGURG}, host[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGCHLD, SIGPROF};
+	for (size_t i = 0; i < sizeof go / sizeof *go; i++) {
+		CHECK(sigaction(go[i], NULL, &was) == 0);
+		CHECK(was.sa_handler != SIG_DFL && (was.sa_flags & SA_ONSTACK) != 0, "%s: flags %#x", strsignal(go[i]), (unsigned)was.sa_flags);
+	}
 	// A host's own signals are its own.
-	CHECK(sigaction(SIGTERM, NULL, &was) == 0);
-	CHECK(was.sa_handler == SIG_DFL, "SIGTERM has a handler");
+	for (size_t i = 0; i < sizeof host / sizeof *host; i++) {
+		CHECK(sigaction(host[i], NULL, &was) == 0);
+		CHECK(was.sa_handler == SIG_DFL, "%s has a handler", strsignal(host[i]));
+	}
 }
 
 // A crash in C is a crash: Go's handler passes it on.

@@ -22,7 +22,7 @@
 #![no_std]
 
 use core::alloc::{GlobalAlloc, Layout};
-use core::ffi::{c_char, c_void, CStr};
+use core::ffi::c_void;
 
 extern "C" {
     fn galloc_alloc(size: usize, align: usize) -> *mut c_void;
@@ -31,7 +31,7 @@ extern "C" {
     fn galloc_realloc(ptr: *mut c_void, old_size: usize, align: usize, new_size: usize) -> *mut c_void;
     fn galloc_reallocate_inplace(ptr: *mut c_void, old_size: usize, size: usize, align: usize) -> usize;
     fn galloc_usable_size(size: usize, align: usize) -> usize;
-    fn galloc_name() -> *const c_char;
+    fn galloc_name() -> *const u8;
 }
 
 /// The allocator that the linked library has registered. All values of it are the same one.
@@ -81,7 +81,14 @@ impl Galloc {
 }
 
 /// Tells in words which allocator it is, and who has chosen it.
-pub fn name() -> &'static CStr {
-    // SAFETY: the string ends with 0, and is never freed.
-    unsafe { CStr::from_ptr(galloc_name()) }
+pub fn name() -> &'static str {
+    // SAFETY: the bytes end with 0, and are never freed or changed.
+    unsafe {
+        let start = galloc_name();
+        let mut n = 0;
+        while *start.add(n) != 0 {
+            n += 1;
+        }
+        core::str::from_utf8(core::slice::from_raw_parts(start, n)).unwrap_or("an allocator whose name is not UTF-8")
+    }
 }
