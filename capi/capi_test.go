@@ -17,7 +17,7 @@ import (
 	"testing"
 	"time"
 
-	_ "github.com/galloc-go/galloc/heap" // what the libraries are made of: see TestMain
+	_ "github.com/galloc-go/galloc/heap" // what the libraries are made of: see readAll
 )
 
 // dir is where everything is built.
@@ -30,16 +30,6 @@ func TestMain(m *testing.M) {
 			panic(err)
 		}
 		defer os.RemoveAll(dir)
-		// go test keeps results until a package that is imported changes, or a file that the test itself has read.
-		err = filepath.WalkDir(".", func(path string, d os.DirEntry, err error) error {
-			if err == nil && d.Type().IsRegular() {
-				_, err = os.ReadFile(path)
-			}
-			return err
-		})
-		if err != nil {
-			panic(err)
-		}
 		return m.Run()
 	}())
 }
@@ -75,6 +65,17 @@ func run(env []string, name string, args ...string) (stdout, stderr string, err 
 	return out.String(), errs.String(), err
 }
 
+// readAll reads all files here. go test keeps results until a package that is imported changes, or
+// a file that a test has read itself; what compilers read does not count.
+var readAll = sync.OnceValue(func() error {
+	return filepath.WalkDir(".", func(path string, d os.DirEntry, err error) error {
+		if err == nil && d.Type().IsRegular() {
+			_, err = os.ReadFile(path)
+		}
+		return err
+	})
+})
+
 // A build makes a file in dir once.
 type build struct {
 	once sync.Once
@@ -86,6 +87,9 @@ var builds sync.Map // from names of files to *build
 // file returns the path of a file in dir, after making it by a command, which may end in "-o".
 func file(t *testing.T, name string, env []string, command ...string) string {
 	t.Helper()
+	if err := readAll(); err != nil {
+		t.Fatal(err)
+	}
 	path := filepath.Join(dir, name)
 	v, _ := builds.LoadOrStore(name, new(build))
 	b := v.(*build)
