@@ -15,7 +15,7 @@ var floors = [][]string{
 	{"internal/libc", "internal/libc/direct", "internal/engine"},
 	{""}, // the module's root
 	{"trace", "traces", "heap", "jemalloc", "mimalloc", "buddy", "tlsf", "freelist", "bump", "pool", "fixed"},
-	{"alloctest", "internal/workload"},
+	{"alloctest", "internal/workload", "wrap"},
 	{"global/heap", "global/jemalloc", "global/mimalloc", "global/system", "capi"},
 	{"cmd/galloc", "capi/libgalloc"},
 }
@@ -26,7 +26,7 @@ var only = map[string][]string{
 	"golang.org/x/sys/unix":    {"internal/vm", "internal/libc"},
 	"golang.org/x/sys/windows": {"internal/vm", "internal/libc"},
 	"net/http":                 {},
-	"unsafe":                   {"internal/vm", "internal/libc", "internal/libc/direct", "internal/engine", "", "heap", "jemalloc", "mimalloc", "trace", "alloctest", "internal/workload", "buddy", "tlsf", "freelist", "global/heap", "global/system", "global/jemalloc", "global/mimalloc", "bump", "pool", "fixed", "capi"},
+	"unsafe":                   {"internal/vm", "internal/libc", "internal/libc/direct", "internal/engine", "", "heap", "jemalloc", "mimalloc", "trace", "alloctest", "internal/workload", "buddy", "tlsf", "freelist", "global/heap", "global/system", "global/jemalloc", "global/mimalloc", "bump", "pool", "fixed", "capi", "wrap"},
 	"C":                        {"internal/libc", "internal/libc/direct", "jemalloc", "mimalloc", "capi"},
 }
 

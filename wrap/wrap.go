@@ -1,0 +1,2 @@
+// Package wrap adds one thing at a time to an allocator.
+package wrap
