@@ -13,6 +13,7 @@ import (
 var floors = [][]string{
 	{"internal/vm", "internal/rss", "internal/stopwatch"},
 	{"internal/libc", "internal/libc/direct", "internal/engine"},
+	{"internal/shard"},
 	{""}, // the module's root
 	{"trace", "traces", "heap", "jemalloc", "mimalloc", "buddy", "tlsf", "freelist", "bump", "pool", "fixed"},
 	{"alloctest", "internal/workload", "wrap"},
@@ -26,7 +27,7 @@ var only = map[string][]string{
 	"golang.org/x/sys/unix":    {"internal/vm", "internal/libc"},
 	"golang.org/x/sys/windows": {"internal/vm", "internal/libc"},
 	"net/http":                 {},
-	"unsafe":                   {"internal/vm", "internal/libc", "internal/libc/direct", "internal/engine", "", "heap", "jemalloc", "mimalloc", "trace", "alloctest", "internal/workload", "buddy", "tlsf", "freelist", "global/heap", "global/system", "global/jemalloc", "global/mimalloc", "bump", "pool", "fixed", "capi", "wrap"},
+	"unsafe":                   {"internal/vm", "internal/libc", "internal/libc/direct", "internal/engine", "", "heap", "jemalloc", "mimalloc", "trace", "alloctest", "internal/workload", "buddy", "tlsf", "freelist", "global/heap", "global/system", "global/jemalloc", "global/mimalloc", "bump", "pool", "fixed", "capi", "wrap", "internal/shard"},
 	"C":                        {"internal/libc", "internal/libc/direct", "jemalloc", "mimalloc", "capi"},
 }
 
