@@ -7,7 +7,7 @@
 //	//go:noinline
 //	//go:nosplit
 //	func (c *counter) add(n int) {
-//		if s := c.table.Mine(); s != nil {
+//		if s := c.table.Of(engine.ProcID()); s != nil {
 //			s.n += n // plain code only: no call that is not inlined, nothing that can panic
 //			return
 //		}
@@ -27,7 +27,7 @@
 // a section, but not within.
 //
 // Where the number of the P cannot be had in a section (on architectures that the engine does not know), and in race builds, which
-// must see locks, Mine always returns nil, and each shard has a lock.
+// must see locks, Of always returns nil, and each shard has a lock.
 //
 // Others may read the shards at any time, late and not all at the same moment, by [Table.Each]; or take all of them out of the table and
 // wait until nobody is in a section any more, by [Table.Take]: then they belong to the taker.
@@ -63,20 +63,21 @@ type entry[T any] struct {
 	_     [64]byte // what is behind belongs to somebody else
 }
 
-// Mine returns the shard of the P that the caller runs on, or nil if there is none: then use Lock. It belongs to the caller until it
-// calls a function, on the conditions that the package comment tells.
+// Of returns the shard of P id, which is what engine.ProcID has returned in the same section, or nil if there is none: then use Lock. It belongs
+// to the caller until it calls a function, on the conditions that the package comment tells. (ProcID and Of are two because each is small
+// enough to be inlined.)
 //
 //go:nosplit
-func (t *Table[T]) Mine() *T {
-	if id := engine.ProcID(); id < limit {
+func (t *Table[T]) Of(id uint32) *T {
+	if id < limit {
 		// SAFETY: Load does no more, but is a call where nothing is inlined. The shard is the first field of its entry; nil stays nil.
 		return *(**T)(unsafe.Pointer(&t.slots[id%engine.MaxProcs]))
 	}
 	return nil
 }
 
-// Lock is for when Mine has returned nil. It returns a shard that belongs to the caller until Unlock; or nil, once it has made the shard
-// that Mine has not found: then begin again.
+// Lock is for when Of has returned nil. It returns a shard that belongs to the caller until Unlock; or nil, once it has made the shard
+// that Of has not found: then begin again.
 func (t *Table[T]) Lock() *T {
 	p := engine.ProcHint()
 	switch {
@@ -133,7 +134,7 @@ func (t *Table[T]) fill(p int) {
 	t.slots[p].Store(e)
 }
 
-// Each calls f with every shard that has ever been used, while others may be changing it: f must read by atomic loads, and gets what is a little
+// Each calls f with every shard that has ever been used, while others may be changing it: f must read by Load, and gets what is a little
 // out of date. f must not use the table.
 func (t *Table[T]) Each(f func(*T)) {
 	t.mu.Lock()
@@ -150,6 +151,15 @@ func (t *Table[T]) visit(e *entry[T], f func(*T), lock bool) {
 		defer e.lock.Unlock()
 	}
 	f(&e.shard)
+}
+
+// Load reads a number of a shard that others may be changing. (Where sections are possible, 64 bits are read and written at once; elsewhere Each
+// has locked the shard.)
+func Load(n *uint64) uint64 {
+	if limit == 0 {
+		return *n
+	}
+	return atomic.LoadUint64(n)
 }
 
 // Take takes all shards out of the table, waits until nobody uses them any more, and calls f with each: it may change them. Then they are kept

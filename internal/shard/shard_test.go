@@ -3,8 +3,9 @@ package shard
 import (
 	"runtime"
 	"sync"
-	"sync/atomic"
 	"testing"
+
+	"github.com/galloc-go/galloc/internal/engine"
 )
 
 type sum struct{ n, m uint64 }
@@ -15,7 +16,7 @@ type counter struct{ table Table[sum] }
 //go:noinline
 //go:nosplit
 func (c *counter) add(n uint64) {
-	if s := c.table.Mine(); s != nil {
+	if s := c.table.Of(engine.ProcID()); s != nil {
 		s.n += n
 		s.m += n
 		return
@@ -35,8 +36,8 @@ func (c *counter) addSlow(n uint64) {
 
 func (c *counter) total() (n, m uint64) {
 	c.table.Each(func(s *sum) {
-		n += atomic.LoadUint64(&s.n)
-		m += atomic.LoadUint64(&s.m)
+		n += Load(&s.n)
+		m += Load(&s.m)
 	})
 	return n, m
 }
@@ -59,7 +60,7 @@ func hammer(c *counter, n int) {
 
 func TestNothingIsLost(t *testing.T) {
 	c := new(counter)
-	const each = 200_000
+	const each = 50_000
 	stop := make(chan struct{})
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -84,7 +85,7 @@ func TestNothingIsLost(t *testing.T) {
 // left add up.
 func TestTakeIsExclusive(t *testing.T) {
 	c := new(counter)
-	const each = 200_000
+	const each = 50_000
 	stop := make(chan struct{})
 	var taken uint64
 	var wg sync.WaitGroup
