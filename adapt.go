@@ -175,11 +175,19 @@ func (g asGlobal) Realloc(p unsafe.Pointer, l Layout, newSize uintptr) unsafe.Po
 	return address(Grow(g.a, p, l, n))
 }
 
-// isGlobal reports whether a is Global. Its adapters are Global itself.
+// isGlobal reports whether a is Global, or a wrapper that has it at its bottom. Its adapters are Global itself. (A wrapper
+// tells what is in it by Unwrap, and by Second if there are two: see package wrap.)
 func isGlobal(a any) bool {
-	switch a.(type) {
+	switch a := a.(type) {
 	case global, *global:
 		return true
+	case interface {
+		Unwrap() Allocator
+		Second() Allocator
+	}:
+		return isGlobal(a.Unwrap()) || isGlobal(a.Second())
+	case interface{ Unwrap() Allocator }:
+		return isGlobal(a.Unwrap())
 	}
 	return false
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"runtime"
+	"slices"
 	"strconv"
 	"sync"
 	"unsafe"
@@ -196,6 +197,26 @@ func (r *Recorder) death(p unsafe.Pointer, size uintptr) {
 	if o, ok := r.take(p, size); ok {
 		r.write(&Op{Kind: Free, ID: o.id})
 	}
+}
+
+// FreeAll records that all live blocks have been freed, in the order that they were allocated in: for who has
+// reset the other allocator.
+func (r *Recorder) FreeAll() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return
+	}
+	ids := r.empty
+	for _, o := range r.live {
+		ids = append(ids, o.id)
+	}
+	slices.Sort(ids)
+	for _, id := range ids {
+		r.write(&Op{Kind: Free, ID: id})
+	}
+	clear(r.live)
+	r.empty = nil
 }
 
 func (r *Recorder) keep(b []byte, l galloc.Layout, o recorded) {

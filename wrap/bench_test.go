@@ -1,0 +1,94 @@
+package wrap_test
+
+import (
+	"fmt"
+	"runtime"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+	"unsafe"
+
+	"github.com/galloc-go/galloc"
+	"github.com/galloc-go/galloc/heap"
+	"github.com/galloc-go/galloc/wrap"
+)
+
+// pairs allocates and frees n blocks of 64 bytes on each of some goroutines, through one face of a, and returns the time that
+// it took.
+func pairs(a galloc.Allocator, global bool, goroutines, n int) time.Duration {
+	l := layout(64, 8)
+	g := a.(galloc.GlobalAlloc)
+	var wg sync.WaitGroup
+	start := time.Now()
+	for range goroutines {
+		wg.Go(func() {
+			if global {
+				for range n {
+					g.Dealloc(g.Alloc(l), l)
+				}
+				return
+			}
+			for range n {
+				b, _ := a.Allocate(l)
+				a.Deallocate(unsafe.Pointer(unsafe.SliceData(b)), l)
+			}
+		})
+	}
+	wg.Wait()
+	return time.Since(start)
+}
+
+// BenchmarkComposition prints what each wrapper costs: a pair of allocation and free, of 64 bytes, on a heap of its own, in
+// nanoseconds of one P and per pair of all Ps, each with the ratio to the bare heap. All are measured in turn,
+// and the figures are medians: what disturbs the machine disturbs all of them.
+func BenchmarkComposition(b *testing.B) {
+	h, err := heap.New(heap.Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer h.Close()
+	const rounds, n = 301, 20_000
+	rows := []struct {
+		name string
+		a    galloc.Allocator
+	}{
+		{"bare", h},
+		{"Stats", wrap.Stats(h)},
+		{"Limit", wrap.Limit(h, 1<<30)},
+		{"Stats(Limit)", wrap.Stats(wrap.Limit(h, 1<<30))},
+		{"Tag", wrap.Tag(h, "benchmark")},
+		{"Fail", wrap.Fail(h)},
+		{"NoAlloc", wrap.NoAlloc(h, nil)},
+		{"Lock", wrap.Lock(h)},
+	}
+	maxProcs := runtime.GOMAXPROCS(0)
+	procs := min(2, maxProcs)
+	for b.Loop() {
+		for _, face := range []string{"Alloc", "Allocate"} {
+			one, all := make([][]float64, len(rows)), make([][]float64, len(rows))
+			runtime.GOMAXPROCS(1)
+			for range rounds {
+				for i, r := range rows {
+					one[i] = append(one[i], float64(pairs(r.a, face == "Alloc", 1, n).Nanoseconds())/n)
+				}
+			}
+			runtime.GOMAXPROCS(maxProcs)
+			for range rounds {
+				for i, r := range rows {
+					all[i] = append(all[i], float64(pairs(r.a, face == "Alloc", procs, n).Nanoseconds())/n/float64(procs))
+				}
+			}
+			fmt.Printf("\n%-14s %8s %7s   %8s %7s %9s\n", face, "1 P, ns", "ratio", fmt.Sprint(procs, " P, ns"), "ratio", "1P/all P")
+			for i, r := range rows {
+				s, p := median(one[i]), median(all[i])
+				fmt.Printf("%-14s %8.1f %7.2f   %8.1f %7.2f %9.2f\n", r.name, s, s/median(one[0]), p, p/median(all[0]), s/p)
+			}
+		}
+	}
+}
+
+func median(x []float64) float64 {
+	slices.Sort(x)
+	return x[len(x)/2]
+}

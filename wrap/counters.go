@@ -1,0 +1,312 @@
+package wrap
+
+import (
+	"fmt"
+	"math/bits"
+	"sync/atomic"
+
+	"github.com/galloc-go/galloc/internal/engine"
+	"github.com/galloc-go/galloc/internal/shard"
+)
+
+// counters is what Stats counts, a shard for each P. Every total is a sum over the buckets of all shards, so that the parts of a
+// Snapshot agree with each other:
+//
+//	blocks live == sum of allocs - frees
+//	bytes live  == sum of allocBytes + grown - freeBytes - shrunk
+//
+// No P knows how much is live in all; for the peak, each adds what it has allocated and freed since to a common number, when that has
+// come to flushAt bytes, and meanwhile notes how high it has been:
+//
+//	bytes live == live + sum of delta              (of all shards)
+//	peak       >= live before a flush + high       (of the shard that flushes)
+type counters struct {
+	table shard.Table[counts]
+	live  atomic.Int64
+	peak  atomic.Int64
+}
+
+// flushAt is how far, in bytes, what one P has counted may be from what all know: the error of the peak, for each P but one.
+const flushAt = 64 << 10
+
+// counts is what one P has counted.
+type counts struct {
+	buckets     [64]bucket // by bucketOf
+	failures    uint64
+	delta, high uint64 // bytes since the last flush, signed: see counters
+}
+
+// bucket is about the blocks of one bucket: one cache line, of which all but reallocations use one half.
+type bucket struct {
+	allocs, allocBytes uint64
+	frees, freeBytes   uint64
+	in, out            uint64 // reallocations: blocks that have become such, and that were such
+	grown, shrunk      uint64 // bytes gained and lost by those that have become such
+}
+
+// bucketOf returns the binary logarithm of n, which is not 0, rounded up: the bucket b has the sizes above 1<<(b-1), to 1<<b.
+func bucketOf(n uintptr) int { return bits.Len64(uint64(n)-1) & 63 }
+
+// add counts a block of n bytes, and reports whether to flush. As all methods of counts, it must be called in a section, or with a lock.
+//
+//go:nosplit
+func (k *counts) add(n uintptr) (flush bool) {
+	b := &k.buckets[bucketOf(n)]
+	b.allocs++
+	b.allocBytes += uint64(n)
+	k.delta += uint64(n)
+	if int64(k.delta) > int64(k.high) {
+		k.high = k.delta
+		return k.delta > flushAt
+	}
+	return false
+}
+
+// sub counts a block as freed.
+//
+//go:nosplit
+func (k *counts) sub(n uintptr) (flush bool) {
+	b := &k.buckets[bucketOf(n)]
+	b.frees++
+	b.freeBytes += uint64(n)
+	k.delta -= uint64(n)
+	return int64(k.delta) < -flushAt
+}
+
+// resize counts a reallocation.
+//
+//go:nosplit
+func (k *counts) resize(old, new uintptr) (flush bool) {
+	k.buckets[bucketOf(old)].out++
+	b := &k.buckets[bucketOf(new)]
+	b.in++
+	if new >= old {
+		b.grown += uint64(new - old)
+	} else {
+		b.shrunk += uint64(old - new)
+	}
+	k.delta += uint64(new) - uint64(old)
+	if int64(k.delta) > int64(k.high) {
+		k.high = k.delta
+	}
+	return int64(k.delta) > flushAt || int64(k.delta) < -flushAt
+}
+
+// flush begins anew with delta and high, and returns what they were.
+//
+//go:nosplit
+func (k *counts) flush() (delta, high int64) {
+	delta, high = int64(k.delta), int64(k.high)
+	k.delta, k.high = 0, 0
+	return delta, high
+}
+
+// An event is what is counted off the hot path.
+type event struct {
+	old, new uintptr // both: a reallocation; none: a failure
+}
+
+//go:nosplit
+func (k *counts) count(e event) (flush bool) {
+	switch {
+	case e.old == 0 && e.new == 0:
+		k.failures++
+		return false
+	case e.old == 0:
+		return k.add(e.new)
+	case e.new == 0:
+		return k.sub(e.old)
+	}
+	return k.resize(e.old, e.new)
+}
+
+// count counts e.
+func (c *counters) count(e event) {
+	done, flush := c.tryCount(e)
+	if !done {
+		k := c.table.Lock()
+		if k == nil {
+			c.count(e) // there is a shard now
+			return
+		}
+		flush = k.count(e)
+		c.table.Unlock(k)
+	}
+	if flush {
+		c.flush()
+	}
+}
+
+//go:noinline
+//go:nosplit
+func (c *counters) tryCount(e event) (done, flush bool) {
+	if k := c.table.Of(engine.ProcID()); k != nil {
+		return true, k.count(e)
+	}
+	return false, false
+}
+
+// flush tells all what this P has counted.
+func (c *counters) flush() {
+	delta, high, done := c.tryFlush()
+	if !done {
+		k := c.table.Lock()
+		if k == nil {
+			return // we are on another P, which has not counted anything
+		}
+		delta, high = k.flush()
+		c.table.Unlock(k)
+	}
+	raise(&c.peak, c.live.Add(delta)-delta+high)
+}
+
+//go:noinline
+//go:nosplit
+func (c *counters) tryFlush() (delta, high int64, done bool) {
+	if k := c.table.Of(engine.ProcID()); k != nil {
+		delta, high = k.flush()
+		return delta, high, true
+	}
+	return 0, 0, false
+}
+
+func raise(n *atomic.Int64, to int64) {
+	for {
+		was := n.Load()
+		if was >= to || n.CompareAndSwap(was, to) {
+			return
+		}
+	}
+}
+
+// forget counts all that is live as freed. Nobody may be counting.
+func (c *counters) forget() {
+	c.snapshot() // for the peak
+	c.table.Take(func(k *counts) {
+		c.live.Add(int64(k.delta))
+		k.delta, k.high = 0, 0
+	})
+	var total counts
+	c.read(&total)
+	k := c.table.Shared()
+	for i := range total.buckets {
+		t, b := &total.buckets[i], &k.buckets[i]
+		b.frees += t.allocs - t.frees
+		b.freeBytes += t.allocBytes + t.grown - t.freeBytes - t.shrunk
+	}
+	c.table.Unlock(k)
+	c.live.Store(0)
+}
+
+// read adds up the shards. What ends blocks is read before what makes them, so that no block is seen freed that was not seen allocated.
+func (c *counters) read(total *counts) {
+	c.table.Each(func(k *counts) {
+		for i := range k.buckets {
+			t, b := &total.buckets[i], &k.buckets[i]
+			t.frees += shard.Load(&b.frees)
+			t.freeBytes += shard.Load(&b.freeBytes)
+			t.shrunk += shard.Load(&b.shrunk)
+		}
+	})
+	c.table.Each(func(k *counts) {
+		for i := range k.buckets {
+			t, b := &total.buckets[i], &k.buckets[i]
+			t.allocs += shard.Load(&b.allocs)
+			t.allocBytes += shard.Load(&b.allocBytes)
+			t.grown += shard.Load(&b.grown)
+			t.in += shard.Load(&b.in)
+			t.out += shard.Load(&b.out)
+		}
+		total.failures += shard.Load(&k.failures)
+	})
+}
+
+// snapshot returns the totals.
+func (c *counters) snapshot() (s Snapshot) {
+	var total counts
+	c.read(&total)
+	for i := range total.buckets {
+		b := &total.buckets[i]
+		s.Allocs += b.allocs
+		s.Frees += b.frees
+		s.Reallocs += b.in
+		s.AllocatedBytes += b.allocBytes + b.grown
+		s.FreedBytes += b.freeBytes + b.shrunk
+		s.Sizes[i] = SizeCount{Allocs: b.allocs, Frees: b.frees, In: b.in, Out: b.out}
+	}
+	s.Failures = total.failures
+
+	var deltas, high int64
+	c.table.Each(func(k *counts) { deltas += int64(shard.Load(&k.delta)) })
+	c.table.Each(func(k *counts) { high = max(high, int64(shard.Load(&k.high))-int64(shard.Load(&k.delta))) })
+	raise(&c.peak, max(c.live.Load()+deltas+high, s.LiveBytes()))
+	s.Peak = uint64(c.peak.Load())
+	return s
+}
+
+// Snapshot is what has been counted up to a moment; or, as the difference of two, between them. Size 0 counts as
+// nothing. Bytes are those that blocks occupy, as the wrapped allocator tells by its UsableSize; if it does not,
+// those that were asked for.
+type Snapshot struct {
+	// Allocs, Frees and Reallocs count calls that have succeeded. A block that grows, shrinks or is resized
+	// is reallocated, moved or not; growing from size 0 is an allocation, shrinking to it a free.
+	Allocs, Frees, Reallocs uint64
+	// Failures counts the calls that have returned nil or an error, and nothing else does. A Resize that was
+	// not possible is not a failure.
+	Failures uint64
+	// AllocatedBytes is the size of what was allocated, and what blocks have grown by; FreedBytes the size
+	// of what was freed, and what blocks have shrunk by.
+	AllocatedBytes, FreedBytes uint64
+	// Peak is the most bytes that were live at a time, of a difference how far that has risen. It is exact as long
+	// as only one P allocates, and otherwise may be off by up to 64 KiB for each other P that has.
+	Peak uint64
+	// Sizes is the same by size: Sizes[i] counts the blocks of more than 1<<(i-1) bytes, and up to 1<<i.
+	Sizes [64]SizeCount
+}
+
+// SizeCount counts the blocks of a range of sizes.
+type SizeCount struct {
+	Allocs, Frees uint64
+	In, Out       uint64 // reallocations of blocks to such a size, and from such a size
+}
+
+// Live returns how many of the blocks are live. Of a difference, it may be negative.
+func (s SizeCount) Live() int64 { return int64(s.Allocs + s.In - s.Frees - s.Out) }
+
+// Live returns how many blocks are live, of a difference how many more: it may be negative.
+func (s *Snapshot) Live() int64 { return int64(s.Allocs - s.Frees) }
+
+// LiveBytes returns how many bytes are live, of a difference how many more: it may be negative.
+func (s *Snapshot) LiveBytes() int64 { return int64(s.AllocatedBytes - s.FreedBytes) }
+
+// Sub returns the difference between s and an earlier snapshot of the same counters.
+func (s Snapshot) Sub(earlier Snapshot) Snapshot {
+	s.add(&earlier, -1)
+	return s
+}
+
+// add adds sign times o to s.
+func (s *Snapshot) add(o *Snapshot, sign int64) {
+	n := uint64(sign)
+	s.Allocs += n * o.Allocs
+	s.Frees += n * o.Frees
+	s.Reallocs += n * o.Reallocs
+	s.Failures += n * o.Failures
+	s.AllocatedBytes += n * o.AllocatedBytes
+	s.FreedBytes += n * o.FreedBytes
+	s.Peak += n * o.Peak
+	for i := range s.Sizes {
+		a, b := &s.Sizes[i], &o.Sizes[i]
+		a.Allocs += n * b.Allocs
+		a.Frees += n * b.Frees
+		a.In += n * b.In
+		a.Out += n * b.Out
+	}
+}
+
+// String returns the totals on one line, as in
+// "2 blocks live, 192 bytes, peak 256; 3 allocated, 1 freed, 0 reallocated, 0 failed".
+func (s Snapshot) String() string {
+	return fmt.Sprintf("%d blocks live, %d bytes, peak %d; %d allocated, %d freed, %d reallocated, %d failed",
+		s.Live(), s.LiveBytes(), s.Peak, s.Allocs, s.Frees, s.Reallocs, s.Failures)
+}
