@@ -274,10 +274,10 @@ type SizeCount struct {
 func (s SizeCount) Live() int64 { return int64(s.Allocs + s.In - s.Frees - s.Out) }
 
 // Live returns how many blocks are live, of a difference how many more: it may be negative.
-func (s *Snapshot) Live() int64 { return int64(s.Allocs - s.Frees) }
+func (s Snapshot) Live() int64 { return int64(s.Allocs - s.Frees) }
 
 // LiveBytes returns how many bytes are live, of a difference how many more: it may be negative.
-func (s *Snapshot) LiveBytes() int64 { return int64(s.AllocatedBytes - s.FreedBytes) }
+func (s Snapshot) LiveBytes() int64 { return int64(s.AllocatedBytes - s.FreedBytes) }
 
 // Sub returns the difference between s and an earlier snapshot of the same counters.
 func (s Snapshot) Sub(earlier Snapshot) Snapshot {

@@ -1,0 +1,337 @@
+package wrap_test
+
+import (
+	"math/rand/v2"
+	"runtime"
+	"sync"
+	"testing"
+	"unsafe"
+
+	"github.com/galloc-go/galloc"
+	"github.com/galloc-go/galloc/heap"
+	"github.com/galloc-go/galloc/wrap"
+)
+
+func TestStatsCountEachCall(t *testing.T) {
+	a := wrap.Stats(galloc.System) // which tells no usable size
+	l := layout(100, 8)
+	check := func(what string, want wrap.Snapshot) {
+		t.Helper()
+		got := a.Snapshot()
+		got.Sizes = [64]wrap.SizeCount{}
+		if got != want {
+			t.Errorf("after %s: %v, want %v", what, got, want)
+		}
+	}
+	p := a.Alloc(l)
+	check("Alloc", wrap.Snapshot{Allocs: 1, AllocatedBytes: 100, Peak: 100})
+	b, _ := a.AllocateZeroed(layout(50, 8))
+	check("AllocateZeroed", wrap.Snapshot{Allocs: 2, AllocatedBytes: 150, Peak: 150})
+	p = a.Realloc(p, l, 300)
+	check("Realloc", wrap.Snapshot{Allocs: 2, Reallocs: 1, AllocatedBytes: 350, Peak: 350})
+	g, _ := a.Shrink(p, layout(300, 8), layout(20, 8))
+	check("Shrink", wrap.Snapshot{Allocs: 2, Reallocs: 2, AllocatedBytes: 350, FreedBytes: 280, Peak: 350})
+	a.Deallocate(unsafe.Pointer(&b[0]), layout(50, 8))
+	a.Dealloc(unsafe.Pointer(&g[0]), layout(20, 8))
+	check("Deallocate", wrap.Snapshot{Allocs: 2, Frees: 2, Reallocs: 2, AllocatedBytes: 350, FreedBytes: 350, Peak: 350})
+
+	want := a.Snapshot()
+	for _, zero := range []func(){
+		func() { a.Alloc(galloc.Layout{}) },
+		func() { a.AllocZeroed(galloc.Layout{}) },
+		func() { a.Dealloc(nil, galloc.Layout{}) },
+		func() { a.Allocate(galloc.Layout{}) },
+		func() { a.AllocateZeroed(galloc.Layout{}) },
+		func() { a.Deallocate(nil, galloc.Layout{}) },
+		func() { a.Realloc(nil, galloc.Layout{}, 0) },
+		func() { a.Grow(nil, galloc.Layout{}, galloc.Layout{}) },
+		func() { a.Resize(nil, galloc.Layout{}, 0) },
+	} {
+		zero()
+	}
+	if got := a.Snapshot(); got != want {
+		t.Errorf("size 0 is counted: %v, want %v", got, want)
+	}
+	grown, _ := a.Grow(nil, galloc.Layout{}, l)
+	q := a.Realloc(unsafe.Pointer(&grown[0]), l, 0)
+	if got := a.Snapshot().Sub(want); got.Allocs != 1 || got.Frees != 1 || got.Reallocs != 0 || q == nil {
+		t.Errorf("growing from 0 and shrinking to 0: %v", got)
+	}
+	if s := a.Snapshot(); s.Sizes[7].Allocs != 2 || s.Sizes[6].Allocs != 1 || s.Sizes[9].In != 1 || s.Sizes[5].Live() != 0 {
+		t.Errorf("sizes %v", s.Sizes[:12])
+	}
+}
+
+func TestSizesAreUpToPowersOfTwo(t *testing.T) {
+	a := wrap.Stats(galloc.System)
+	for _, c := range []struct {
+		size uintptr
+		want int
+	}{{1, 0}, {2, 1}, {3, 2}, {4, 2}, {5, 3}, {64, 6}, {65, 7}, {1 << 20, 20}} {
+		d := a.Region(func() {
+			b, _ := a.Allocate(layout(c.size, 1))
+			a.Deallocate(unsafe.Pointer(&b[0]), layout(c.size, 1))
+		})
+		if d.Sizes[c.want].Allocs != 1 || d.Sizes[c.want].Frees != 1 {
+			t.Errorf("size %d is not counted in %d", c.size, c.want)
+		}
+	}
+}
+
+func TestStatsKnowFailures(t *testing.T) {
+	inner := wrap.Fail(galloc.System, wrap.After(1))
+	a := wrap.Stats(inner)
+	l := layout(100, 8)
+	p := a.Alloc(l)
+	for _, call := range []func() bool{
+		func() bool { return a.Alloc(l) == nil },
+		func() bool { return a.AllocZeroed(l) == nil },
+		func() bool { return a.Realloc(p, l, 200) == nil },
+		func() bool { _, err := a.Allocate(l); return isOutOfMemory(err) },
+		func() bool { _, err := a.AllocateZeroed(l); return isOutOfMemory(err) },
+		func() bool { _, err := a.Grow(p, l, layout(200, 8)); return isOutOfMemory(err) },
+		func() bool { _, err := a.GrowZeroed(p, l, layout(200, 8)); return isOutOfMemory(err) },
+		func() bool { _, err := a.Shrink(p, l, layout(20, 8)); return isOutOfMemory(err) },
+	} {
+		d := a.Region(func() {
+			if !call() {
+				t.Error("a call did not fail")
+			}
+		})
+		if d.Failures != 1 || d.Allocs != 0 || d.Frees != 0 || d.Reallocs != 0 || d.LiveBytes() != 0 {
+			t.Errorf("a failure is counted as %v", d)
+		}
+	}
+	a.Dealloc(p, l)
+	// The order of wrappers matters: inside, refusals are not seen.
+	in := wrap.Stats(galloc.System)
+	wrap.Fail(in, wrap.After(0)).Alloc(l)
+	if s := in.Snapshot(); s.Failures != 0 {
+		t.Errorf("inside, %v", s)
+	}
+}
+
+// Bytes are what blocks occupy, and the same for every layout that fits.
+func TestStatsCountWhatBlocksOccupy(t *testing.T) {
+	h := newHeap(t)
+	a := wrap.Stats(h)
+	for size := uintptr(1); size < 9000; size += 1 + size/50 {
+		for _, align := range []uintptr{1, 8, 64} {
+			l := layout(size, align)
+			b, _ := a.Allocate(l)
+			if s := a.Snapshot(); s.LiveBytes() != int64(h.UsableSize(l)) || s.LiveBytes() != int64(len(b)) {
+				t.Fatalf("%v: %d bytes live, the block has %d of %d", l, s.LiveBytes(), len(b), h.UsableSize(l))
+			}
+			a.Deallocate(unsafe.Pointer(&b[0]), layout(size+rand.N(uintptr(len(b))-size+1), align))
+			if s := a.Snapshot(); s.LiveBytes() != 0 {
+				t.Fatalf("%v: %d bytes live after the free", l, s.LiveBytes())
+			}
+		}
+	}
+}
+
+// 64 goroutines allocate, resize and free, and free the blocks of each other; in the end it adds up. Meanwhile no snapshot has
+// more freed than allocated, or less than before.
+func TestStatsAddUp(t *testing.T) {
+	a := wrap.Stats(newHeap(t))
+	const each = 2000
+	blocks := make(chan []byte, 1000)
+	stop := make(chan struct{})
+	var reading sync.WaitGroup
+	reading.Go(func() {
+		var last wrap.Snapshot
+		for {
+			s := a.Snapshot()
+			if s.Live() < 0 || s.LiveBytes() < 0 || s.Allocs < last.Allocs || s.Frees < last.Frees || s.Peak < last.Peak || int64(s.Peak) < s.LiveBytes() {
+				t.Errorf("inconsistent: %v, before %v", s, last)
+				return
+			}
+			for i, n := range s.Sizes {
+				if n.Frees > n.Allocs+n.In {
+					t.Errorf("size %d: %+v", i, n)
+				}
+			}
+			last = s
+			select {
+			case <-stop:
+				return
+			default:
+				runtime.Gosched()
+			}
+		}
+	})
+	use(a, each, blocks)
+	close(stop)
+	reading.Wait()
+	s := a.Snapshot()
+	if s.Allocs != 64*each || s.Frees != 64*each || s.Live() != 0 || s.LiveBytes() != 0 {
+		t.Errorf("in the end %v", s)
+	}
+	for i, n := range s.Sizes {
+		if n.Live() != 0 {
+			t.Errorf("size %d: %+v", i, n)
+		}
+	}
+}
+
+// use makes and frees n blocks on each of 64 goroutines. Of these, some grow, and some are freed by others.
+func use(a galloc.Allocator, n int, blocks chan []byte) {
+	var made sync.WaitGroup
+	for g := range uint64(64) {
+		made.Go(func() {
+			r := rand.New(rand.NewPCG(g, 1))
+			for range n {
+				l := layout(1+uintptr(r.UintN(900)), 8)
+				var b []byte
+				var err error
+				for b, err = a.Allocate(l); err != nil; b, err = a.Allocate(l) {
+					runtime.Gosched()
+				}
+				if m := layout(l.Size()*2, 8); r.IntN(4) == 0 {
+					if c, err := galloc.Grow(a, unsafe.Pointer(&b[0]), l, m); err == nil {
+						b = c
+					}
+				}
+				if r.IntN(2) == 0 {
+					select {
+					case blocks <- b:
+						continue
+					default:
+					}
+				} else {
+					select {
+					case other := <-blocks:
+						a.Deallocate(unsafe.Pointer(&other[0]), layout(uintptr(len(other)), 8))
+					default:
+					}
+				}
+				a.Deallocate(unsafe.Pointer(&b[0]), layout(uintptr(len(b)), 8))
+			}
+		})
+	}
+	made.Wait()
+	close(blocks)
+	for b := range blocks {
+		a.Deallocate(unsafe.Pointer(&b[0]), layout(uintptr(len(b)), 8))
+	}
+}
+
+func TestPeak(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // exact on one P
+	a := wrap.Stats(galloc.System)
+	var live, peak int64
+	var sizes []uintptr
+	var blocks []unsafe.Pointer
+	r := rand.New(rand.NewPCG(2, 3))
+	for range 20_000 {
+		if n := len(blocks); n > 0 && r.IntN(100) < 49 {
+			a.Dealloc(blocks[n-1], layout(sizes[n-1], 8))
+			live -= int64(sizes[n-1])
+			blocks, sizes = blocks[:n-1], sizes[:n-1]
+			continue
+		}
+		size := 1 + r.UintN(5000)
+		blocks, sizes = append(blocks, a.Alloc(layout(uintptr(size), 8))), append(sizes, uintptr(size))
+		live += int64(size)
+		peak = max(peak, live)
+	}
+	s := a.Snapshot()
+	if s.LiveBytes() != live || int64(s.Peak) != peak {
+		t.Errorf("%v, want %d bytes live, peak %d", s, live, peak)
+	}
+	for i, p := range blocks {
+		a.Dealloc(p, layout(sizes[i], 8))
+	}
+	if s := a.Snapshot(); int64(s.Peak) != peak {
+		t.Errorf("%v, want peak %d", s, peak)
+	}
+}
+
+// On many Ps, the peak is near what it must be at least.
+func TestPeakOfMany(t *testing.T) {
+	h, _ := heap.New(heap.Options{})
+	defer h.Close()
+	a := wrap.Stats(h)
+	const goroutines, each, size = 8, 1000, 1024
+	var wg, all sync.WaitGroup
+	all.Add(goroutines)
+	for range goroutines {
+		wg.Go(func() {
+			var blocks []unsafe.Pointer
+			for range each {
+				blocks = append(blocks, a.Alloc(layout(size, 8)))
+			}
+			all.Done()
+			all.Wait() // all is live now
+			for _, p := range blocks {
+				a.Dealloc(p, layout(size, 8))
+			}
+		})
+	}
+	wg.Wait()
+	const want = goroutines * each * size
+	if s := a.Snapshot(); s.Peak < want-uint64(runtime.GOMAXPROCS(0))*(64<<10) || s.Peak > want+uint64(runtime.GOMAXPROCS(0))*(64<<10) {
+		t.Errorf("peak %d, want about %d", s.Peak, want)
+	}
+}
+
+func TestResetCountsAsFree(t *testing.T) {
+	in := newAble(t)
+	for _, a := range []wrap.Counting{wrap.Stats(in), wrap.Tag(in, "reset")} {
+		for range 10 {
+			a.Alloc(layout(1000, 8))
+		}
+		before := a.Snapshot()
+		a.(galloc.Resetter).Reset()
+		s := a.Snapshot()
+		if s.Live() != 0 || s.LiveBytes() != 0 || s.Frees != 10 || s.Peak != before.Peak || before.Live() != 10 {
+			t.Errorf("before %v, after %v", before, s)
+		}
+		a.Alloc(layout(1000, 8))
+		if s := a.Snapshot(); s.Live() != 1 || s.Peak != before.Peak {
+			t.Errorf("after one more: %v", s)
+		}
+		a.(galloc.Resetter).Reset()
+	}
+}
+
+func TestTags(t *testing.T) {
+	h := newHeap(t)
+	a, b := wrap.Tag(h, "shared"), wrap.Tag(galloc.System, "shared")
+	other := wrap.Tag(h, "other")
+	l := layout(64, 8)
+	p, q, r := a.Alloc(l), b.Alloc(l), other.Alloc(l)
+	if a.Snapshot() != b.Snapshot() || a.Snapshot().Live() != 2 || other.Snapshot().Live() != 1 || a.Tag() != "shared" {
+		t.Errorf("%v, %v, %v", a.Snapshot(), b.Snapshot(), other.Snapshot())
+	}
+	got := map[string]int64{}
+	last := ""
+	for name, s := range wrap.Tags() {
+		if name <= last {
+			t.Errorf("%q comes after %q", name, last)
+		}
+		got[name], last = s.Live(), name
+	}
+	if got["shared"] != 2 || got["other"] != 1 {
+		t.Errorf("Tags: %v", got)
+	}
+	a.Dealloc(p, l)
+	b.Dealloc(q, l)
+	other.Dealloc(r, l)
+}
+
+// What an allocator that could be reset has counted stays with its tag when it is gone.
+func TestTagsOutliveTheirAllocators(t *testing.T) {
+	in := newAble(t)
+	func() {
+		a := wrap.Tag(in, "gone")
+		a.Dealloc(a.Alloc(layout(64, 8)), layout(64, 8))
+	}()
+	kept := wrap.Tag(in, "gone")
+	for range 20 {
+		runtime.GC()
+		if s := kept.Snapshot(); s.Allocs != 1 || s.Frees != 1 {
+			t.Fatalf("%v", s)
+		}
+	}
+}
