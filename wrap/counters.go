@@ -9,17 +9,14 @@ import (
 	"github.com/galloc-go/galloc/internal/shard"
 )
 
-// counters is what Stats counts, a shard for each P. Every total is a sum over the buckets of all shards, so that the parts of a
-// Snapshot agree with each other:
+// counters is what Stats counts, a shard for each P.
 //
-//	blocks live == sum of allocs - frees
-//	bytes live  == sum of allocBytes + grown - freeBytes - shrunk
+// No P knows how much is live in all. For the peak, each adds what it has allocated and freed to a common number when that has changed
+// by flushAt bytes, and meanwhile notes how high it has been:
 //
-// No P knows how much is live in all; for the peak, each adds what it has allocated and freed since to a common number, when that has
-// come to flushAt bytes, and meanwhile notes how high it has been:
-//
-//	bytes live == live + sum of delta              (of all shards)
-//	peak       >= live before a flush + high       (of the shard that flushes)
+//	bytes live == sum of allocated - freed         (of all shards)
+//	           == live + sum of net - flushed
+//	peak       >= live + high - flushed            (of any one shard, when it flushes)
 type counters struct {
 	table shard.Table[counts]
 	live  atomic.Int64
@@ -29,19 +26,25 @@ type counters struct {
 // flushAt is how far, in bytes, what one P has counted may be from what all know: the error of the peak, for each P but one.
 const flushAt = 64 << 10
 
-// counts is what one P has counted.
+// counts is what one P has counted. Invariants:
+//
+//	high >= net, low <= net, where net = allocated - freed
+//	low == flushed - flushAt
 type counts struct {
-	buckets     [64]bucket // by bucketOf
-	failures    uint64
-	delta, high uint64 // bytes since the last flush, signed: see counters
+	allocated uint64 // bytes: of what was allocated, and that reallocated blocks have grown by
+	freed     uint64 // bytes: of what was freed, and that reallocated blocks have shrunk by
+	high      int64  // the highest that net has been since the last flush
+	low       int64  // when net is less, it is time to flush
+	flushed   int64  // what net was at the last flush
+	failures  uint64
+	_         [16]byte
+	buckets   [64]bucket // by bucketOf
 }
 
-// bucket is about the blocks of one bucket: one cache line, of which all but reallocations use one half.
+// bucket is about the blocks of one bucket.
 type bucket struct {
-	allocs, allocBytes uint64
-	frees, freeBytes   uint64
-	in, out            uint64 // reallocations: blocks that have become such, and that were such
-	grown, shrunk      uint64 // bytes gained and lost by those that have become such
+	allocs, frees uint64
+	in, out       uint64 // reallocations: blocks that have become such, and that were such
 }
 
 // bucketOf returns the binary logarithm of n, which is not 0, rounded up: the bucket b has the sizes above 1<<(b-1), to 1<<b.
@@ -51,13 +54,11 @@ func bucketOf(n uintptr) int { return bits.Len64(uint64(n)-1) & 63 }
 //
 //go:nosplit
 func (k *counts) add(n uintptr) (flush bool) {
-	b := &k.buckets[bucketOf(n)]
-	b.allocs++
-	b.allocBytes += uint64(n)
-	k.delta += uint64(n)
-	if int64(k.delta) > int64(k.high) {
-		k.high = k.delta
-		return k.delta > flushAt
+	k.buckets[bucketOf(n)].allocs++
+	k.allocated += uint64(n)
+	if net := int64(k.allocated - k.freed); net > k.high {
+		k.high = net
+		return net > k.flushed+flushAt
 	}
 	return false
 }
@@ -66,11 +67,9 @@ func (k *counts) add(n uintptr) (flush bool) {
 //
 //go:nosplit
 func (k *counts) sub(n uintptr) (flush bool) {
-	b := &k.buckets[bucketOf(n)]
-	b.frees++
-	b.freeBytes += uint64(n)
-	k.delta -= uint64(n)
-	return int64(k.delta) < -flushAt
+	k.buckets[bucketOf(n)].frees++
+	k.freed += uint64(n)
+	return int64(k.allocated-k.freed) < k.low
 }
 
 // resize counts a reallocation.
@@ -78,27 +77,25 @@ func (k *counts) sub(n uintptr) (flush bool) {
 //go:nosplit
 func (k *counts) resize(old, new uintptr) (flush bool) {
 	k.buckets[bucketOf(old)].out++
-	b := &k.buckets[bucketOf(new)]
-	b.in++
+	k.buckets[bucketOf(new)].in++
 	if new >= old {
-		b.grown += uint64(new - old)
+		k.allocated += uint64(new - old)
 	} else {
-		b.shrunk += uint64(old - new)
+		k.freed += uint64(old - new)
 	}
-	k.delta += uint64(new) - uint64(old)
-	if int64(k.delta) > int64(k.high) {
-		k.high = k.delta
-	}
-	return int64(k.delta) > flushAt || int64(k.delta) < -flushAt
+	net := int64(k.allocated - k.freed)
+	k.high = max(k.high, net)
+	return net > k.flushed+flushAt || net < k.low
 }
 
-// flush begins anew with delta and high, and returns what they were.
+// flush begins anew with high and low, and returns by how much net has changed since the last time, and how high it has been.
 //
 //go:nosplit
-func (k *counts) flush() (delta, high int64) {
-	delta, high = int64(k.delta), int64(k.high)
-	k.delta, k.high = 0, 0
-	return delta, high
+func (k *counts) flush() (change, high int64) {
+	net := int64(k.allocated - k.freed)
+	change, high = net-k.flushed, k.high-k.flushed
+	k.flushed, k.high, k.low = net, net, net-flushAt
+	return change, high
 }
 
 // An event is what is counted off the hot path.
@@ -148,24 +145,24 @@ func (c *counters) tryCount(e event) (done, flush bool) {
 
 // flush tells all what this P has counted.
 func (c *counters) flush() {
-	delta, high, done := c.tryFlush()
+	change, high, done := c.tryFlush()
 	if !done {
 		k := c.table.Lock()
 		if k == nil {
 			return // we are on another P, which has not counted anything
 		}
-		delta, high = k.flush()
+		change, high = k.flush()
 		c.table.Unlock(k)
 	}
-	raise(&c.peak, c.live.Add(delta)-delta+high)
+	raise(&c.peak, c.live.Add(change)-change+high)
 }
 
 //go:noinline
 //go:nosplit
-func (c *counters) tryFlush() (delta, high int64, done bool) {
+func (c *counters) tryFlush() (change, high int64, done bool) {
 	if k := c.table.Of(engine.ProcID()); k != nil {
-		delta, high = k.flush()
-		return delta, high, true
+		change, high = k.flush()
+		return change, high, true
 	}
 	return 0, 0, false
 }
@@ -182,19 +179,16 @@ func raise(n *atomic.Int64, to int64) {
 // forget counts all that is live as freed. Nobody may be counting.
 func (c *counters) forget() {
 	c.snapshot() // for the peak
-	c.table.Take(func(k *counts) {
-		c.live.Add(int64(k.delta))
-		k.delta, k.high = 0, 0
-	})
 	var total counts
 	c.read(&total)
 	k := c.table.Shared()
 	for i := range total.buckets {
-		t, b := &total.buckets[i], &k.buckets[i]
-		b.frees += t.allocs - t.frees
-		b.freeBytes += t.allocBytes + t.grown - t.freeBytes - t.shrunk
+		t := &total.buckets[i]
+		k.buckets[i].frees += t.allocs + t.in - t.frees - t.out
 	}
+	k.freed += total.allocated - total.freed
 	c.table.Unlock(k)
+	c.table.Take(func(k *counts) { k.flush() })
 	c.live.Store(0)
 }
 
@@ -204,24 +198,22 @@ func (c *counters) read(total *counts) {
 		for i := range k.buckets {
 			t, b := &total.buckets[i], &k.buckets[i]
 			t.frees += shard.Load(&b.frees)
-			t.freeBytes += shard.Load(&b.freeBytes)
-			t.shrunk += shard.Load(&b.shrunk)
+			t.out += shard.Load(&b.out)
 		}
+		total.freed += shard.Load(&k.freed)
 	})
 	c.table.Each(func(k *counts) {
+		total.allocated += shard.Load(&k.allocated)
 		for i := range k.buckets {
 			t, b := &total.buckets[i], &k.buckets[i]
 			t.allocs += shard.Load(&b.allocs)
-			t.allocBytes += shard.Load(&b.allocBytes)
-			t.grown += shard.Load(&b.grown)
 			t.in += shard.Load(&b.in)
-			t.out += shard.Load(&b.out)
 		}
 		total.failures += shard.Load(&k.failures)
 	})
 }
 
-// snapshot returns the totals.
+// snapshot returns the totals. Blocks and their sizes are counted one after the other, so a block may be in the one number and not yet in the other.
 func (c *counters) snapshot() (s Snapshot) {
 	var total counts
 	c.read(&total)
@@ -230,16 +222,17 @@ func (c *counters) snapshot() (s Snapshot) {
 		s.Allocs += b.allocs
 		s.Frees += b.frees
 		s.Reallocs += b.in
-		s.AllocatedBytes += b.allocBytes + b.grown
-		s.FreedBytes += b.freeBytes + b.shrunk
 		s.Sizes[i] = SizeCount{Allocs: b.allocs, Frees: b.frees, In: b.in, Out: b.out}
 	}
-	s.Failures = total.failures
+	s.AllocatedBytes, s.FreedBytes, s.Failures = total.allocated, total.freed, total.failures
 
-	var deltas, high int64
-	c.table.Each(func(k *counts) { deltas += int64(shard.Load(&k.delta)) })
-	c.table.Each(func(k *counts) { high = max(high, int64(shard.Load(&k.high))-int64(shard.Load(&k.delta))) })
-	raise(&c.peak, max(c.live.Load()+deltas+high, s.LiveBytes()))
+	// The peak, if all would flush now.
+	live, above := s.LiveBytes(), int64(0)
+	c.table.Each(func(k *counts) {
+		net := int64(shard.Load(&k.allocated) - shard.Load(&k.freed))
+		above = max(above, shard.LoadInt(&k.high)-net)
+	})
+	raise(&c.peak, live+above)
 	s.Peak = uint64(c.peak.Load())
 	return s
 }

@@ -105,7 +105,10 @@ func (w *limit) Alloc(l galloc.Layout) unsafe.Pointer {
 	if l.Size() == 0 {
 		return l.Dangling()
 	}
-	n := w.sizes.of(l)
+	n := w.sizes.tabled(l)
+	if n == 0 {
+		n = w.sizes.ask(l)
+	}
 	if !w.b.take(engine.ProcID(), n) && !w.b.reserveSlow(n) {
 		return nil
 	}
@@ -123,7 +126,11 @@ func (w *limit) Dealloc(p unsafe.Pointer, l galloc.Layout) {
 		return
 	}
 	w.alloc.Dealloc(p, l)
-	if n := w.sizes.of(l); !w.b.give(engine.ProcID(), n) {
+	n := w.sizes.tabled(l)
+	if n == 0 {
+		n = w.sizes.ask(l)
+	}
+	if !w.b.give(engine.ProcID(), n) {
 		w.b.releaseSlow(n)
 	}
 }
@@ -134,7 +141,10 @@ func (w *limit) Allocate(l galloc.Layout) ([]byte, error) {
 	if l.Size() == 0 {
 		return emptyBlock(l), nil
 	}
-	n := w.sizes.of(l)
+	n := w.sizes.tabled(l)
+	if n == 0 {
+		n = w.sizes.ask(l)
+	}
 	if !w.b.take(engine.ProcID(), n) && !w.b.reserveSlow(n) {
 		return nil, galloc.ErrOutOfMemory
 	}
@@ -156,7 +166,11 @@ func (w *limit) Deallocate(p unsafe.Pointer, l galloc.Layout) {
 		return
 	}
 	w.a.Deallocate(p, l)
-	if n := w.sizes.of(l); !w.b.give(engine.ProcID(), n) {
+	n := w.sizes.tabled(l)
+	if n == 0 {
+		n = w.sizes.ask(l)
+	}
+	if !w.b.give(engine.ProcID(), n) {
 		w.b.releaseSlow(n)
 	}
 }

@@ -22,14 +22,14 @@ type sizes struct {
 
 	// table[i] is of(8i bytes aligned to 8), and of up to 7 bytes less; or 0 if u must be asked. It spares the
 	// most common calls another call of an interface method.
-	table [tabled/8 + 1]uint16
+	table [maxTabled/8 + 1]uint16
 
 	// trimmed says that a block was longer than it may count for: then there are bytes behind blocks that
 	// the inner allocator believes to be the user's. See layer.GrowZeroed.
 	trimmed atomic.Bool
 }
 
-const tabled = 1024 // the largest size in the table
+const maxTabled = 1024 // the largest size in the table
 
 // asked is what wrappers have whose blocks count for what was asked for, so that a wrapper around them need not ask.
 type asked interface{ countsAsked() bool }
@@ -59,20 +59,24 @@ func (s *sizes) init(a galloc.Allocator) {
 
 // of returns what a block of l counts for, whose size is not 0.
 func (s *sizes) of(l galloc.Layout) uintptr {
-	if s.u == nil {
-		return l.Size()
-	}
-	return s.rounded(l)
-}
-
-func (s *sizes) rounded(l galloc.Layout) uintptr {
-	if i := (l.Size() + 7) / 8; i < uintptr(len(s.table)) && l.Align() == 8 && s.table[i] != 0 {
-		return uintptr(s.table[i])
+	if n := s.tabled(l); n != 0 {
+		return n
 	}
 	return s.ask(l)
 }
 
+// tabled is of, as far as the table tells, or else 0: then call ask. (The two parts of of are apart because of would not be inlined.)
+func (s *sizes) tabled(l galloc.Layout) uintptr {
+	if l.Size() > maxTabled || l.Align() != 8 {
+		return 0
+	}
+	return uintptr(s.table[(l.Size()+7)/8])
+}
+
 func (s *sizes) ask(l galloc.Layout) uintptr {
+	if s.u == nil {
+		return l.Size()
+	}
 	n := s.u.UsableSize(l)
 	if n <= l.Size() {
 		return l.Size()

@@ -110,7 +110,10 @@ func (s *stats) Alloc(l galloc.Layout) unsafe.Pointer {
 		s.c.count(event{})
 		return nil
 	}
-	n := s.sizes.of(l)
+	n := s.sizes.tabled(l)
+	if n == 0 {
+		n = s.sizes.ask(l)
+	}
 	if k := s.c.table.Of(engine.ProcID()); k == nil || k.add(n) {
 		s.slow(k != nil, event{new: n})
 	}
@@ -123,7 +126,10 @@ func (s *stats) Dealloc(p unsafe.Pointer, l galloc.Layout) {
 	if l.Size() == 0 {
 		return
 	}
-	n := s.sizes.of(l)
+	n := s.sizes.tabled(l)
+	if n == 0 {
+		n = s.sizes.ask(l)
+	}
 	if k := s.c.table.Of(engine.ProcID()); k == nil || k.sub(n) {
 		s.slow(k != nil, event{old: n})
 	}
@@ -141,7 +147,10 @@ func (s *stats) Allocate(l galloc.Layout) ([]byte, error) {
 		s.c.count(event{})
 		return nil, err
 	}
-	n := s.sizes.of(l)
+	n := s.sizes.tabled(l)
+	if n == 0 {
+		n = s.sizes.ask(l)
+	}
 	if k := s.c.table.Of(engine.ProcID()); k == nil || k.add(n) {
 		s.slow(k != nil, event{new: n})
 	}
@@ -157,7 +166,10 @@ func (s *stats) Deallocate(p unsafe.Pointer, l galloc.Layout) {
 	if l.Size() == 0 {
 		return
 	}
-	n := s.sizes.of(l)
+	n := s.sizes.tabled(l)
+	if n == 0 {
+		n = s.sizes.ask(l)
+	}
 	if k := s.c.table.Of(engine.ProcID()); k == nil || k.sub(n) {
 		s.slow(k != nil, event{old: n})
 	}

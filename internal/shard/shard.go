@@ -162,6 +162,14 @@ func Load(n *uint64) uint64 {
 	return atomic.LoadUint64(n)
 }
 
+// LoadInt is Load of a signed number.
+func LoadInt(n *int64) int64 {
+	if limit == 0 {
+		return *n
+	}
+	return atomic.LoadInt64(n)
+}
+
 // Take takes all shards out of the table, waits until nobody uses them any more, and calls f with each: it may change them. Then they are kept
 // for when shards are needed again, with what f has left in them. Take costs some 10 µs if there is a shard in the table, and stops the world
 // meanwhile. f must not use the table.
