@@ -12,9 +12,9 @@ import (
 
 func Example() {
 	a := wrap.Stats(wrap.Limit(galloc.System, 1000))
-	s, err := galloc.MakeSlice[int64](a, 100)
+	s, err := galloc.MakeSlice[byte](a, 800)
 	fmt.Println(len(s), err)
-	_, err = galloc.MakeSlice[int64](a, 100)
+	_, err = galloc.MakeSlice[byte](a, 800)
 	fmt.Println(err)
 	galloc.FreeSlice(a, s)
 
@@ -22,8 +22,8 @@ func Example() {
 	fmt.Println(limit.Used(), "of", limit.Max())
 	fmt.Println(a.Snapshot())
 	// Output:
-	// 100 <nil>
-	// galloc: memory allocation of 800 bytes (align 8) failed: out of memory
+	// 800 <nil>
+	// galloc: memory allocation of 800 bytes (align 1) failed: out of memory
 	// 0 of 1000
 	// 0 blocks live, 0 bytes, peak 800; 1 allocated, 1 freed, 0 reallocated, 1 failed
 }
@@ -131,15 +131,15 @@ func ExampleTrace() {
 
 func ExampleFail() {
 	a := wrap.Fail(galloc.System, wrap.After(1))
-	p, err := galloc.New[int](a)
+	p, err := galloc.New[[8]byte](a)
 	fmt.Println(err)
-	_, err = galloc.New[int](a)
+	_, err = galloc.New[[8]byte](a)
 	fmt.Println(err)
 	galloc.Free(a, p)
 	fmt.Println(a.Calls(), a.Failures())
 	// Output:
 	// <nil>
-	// galloc: memory allocation of 8 bytes (align 8) failed: out of memory
+	// galloc: memory allocation of 8 bytes (align 1) failed: out of memory
 	// 2 1
 }
 
