@@ -171,6 +171,13 @@ func TestFallback(t *testing.T) {
 	if next.Snapshot().Live() != 0 || first.Used() != 0 {
 		t.Errorf("freed in the wrong one: next has %v, first %d", next.Snapshot(), first.Used())
 	}
+	// None comes back: what second cannot grow does not go to first.
+	a = wrap.Fallback(wrap.Fail(h, wrap.At(1)), wrap.Fail(galloc.System, wrap.After(1)))
+	p = a.Alloc(l)
+	if a.Realloc(p, l, 500) != nil || second(a.Grow(p, l, layout(500, 8))) == nil {
+		t.Error("a block of the second has gone to the first")
+	}
+	a.Dealloc(p, l)
 	defer func() {
 		if m := fmt.Sprint(recover()); !strings.Contains(m, "has no method Owns") {
 			t.Errorf("panic %q", m)

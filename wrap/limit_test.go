@@ -130,6 +130,17 @@ func TestLimitBalances(t *testing.T) {
 		for _, max := range []uintptr{60_000, 8 << 20} {
 			a := wrap.Limit(inner, max)
 			use(a, 500, make(chan []byte, 20))
+			for i := range uintptr(500) {
+				l := layout(1+i, 8)
+				p := a.Alloc(l)
+				if p == nil {
+					continue
+				}
+				if q := a.Realloc(p, l, 2*l.Size()); q != nil {
+					p, l = q, layout(2*l.Size(), 8)
+				}
+				a.Dealloc(p, l)
+			}
 			if a.Used() != 0 {
 				t.Errorf("%v: %d in use in the end", a, a.Used())
 			}

@@ -115,6 +115,12 @@ func TestStatsKnowFailures(t *testing.T) {
 func TestStatsCountWhatBlocksOccupy(t *testing.T) {
 	h := newHeap(t)
 	a := wrap.Stats(h)
+	b, _ := a.Allocate(layout(100, 8))
+	a.Shrink(unsafe.Pointer(&b[0]), layout(100, 8), layout(0, 8))
+	a.Realloc(a.Alloc(layout(100, 8)), layout(100, 8), 0)
+	if s := a.Snapshot(); s.Live() != 0 || s.LiveBytes() != 0 || s.Frees != 2 {
+		t.Errorf("shrunk to 0: %v", s)
+	}
 	for size := uintptr(1); size < 9000; size += 1 + size/50 {
 		for _, align := range []uintptr{1, 8, 64} {
 			l := layout(size, align)
@@ -272,6 +278,25 @@ func TestPeakOfMany(t *testing.T) {
 	const want = goroutines * each * size
 	if s := a.Snapshot(); s.Peak < want-uint64(runtime.GOMAXPROCS(0))*(64<<10) || s.Peak > want+uint64(runtime.GOMAXPROCS(0))*(64<<10) {
 		t.Errorf("peak %d, want about %d", s.Peak, want)
+	}
+}
+
+// Blocks that one P allocates and another frees are not taken to be live for ever.
+func TestPeakOfProducerAndConsumer(t *testing.T) {
+	a := wrap.Stats(newHeap(t))
+	l := layout(1024, 8)
+	blocks := make(chan unsafe.Pointer, 64)
+	go func() {
+		for range 100_000 {
+			blocks <- a.Alloc(l)
+		}
+		close(blocks)
+	}()
+	for p := range blocks {
+		a.Dealloc(p, l)
+	}
+	if s := a.Snapshot(); s.Live() != 0 || s.Peak > 66<<10+2*64<<10*uint64(runtime.GOMAXPROCS(0)) {
+		t.Errorf("%v, with 66 blocks live at most", s)
 	}
 }
 

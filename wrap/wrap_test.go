@@ -65,6 +65,37 @@ func (a able) Allocate(l galloc.Layout) ([]byte, error) {
 	return b, nil
 }
 
+// Grow keeps the whole block, and GrowZeroed clears only what is behind it: also what a wrapper has not shown to its user.
+func (a able) Grow(p unsafe.Pointer, old, new galloc.Layout) ([]byte, error) {
+	if old.Size() == 0 {
+		return a.Allocate(new)
+	}
+	b, err := a.Allocate(new)
+	if err == nil {
+		copy(b, unsafe.Slice((*byte)(p), a.length(p)))
+		a.Deallocate(p, old)
+	}
+	return b, err
+}
+
+func (a able) GrowZeroed(p unsafe.Pointer, old, new galloc.Layout) ([]byte, error) {
+	if old.Size() == 0 {
+		return galloc.AllocateZeroed(plain{a}, new)
+	}
+	n := a.length(p)
+	b, err := a.Grow(p, old, new)
+	if err == nil && n < uintptr(len(b)) {
+		clear(b[n:])
+	}
+	return b, err
+}
+
+func (a able) length(p unsafe.Pointer) uintptr {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.blocks[p].Size() - 8
+}
+
 func (a able) Deallocate(p unsafe.Pointer, l galloc.Layout) {
 	if l.Size() == 0 {
 		return
