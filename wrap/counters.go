@@ -29,7 +29,7 @@ const flushAt = 64 << 10
 // counts is what one P has counted. Invariants:
 //
 //	high >= net, low <= net, where net = allocated - freed
-//	low == flushed - flushAt
+//	low == flushed - flushAt    (0 in a new one, so that its first free flushes)
 type counts struct {
 	allocated uint64 // bytes: of what was allocated, and that reallocated blocks have grown by
 	freed     uint64 // bytes: of what was freed, and that reallocated blocks have shrunk by
