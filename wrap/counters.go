@@ -48,6 +48,8 @@ type bucket struct {
 }
 
 // bucketOf returns the binary logarithm of n, which is not 0, rounded up: the bucket b has the sizes above 1<<(b-1), to 1<<b.
+//
+//go:nosplit
 func bucketOf(n uintptr) int { return bits.Len64(uint64(n)-1) & 63 }
 
 // add counts a block of n bytes, and reports whether to flush. As all methods of counts, it must be called in a section, or with a lock.

@@ -219,7 +219,7 @@ func (w *layer) tell(old, new galloc.Layout, ok bool) {
 
 func (w *layer) shown(b []byte, l galloc.Layout, err error) ([]byte, error) {
 	if err == nil && w.exact {
-		b = w.sizes.trim(b, l)
+		b = w.sizes.trim(b, w.sizes.of(l))
 	}
 	return b, err
 }

@@ -102,11 +102,11 @@ func (w *limit) SetMax(max uintptr) { w.b.set(max) }
 //go:noinline
 //go:nosplit
 func (w *limit) Alloc(l galloc.Layout) unsafe.Pointer {
-	if l.Size() == 0 {
-		return l.Dangling()
-	}
 	n := w.sizes.tabled(l)
 	if n == 0 {
+		if l.Size() == 0 {
+			return l.Dangling()
+		}
 		n = w.sizes.ask(l)
 	}
 	if !w.b.take(engine.ProcID(), n) && !w.b.reserveSlow(n) {
@@ -122,14 +122,14 @@ func (w *limit) Alloc(l galloc.Layout) unsafe.Pointer {
 //go:noinline
 //go:nosplit
 func (w *limit) Dealloc(p unsafe.Pointer, l galloc.Layout) {
-	if l.Size() == 0 {
-		return
-	}
-	w.alloc.Dealloc(p, l)
 	n := w.sizes.tabled(l)
 	if n == 0 {
+		if l.Size() == 0 {
+			return
+		}
 		n = w.sizes.ask(l)
 	}
+	w.alloc.Dealloc(p, l)
 	if !w.b.give(engine.ProcID(), n) {
 		w.b.releaseSlow(n)
 	}
@@ -138,11 +138,11 @@ func (w *limit) Dealloc(p unsafe.Pointer, l galloc.Layout) {
 //go:noinline
 //go:nosplit
 func (w *limit) Allocate(l galloc.Layout) ([]byte, error) {
-	if l.Size() == 0 {
-		return emptyBlock(l), nil
-	}
 	n := w.sizes.tabled(l)
 	if n == 0 {
+		if l.Size() == 0 {
+			return emptyBlock(l), nil
+		}
 		n = w.sizes.ask(l)
 	}
 	if !w.b.take(engine.ProcID(), n) && !w.b.reserveSlow(n) {
@@ -154,7 +154,7 @@ func (w *limit) Allocate(l galloc.Layout) ([]byte, error) {
 		return nil, err
 	}
 	if uintptr(len(b)) > n {
-		b = w.sizes.trim(b, l)
+		b = w.sizes.trim(b, n)
 	}
 	return b, nil
 }
@@ -162,14 +162,14 @@ func (w *limit) Allocate(l galloc.Layout) ([]byte, error) {
 //go:noinline
 //go:nosplit
 func (w *limit) Deallocate(p unsafe.Pointer, l galloc.Layout) {
-	if l.Size() == 0 {
-		return
-	}
-	w.a.Deallocate(p, l)
 	n := w.sizes.tabled(l)
 	if n == 0 {
+		if l.Size() == 0 {
+			return
+		}
 		n = w.sizes.ask(l)
 	}
+	w.a.Deallocate(p, l)
 	if !w.b.give(engine.ProcID(), n) {
 		w.b.releaseSlow(n)
 	}

@@ -87,9 +87,8 @@ func (s *sizes) ask(l galloc.Layout) uintptr {
 	return n
 }
 
-// trim returns b, a block of l, with the length that it counts for.
-func (s *sizes) trim(b []byte, l galloc.Layout) []byte {
-	n := s.of(l)
+// trim returns b with the length n that it counts for.
+func (s *sizes) trim(b []byte, n uintptr) []byte {
 	if uintptr(len(b)) <= n {
 		return b
 	}

@@ -98,25 +98,31 @@ func region(snapshot func() Snapshot, f func()) Snapshot {
 }
 
 // The hot path: as layer does it, with the hooks written out. Sections are in functions that are marked go:nosplit and not
-// inlined: see package shard.
+// inlined: see package shard. What must be kept in memory across the two calls, of inner and for the number of the P, is little if the
+// size is found first, and if a block is counted as freed after it was: the peak may be too high by a block for each P thereby.
 
 //go:noinline
 //go:nosplit
 func (s *stats) Alloc(l galloc.Layout) unsafe.Pointer {
-	if l.Size() == 0 {
-		return l.Dangling()
+	n := s.sizes.tabled(l)
+	if n == 0 {
+		if l.Size() == 0 {
+			return l.Dangling()
+		}
+		n = s.sizes.ask(l)
 	}
 	p := s.alloc.Alloc(l)
 	if p == nil {
 		s.c.count(event{})
 		return nil
 	}
-	n := s.sizes.tabled(l)
-	if n == 0 {
-		n = s.sizes.ask(l)
+	k := s.c.table.Of(engine.ProcID())
+	if k == nil {
+		s.c.count(event{new: n})
+		return p
 	}
-	if k := s.c.table.Of(engine.ProcID()); k == nil || k.add(n) {
-		s.slow(k != nil, event{new: n})
+	if k.add(n) {
+		s.c.flush()
 	}
 	return p
 }
@@ -124,39 +130,49 @@ func (s *stats) Alloc(l galloc.Layout) unsafe.Pointer {
 //go:noinline
 //go:nosplit
 func (s *stats) Dealloc(p unsafe.Pointer, l galloc.Layout) {
-	if l.Size() == 0 {
-		return
-	}
 	n := s.sizes.tabled(l)
 	if n == 0 {
+		if l.Size() == 0 {
+			return
+		}
 		n = s.sizes.ask(l)
 	}
-	if k := s.c.table.Of(engine.ProcID()); k == nil || k.sub(n) {
-		s.slow(k != nil, event{old: n})
-	}
 	s.alloc.Dealloc(p, l)
+	k := s.c.table.Of(engine.ProcID())
+	if k == nil {
+		s.c.count(event{old: n})
+		return
+	}
+	if k.sub(n) {
+		s.c.flush()
+	}
 }
 
 //go:noinline
 //go:nosplit
 func (s *stats) Allocate(l galloc.Layout) ([]byte, error) {
-	if l.Size() == 0 {
-		return emptyBlock(l), nil
+	n := s.sizes.tabled(l)
+	if n == 0 {
+		if l.Size() == 0 {
+			return emptyBlock(l), nil
+		}
+		n = s.sizes.ask(l)
 	}
 	b, err := s.a.Allocate(l)
 	if err != nil {
 		s.c.count(event{})
 		return nil, err
 	}
-	n := s.sizes.tabled(l)
-	if n == 0 {
-		n = s.sizes.ask(l)
-	}
-	if k := s.c.table.Of(engine.ProcID()); k == nil || k.add(n) {
-		s.slow(k != nil, event{new: n})
-	}
 	if uintptr(len(b)) > n {
-		b = s.sizes.trim(b, l)
+		b = s.sizes.trim(b, n)
+	}
+	k := s.c.table.Of(engine.ProcID())
+	if k == nil {
+		s.c.count(event{new: n})
+		return b, nil
+	}
+	if k.add(n) {
+		s.c.flush()
 	}
 	return b, nil
 }
@@ -164,25 +180,21 @@ func (s *stats) Allocate(l galloc.Layout) ([]byte, error) {
 //go:noinline
 //go:nosplit
 func (s *stats) Deallocate(p unsafe.Pointer, l galloc.Layout) {
-	if l.Size() == 0 {
-		return
-	}
 	n := s.sizes.tabled(l)
 	if n == 0 {
+		if l.Size() == 0 {
+			return
+		}
 		n = s.sizes.ask(l)
 	}
-	if k := s.c.table.Of(engine.ProcID()); k == nil || k.sub(n) {
-		s.slow(k != nil, event{old: n})
-	}
 	s.a.Deallocate(p, l)
-}
-
-// slow ends what a section has begun: e is counted, and it is time to flush; or there was no shard to count it in.
-func (s *stats) slow(counted bool, e event) {
-	if counted {
+	k := s.c.table.Of(engine.ProcID())
+	if k == nil {
+		s.c.count(event{old: n})
+		return
+	}
+	if k.sub(n) {
 		s.c.flush()
-	} else {
-		s.c.count(e)
 	}
 }
 
