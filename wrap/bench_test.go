@@ -14,8 +14,8 @@ import (
 	"github.com/galloc-go/galloc/wrap"
 )
 
-// pairs allocates and frees n blocks of 64 bytes on each of some goroutines, through one face of a, and returns the time that
-// it took.
+// pairs allocates and frees n blocks of 64 bytes on each of some goroutines, through one face
+// of a, and returns the time that it took.
 func pairs(a galloc.Allocator, global bool, goroutines, n int) time.Duration {
 	l := layout(64, 8)
 	g := a.(galloc.GlobalAlloc)
@@ -48,10 +48,11 @@ type passed struct {
 func (p passed) Alloc(l galloc.Layout) unsafe.Pointer      { return p.g.Alloc(l) }
 func (p passed) Dealloc(q unsafe.Pointer, l galloc.Layout) { p.g.Dealloc(q, l) }
 
-// BenchmarkComposition prints what each wrapper costs: a pair of allocation and free, of 64 bytes, on a heap of its own, in
-// nanoseconds on one P, and on two together (the time divided by the pairs of both), each with the ratio to the bare heap; and
-// how many times as many pairs two Ps do. All are measured in turn,
-// and the figures are medians: what disturbs the machine disturbs all of them.
+// BenchmarkComposition prints what each wrapper costs: a pair of allocation and free, of 64
+// bytes, on a heap of its own, in nanoseconds on one P, and on two together (the time divided
+// by the pairs of both), each with the ratio to the bare heap; and how many times as many
+// pairs two Ps do. All are measured in turn, and the figures are medians: what disturbs the
+// machine disturbs all of them.
 func BenchmarkComposition(b *testing.B) {
 	h, err := heap.New(heap.Options{})
 	if err != nil {

@@ -10,16 +10,19 @@ import (
 	"github.com/galloc-go/galloc/internal/shard"
 )
 
-// budget is the bytes that a Limit has to give. A P that allocates takes some more than it needs, as credit, and pays from that, in sections
-// (see package shard); what it frees is its credit again. So
+// budget is the bytes that a Limit has to give. A P that allocates takes some more than it
+// needs, as credit, and pays from that, in sections (see package shard); what it frees is its
+// credit again. So
 //
 //	max == used + free + sum of the credits
 //
-// holds at any time: no moment, however unlucky, has more in use than max. A call that finds neither credit nor enough in free
-// takes the credits of all Ps back before it fails (which stops the world for some 10 µs), and so fails only if there really is not
-// enough. Then the limit is near, and no credits are given for a while, lest many calls have to take them back.
+// holds at any time: no moment, however unlucky, has more in use than max. A call that finds
+// neither credit nor enough in free takes the credits of all Ps back before it fails (which
+// stops the world for some 10 µs), and so fails only if there really is not enough. Then the
+// limit is near, and no credits are given for a while, lest many calls have to take them back.
 //
-// What is between a credit and free counts nowhere, and would make a call fail that need not: so whoever moves it holds mu.
+// What is between a credit and free counts nowhere, and would make a call fail that need not:
+// so whoever moves it holds mu.
 type budget struct {
 	table shard.Table[credit]
 	free  atomic.Int64 // less than 0 only after the limit has been lowered below what is in use
@@ -30,7 +33,8 @@ type budget struct {
 	tight atomic.Int64 // how many more calls get no credit
 }
 
-// credit is what a P may use. most is 0 in one that has not been given any since the last time all were taken back.
+// credit is what a P may use. most is 0 in one that has not been given any since the last time
+// all were taken back.
 type credit struct {
 	left uint64 // not signed, for shard.Load
 	most uint64
@@ -145,7 +149,8 @@ func (b *budget) takeBack() {
 	b.free.Add(sum)
 }
 
-// adjust makes the credit of this P half of the most that it may be, after a call has found too little in it, or too much, for n bytes.
+// adjust makes the credit of this P half of the most that it may be, after a call has found
+// too little in it, or too much, for n bytes.
 func (b *budget) adjust(n int64) {
 	if b.tight.Load() > 0 {
 		b.tight.Add(-1)

@@ -111,8 +111,8 @@ func has(a galloc.Allocator) (s abilities) {
 	return s
 }
 
-// Each of these takes a method away from the struct that embeds it: what makes the method ambiguous, or
-// hides it behind one that satisfies no interface.
+// Each of these takes a method away from the struct that embeds it: what makes the method
+// ambiguous, or hides it behind one that satisfies no interface.
 type (
 	noOwns  struct{}
 	noReset struct{}
@@ -124,9 +124,9 @@ func (noOwns) Owns(hidden)           {}
 func (noReset) Reset(hidden)         {}
 func (noTyped) AllocateTyped(hidden) {}
 
-// inner is a wrapped allocator, with the faces of it that a wrapper needs on each call looked up once: so a
-// call costs one call of an interface method and no type assertion. The methods are those that a wrapper may want to
-// have as they are.
+// inner is a wrapped allocator, with the faces of it that a wrapper needs on each call looked
+// up once: so a call costs one call of an interface method and no type assertion. The methods
+// are those that a wrapper may want to have as they are.
 type inner struct {
 	a       galloc.Allocator // for all but the four of a GlobalAlloc
 	alloc   galloc.GlobalAlloc

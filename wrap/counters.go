@@ -11,8 +11,9 @@ import (
 
 // counters is what Stats counts, a shard for each P.
 //
-// No P knows how much is live in all. For the peak, each adds what it has allocated and freed to a common number when that has changed
-// by flushAt bytes, and meanwhile notes how high it has been:
+// No P knows how much is live in all. For the peak, each adds what it has allocated and freed
+// to a common number when that has changed by flushAt bytes, and meanwhile notes how high it
+// has been:
 //
 //	bytes live == sum of allocated - freed         (of all shards)
 //	           == live + sum of net - flushed
@@ -23,7 +24,8 @@ type counters struct {
 	peak  atomic.Int64
 }
 
-// flushAt is how far, in bytes, what one P has counted may be from what all know: the error of the peak, for each P but one.
+// flushAt is how far, in bytes, what one P has counted may be from what all know: the error of
+// the peak, for each P but one.
 const flushAt = 64 << 10
 
 // counts is what one P has counted. Invariants:
@@ -47,12 +49,14 @@ type bucket struct {
 	in, out       uint64 // reallocations: blocks that have become such, and that were such
 }
 
-// bucketOf returns the binary logarithm of n, which is not 0, rounded up: the bucket b has the sizes above 1<<(b-1), to 1<<b.
+// bucketOf returns the binary logarithm of n, which is not 0, rounded up: the bucket b has the
+// sizes above 1<<(b-1), to 1<<b.
 //
 //go:nosplit
 func bucketOf(n uintptr) int { return bits.Len64(uint64(n)-1) & 63 }
 
-// add counts a block of n bytes, and reports whether to flush. As all methods of counts, it must be called in a section, or with a lock.
+// add counts a block of n bytes, and reports whether to flush. As all methods of counts, it
+// must be called in a section, or with a lock.
 //
 //go:nosplit
 func (k *counts) add(n uintptr) (flush bool) {
@@ -90,7 +94,8 @@ func (k *counts) resize(old, new uintptr) (flush bool) {
 	return net > k.flushed+flushAt || net < k.low
 }
 
-// flush begins anew with high and low, and returns by how much net has changed since the last time, and how high it has been.
+// flush begins anew with high and low, and returns by how much net has changed since the last
+// time, and how high it has been.
 //
 //go:nosplit
 func (k *counts) flush() (change, high int64) {
@@ -194,7 +199,8 @@ func (c *counters) forget() {
 	c.live.Store(0)
 }
 
-// read adds up the shards. What ends blocks is read before what makes them, so that no block is seen freed that was not seen allocated.
+// read adds up the shards. What ends blocks is read before what makes them, so that no block
+// is seen freed that was not seen allocated.
 func (c *counters) read(total *counts) {
 	c.table.Each(func(k *counts) {
 		for i := range k.buckets {
@@ -215,7 +221,8 @@ func (c *counters) read(total *counts) {
 	})
 }
 
-// snapshot returns the totals. Blocks and their sizes are counted one after the other, so a block may be in the one number and not yet in the other.
+// snapshot returns the totals. Blocks and their sizes are counted one after the other, so a
+// block may be in the one number and not yet in the other.
 func (c *counters) snapshot() (s Snapshot) {
 	var total counts
 	c.read(&total)
@@ -239,23 +246,26 @@ func (c *counters) snapshot() (s Snapshot) {
 	return s
 }
 
-// Snapshot is what has been counted up to a moment; or, as the difference of two, between them. Size 0 counts as
-// nothing. Bytes are those that blocks occupy, as the wrapped allocator tells by its UsableSize; if it does not,
-// those that were asked for.
+// Snapshot is what has been counted up to a moment; or, as the difference of two, between
+// them. Size 0 counts as nothing. Bytes are those that blocks occupy, as the wrapped allocator
+// tells by its UsableSize; if it does not, those that were asked for.
 type Snapshot struct {
-	// Allocs, Frees and Reallocs count calls that have succeeded. A block that grows, shrinks or is resized
-	// is reallocated, moved or not; growing from size 0 is an allocation, shrinking to it a free.
+	// Allocs, Frees and Reallocs count calls that have succeeded. A block that grows, shrinks
+	// or is resized is reallocated, moved or not; growing from size 0 is an allocation,
+	// shrinking to it a free.
 	Allocs, Frees, Reallocs uint64
-	// Failures counts the calls that have returned nil or an error, and nothing else does. A Resize that was
-	// not possible is not a failure.
+	// Failures counts the calls that have returned nil or an error, and nothing else does. A
+	// Resize that was not possible is not a failure.
 	Failures uint64
-	// AllocatedBytes is the size of what was allocated, and what blocks have grown by; FreedBytes the size
-	// of what was freed, and what blocks have shrunk by.
+	// AllocatedBytes is the size of what was allocated, and what blocks have grown by;
+	// FreedBytes the size of what was freed, and what blocks have shrunk by.
 	AllocatedBytes, FreedBytes uint64
-	// Peak is the most bytes that were live at a time, of a difference how far that has risen. It is exact as long
-	// as only one P allocates, and otherwise may be off by up to 64 KiB for each other P that has.
+	// Peak is the most bytes that were live at a time, of a difference how far that has risen.
+	// It is exact as long as only one P allocates, and otherwise may be off by up to 64 KiB
+	// for each other P that has.
 	Peak uint64
-	// Sizes is the same by size: Sizes[i] counts the blocks of more than 1<<(i-1) bytes, and up to 1<<i.
+	// Sizes is the same by size: Sizes[i] counts the blocks of more than 1<<(i-1) bytes, and
+	// up to 1<<i.
 	Sizes [64]SizeCount
 }
 

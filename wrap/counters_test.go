@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// What one P has counted is never further than flushAt from what all know, in either direction; and high is the highest since.
+// What one P has counted is never further than flushAt from what all know, in either
+// direction; and high is the highest since.
 func TestCountsFlushInTime(t *testing.T) {
 	r := rand.New(rand.NewPCG(4, 5))
 	var k counts

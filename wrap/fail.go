@@ -7,8 +7,9 @@ import (
 	"github.com/galloc-go/galloc"
 )
 
-// A Fault decides whether a call of an allocator fails. Calls are numbered from 1: each allocation, growth and shrinking, in
-// the order that they are made in. l is what is asked for. A Fault may be called by several goroutines at once.
+// A Fault decides whether a call of an allocator fails. Calls are numbered from 1: each
+// allocation, growth and shrinking, in the order that they are made in. l is what is asked
+// for. A Fault may be called by several goroutines at once.
 type Fault func(call uint64, l galloc.Layout) bool
 
 // After lets n calls succeed, and makes all after them fail.
@@ -33,10 +34,12 @@ func Sizes(min, max uintptr) Fault {
 	return func(_ uint64, l galloc.Layout) bool { return min <= l.Size() && l.Size() <= max }
 }
 
-// Randomly makes calls fail with probability p, from 0 to 1: which of them depends on their numbers and the seed only.
+// Randomly makes calls fail with probability p, from 0 to 1: which of them depends on their
+// numbers and the seed only.
 func Randomly(p float64, seed uint64) Fault {
 	return func(call uint64, _ galloc.Layout) bool {
-		// The finalizer of SplitMix64 (Steele, Lea and Flood, 2014): all bits depend on all bits.
+		// The finalizer of SplitMix64 (Steele, Lea and Flood, 2014): all bits depend on all
+		// bits.
 		x := seed + call*0x9e3779b97f4a7c15
 		x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
 		x = (x ^ x>>27) * 0x94d049bb133111eb
@@ -55,12 +58,13 @@ type Faulty interface {
 	SetFaults(faults ...Fault)
 }
 
-// Fail returns an allocator on inner whose calls fail with galloc.ErrOutOfMemory if one of the faults
-// says so, to test what programs do then. Frees and size 0 never fail; a Resize is not a call that
-// counts, since it may be refused anyway. To try each allocation of a function in turn, use
-// alloctest.CheckFailures, which looks for leaks too.
+// Fail returns an allocator on inner whose calls fail with galloc.ErrOutOfMemory if one of the
+// faults says so, to test what programs do then. Frees and size 0 never fail; a Resize is not
+// a call that counts, since it may be refused anyway. To try each allocation of a function in
+// turn, use alloctest.CheckFailures, which looks for leaks too.
 //
-// It is safe for concurrent use if inner is, and costs an atomic addition per call. A nil inner stands for the global allocator.
+// It is safe for concurrent use if inner is, and costs an atomic addition per call. A nil
+// inner stands for the global allocator.
 func Fail(inner galloc.Allocator, faults ...Fault) Faulty {
 	w := &fail{}
 	w.init(inner, w, false)

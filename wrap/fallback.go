@@ -7,13 +7,14 @@ import (
 	"github.com/galloc-go/galloc"
 )
 
-// Fallback returns an allocator that takes its memory from first and, where that fails, from second. A block that
-// first has no memory to grow goes over to second; none comes back. Blocks are freed where they came from, so first must be a
-// [galloc.Owner], and must not own what second allocates, as it would if it were a Limit on the same heap; Fallback
-// panics if it is none, saying so. A nil second stands for the global allocator.
+// Fallback returns an allocator that takes its memory from first and, where that fails, from
+// second. A block that first has no memory to grow goes over to second; none comes back.
+// Blocks are freed where they came from, so first must be a [galloc.Owner], and must not own
+// what second allocates, as it would if it were a Limit on the same heap; Fallback panics if
+// it is none, saying so. A nil second stands for the global allocator.
 //
-// It is a [galloc.Owner], a [galloc.Resetter] and a [galloc.TypedAllocator] if both are, and safe for concurrent use if
-// both are. It costs a call of Owns for each free.
+// It is a [galloc.Owner], a [galloc.Resetter] and a [galloc.TypedAllocator] if both are, and
+// safe for concurrent use if both are. It costs a call of Owns for each free.
 func Fallback(first, second galloc.Allocator) Allocator {
 	if _, ok := first.(galloc.Owner); !ok {
 		panic(fmt.Sprintf("galloc/wrap: Fallback needs to ask the first allocator what it owns, but %T has no method Owns", first))

@@ -62,7 +62,8 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-// Growing and shrinking fail as allocating does, and leave the block as it is; what cannot fail does not count.
+// Growing and shrinking fail as allocating does, and leave the block as it is; what cannot
+// fail does not count.
 func TestFailedCallsLeaveTheBlock(t *testing.T) {
 	a := wrap.Fail(galloc.System, wrap.After(1))
 	l := layout(100, 8)

@@ -7,14 +7,16 @@ import (
 	"github.com/galloc-go/galloc"
 )
 
-// hooks is what one kind of wrapper does around the calls of the inner allocator: see layer. Old is the zero Layout
-// where nothing was allocated before. They never see size 0.
+// hooks is what one kind of wrapper does around the calls of the inner allocator: see layer.
+// Old is the zero Layout where nothing was allocated before. They never see size 0.
 type hooks interface {
-	// admit is asked first. If it returns an error, that is the result, and nothing else is called.
+	// admit is asked first. If it returns an error, that is the result, and nothing else is
+	// called.
 	admit(old, new galloc.Layout) error
 	// done is told that a block has become one of new.
 	done(old, new galloc.Layout)
-	// failed is told that what was admitted has failed; or, if it was a Resize, that the block cannot change where it is.
+	// failed is told that what was admitted has failed; or, if it was a Resize, that the block
+	// cannot change where it is.
 	failed(old, new galloc.Layout, resize bool)
 	// freed is told that a block will be deallocated.
 	freed(l galloc.Layout)
@@ -22,7 +24,8 @@ type hooks interface {
 	forgotten()
 }
 
-// A layer is a wrapper by hooks: all methods of one, with size 0 looked after, and mistakes found before a hook is called.
+// A layer is a wrapper by hooks: all methods of one, with size 0 looked after, and mistakes
+// found before a hook is called.
 type layer struct {
 	inner
 	sizes sizes
@@ -30,7 +33,8 @@ type layer struct {
 	hooks hooks
 }
 
-// init makes a layer around a. If it keeps accounts, its blocks have the length that they count for.
+// init makes a layer around a. If it keeps accounts, its blocks have the length that they
+// count for.
 func (w *layer) init(a galloc.Allocator, h hooks, accounts bool) {
 	w.inner, w.hooks, w.exact = resolve(a), h, accounts
 	if accounts {

@@ -16,8 +16,8 @@ type Limited interface {
 	Used() uintptr
 	// Max returns the limit in bytes.
 	Max() uintptr
-	// SetMax changes it. Below what is used, nothing can be allocated until enough is freed. It stops
-	// the world for some 10 µs.
+	// SetMax changes it. Below what is used, nothing can be allocated until enough is freed.
+	// It stops the world for some 10 µs.
 	SetMax(max uintptr)
 }
 
@@ -28,11 +28,12 @@ type Limited interface {
 // asked for. What inner needs besides (metadata, unused parts of pages, both copies of a block
 // while it moves) does not count.
 //
-// Each P takes some of what is left in advance, up to 64 KiB and all together a sixteenth of max at most, so as
-// not to meet the others at every call: that costs some 3 ns per call, on any number of Ps. The first call that would
-// fail takes that back, which stops the world for some 10 µs; then, and with limits below 16 KiB per P, each
-// call changes a common number. A nil inner stands for the global allocator. The wrapper is safe for concurrent use
-// if inner is.
+// Each P takes some of what is left in advance, up to 64 KiB and all together a sixteenth of
+// max at most, so as not to meet the others at every call: that costs some 3 ns per call, on
+// any number of Ps. The first call that would fail takes that back, which stops the world for
+// some 10 µs; then, and with limits below 16 KiB per P, each call changes a common number. A
+// nil inner stands for the global allocator. The wrapper is safe for concurrent use if inner
+// is.
 func Limit(inner galloc.Allocator, max uintptr) Limited {
 	w := &limit{}
 	w.init(inner, w, true)
@@ -96,8 +97,9 @@ func (w *limit) Max() uintptr { return uintptr(w.b.max.Load()) }
 
 func (w *limit) SetMax(max uintptr) { w.b.set(max) }
 
-// The hot path: as layer does it, with the hooks written out. What is reserved before a block is allocated is released
-// after it was deallocated, so that there is never more than the limit.
+// The hot path: as layer does it, with the hooks written out. What is reserved before a block
+// is allocated is released after it was deallocated, so that there is never more than the
+// limit.
 
 //go:noinline
 //go:nosplit

@@ -36,8 +36,9 @@ func (g *gauge) add(n int64) {
 	}
 }
 
-// Under 64 goroutines that want more than there is, no more than the limit is ever in use, which is measured below it; the most that is in use comes
-// near to it; and in the end nothing is, and all of it can be had in one piece.
+// Under 64 goroutines that want more than there is, no more than the limit is ever in use,
+// which is measured below it; the most that is in use comes near to it; and in the end nothing
+// is, and all of it can be had in one piece.
 func TestLimitIsNeverExceeded(t *testing.T) {
 	for _, max := range []uintptr{3000, 60_000, 1 << 20, 3 << 20} {
 		g := &gauge{Allocator: galloc.System}
@@ -124,7 +125,8 @@ func TestLimitFailsOnlyIfItWouldBeExceeded(t *testing.T) {
 	}
 }
 
-// All kinds of calls, from 64 goroutines, balance: whatever layout a block is freed with, and whatever has failed.
+// All kinds of calls, from 64 goroutines, balance: whatever layout a block is freed with, and
+// whatever has failed.
 func TestLimitBalances(t *testing.T) {
 	for _, inner := range []galloc.Allocator{newHeap(t), wrap.Fail(newHeap(t), wrap.Randomly(0.2, 5)), newAble(t)} {
 		for _, max := range []uintptr{60_000, 8 << 20} {

@@ -8,9 +8,10 @@ import (
 	"github.com/galloc-go/galloc"
 )
 
-// Lock returns an allocator that takes its memory from inner, one call at a time: what makes an allocator for one goroutine
-// one for all. Its methods must not be called by inner itself. It costs a mutex, uncontended some 10 ns per call. Blocks, errors and
-// size 0 are as inner has them. A nil inner stands for the global allocator, which does not need it.
+// Lock returns an allocator that takes its memory from inner, one call at a time: what makes
+// an allocator for one goroutine one for all. Its methods must not be called by inner itself.
+// It costs a mutex, uncontended some 10 ns per call. Blocks, errors and size 0 are as inner
+// has them. A nil inner stands for the global allocator, which does not need it.
 func Lock(inner galloc.Allocator) Allocator {
 	w := &lock{inner: resolve(inner)}
 	switch has(w.a) {
@@ -71,7 +72,8 @@ func (w *lock) countsAsked() bool {
 
 func (w *lock) String() string { return "lock(" + nameOf(w.a) + ")" }
 
-// The methods are documented at Allocator and in package galloc. They unlock also if inner panics, as it does for a caller's bug.
+// The methods are documented at Allocator and in package galloc. They unlock also if inner
+// panics, as it does for a caller's bug.
 
 func (w *lock) Alloc(l galloc.Layout) unsafe.Pointer {
 	if l.Size() == 0 {

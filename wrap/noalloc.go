@@ -10,8 +10,8 @@ import (
 	"github.com/galloc-go/galloc"
 )
 
-// Attempt is an allocation where none was allowed: see [NoAlloc]. It is an error, which errors.Is finds to be
-// galloc.ErrOutOfMemory.
+// Attempt is an allocation where none was allowed: see [NoAlloc]. It is an error, which
+// errors.Is finds to be galloc.ErrOutOfMemory.
 type Attempt struct {
 	Layout galloc.Layout // what was asked for
 	// The nearest caller outside of the packages of galloc.
@@ -32,27 +32,29 @@ func (a *Attempt) Unwrap() error { return galloc.ErrOutOfMemory.For(a.Layout) }
 // Guarded is a wrapper that refuses at times: see [NoAlloc].
 type Guarded interface {
 	Allocator
-	// Enter begins a region in which nothing may be allocated, and returns what ends it. Regions may be in one
-	// another, and overlap; leave must be called once. Go does not know what belongs to a goroutine: the
-	// region is one for all who use this allocator.
+	// Enter begins a region in which nothing may be allocated, and returns what ends it.
+	// Regions may be in one another, and overlap; leave must be called once. Go does not know
+	// what belongs to a goroutine: the region is one for all who use this allocator.
 	Enter() (leave func())
 	// Attempts returns the first 16 attempts, and how many there were in all.
 	Attempts() ([]*Attempt, uint64)
 }
 
-// NoAlloc returns an allocator on inner that refuses to allocate while a region is entered, to prove that some
-// piece of a program does without:
+// NoAlloc returns an allocator on inner that refuses to allocate while a region is entered, to
+// prove that some piece of a program does without:
 //
 //	a := wrap.NoAlloc(inner, nil)
 //	leave := a.Enter()
 //	... // what must not allocate from a
 //	leave()
 //
-// In a region, allocating and growing fail with an [*Attempt], which tells the place; shrinking and freeing
-// are allowed. Each attempt is remembered, and reported to handler if that is not nil: it may log, or
-// fail a test, or panic, which must not be where the allocator is registered as the global one; and must not
-// allocate from this allocator. Outside of regions this costs an atomic load per call; an attempt costs some microseconds and Go
-// memory. A nil inner stands for the global allocator. The wrapper is safe for concurrent use if inner is.
+// In a region, allocating and growing fail with an [*Attempt], which tells the place;
+// shrinking and freeing are allowed. Each attempt is remembered, and reported to handler if
+// that is not nil: it may log, or fail a test, or panic, which must not be where the allocator
+// is registered as the global one; and must not allocate from this allocator. Outside of
+// regions this costs an atomic load per call; an attempt costs some microseconds and Go
+// memory. A nil inner stands for the global allocator. The wrapper is safe for concurrent use
+// if inner is.
 func NoAlloc(inner galloc.Allocator, handler func(*Attempt)) Guarded {
 	w := &guard{handler: handler}
 	w.init(inner, w, false)
@@ -156,7 +158,8 @@ func (w *guard) forgotten()                        {}
 
 const modulePath = "github.com/galloc-go/galloc"
 
-// callerOutside returns the nearest caller that is not of a package of galloc; or, if all are, the outermost.
+// callerOutside returns the nearest caller that is not of a package of galloc; or, if all are,
+// the outermost.
 func callerOutside() runtime.Frame {
 	var pcs [64]uintptr
 	frames := runtime.CallersFrames(pcs[:runtime.Callers(3, pcs[:])])
@@ -168,7 +171,8 @@ func callerOutside() runtime.Frame {
 	}
 }
 
-// ours reports whether a function is of a package of galloc, other than a command or an external test.
+// ours reports whether a function is of a package of galloc, other than a command or an
+// external test.
 func ours(function string) bool {
 	rest, ok := strings.CutPrefix(function, modulePath)
 	if !ok {

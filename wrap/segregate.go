@@ -7,13 +7,14 @@ import (
 	"github.com/galloc-go/galloc"
 )
 
-// Segregate returns an allocator that takes blocks of up to n bytes from small, and larger ones from large. The
-// size of a block tells where it came from, so it has no header, and nobody is asked. A block that grows or shrinks across
-// the border moves. For that to hold by any layout that fits, a block of small is never shown longer than n bytes. A nil allocator stands for
-// the global one.
+// Segregate returns an allocator that takes blocks of up to n bytes from small, and larger
+// ones from large. The size of a block tells where it came from, so it has no header, and
+// nobody is asked. A block that grows or shrinks across the border moves. For that to hold by
+// any layout that fits, a block of small is never shown longer than n bytes. A nil allocator
+// stands for the global one.
 //
-// It is a [galloc.Owner], a [galloc.Resetter] and a [galloc.TypedAllocator] if both are, and safe for concurrent use if
-// both are. It costs a comparison.
+// It is a [galloc.Owner], a [galloc.Resetter] and a [galloc.TypedAllocator] if both are, and
+// safe for concurrent use if both are. It costs a comparison.
 func Segregate(n uintptr, small, large galloc.Allocator) Allocator {
 	w := &segregate{two{inner: resolve(small), second: resolve(large)}, n}
 	w.rules = w

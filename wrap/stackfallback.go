@@ -8,14 +8,16 @@ import (
 	"github.com/galloc-go/galloc"
 )
 
-// StackFallback returns an allocator that takes its memory from buf as long as there is room in it, and then
-// from next: for work that mostly needs little, and then touches next not at all. Buf is a stack: a block that is freed makes room at
-// once if it is the topmost, and it can be resized where it is; other room comes back when all blocks of buf have been freed.
+// StackFallback returns an allocator that takes its memory from buf as long as there is room
+// in it, and then from next: for work that mostly needs little, and then touches next not at
+// all. Buf is a stack: a block that is freed makes room at once if it is the topmost, and it
+// can be resized where it is; other room comes back when all blocks of buf have been freed.
 //
-// buf belongs to the allocator until that is not used any more. It may be on a goroutine's stack, a variable such as [4096]byte, though
-// Go moves it to the heap then; it is Go memory, and the blocks must not hold Go pointers all the same. A nil next
-// stands for the global allocator. The result is safe for concurrent use if next is: buf has a lock. It is a [galloc.Owner] if next is one,
-// and a [galloc.Resetter] if next is.
+// buf belongs to the allocator until that is not used any more. It may be on a goroutine's
+// stack, a variable such as [4096]byte, though Go moves it to the heap then; it is Go memory,
+// and the blocks must not hold Go pointers all the same. A nil next stands for the global
+// allocator. The result is safe for concurrent use if next is: buf has a lock. It is a
+// [galloc.Owner] if next is one, and a [galloc.Resetter] if next is.
 func StackFallback(buf []byte, next galloc.Allocator) Allocator {
 	return Fallback(&stack{buf: buf}, next)
 }

@@ -10,10 +10,11 @@ import (
 // Counting is a wrapper that counts: see [Stats].
 type Counting interface {
 	Allocator
-	// Snapshot returns what has been counted so far. It agrees with itself: no block is freed that
-	// was not allocated, and the numbers of blocks are the sums of those by size. What other goroutines do at
-	// the same time may be in it or not, or its block and not yet its bytes; what has happened
-	// before is in it. It stops nobody, and costs some microseconds per P.
+	// Snapshot returns what has been counted so far. It agrees with itself: no block is freed
+	// that was not allocated, and the numbers of blocks are the sums of those by size. What
+	// other goroutines do at the same time may be in it or not, or its block and not yet its
+	// bytes; what has happened before is in it. It stops nobody, and costs some microseconds
+	// per P.
 	Snapshot() Snapshot
 	// Region calls f, and returns what was counted meanwhile, by all goroutines.
 	Region(f func()) Snapshot
@@ -97,9 +98,11 @@ func region(snapshot func() Snapshot, f func()) Snapshot {
 	return snapshot().Sub(before)
 }
 
-// The hot path: as layer does it, with the hooks written out. Sections are in functions that are marked go:nosplit and not
-// inlined: see package shard. What must be kept in memory across the two calls, of inner and for the number of the P, is little if the
-// size is found first, and if a block is counted as freed after it was: the peak may be too high by a block for each P thereby.
+// The hot path: as layer does it, with the hooks written out. Sections are in functions that
+// are marked go:nosplit and not inlined: see package shard. What must be kept in memory across
+// the two calls, of inner and for the number of the P, is little if the size is found first,
+// and if a block is counted as freed after it was: the peak may be too high by a block for
+// each P thereby.
 
 //go:noinline
 //go:nosplit

@@ -136,8 +136,8 @@ func TestStatsCountWhatBlocksOccupy(t *testing.T) {
 	}
 }
 
-// 64 goroutines allocate, resize and free, and free the blocks of each other; in the end it adds up. Meanwhile no snapshot has
-// more freed than allocated, or less than before.
+// 64 goroutines allocate, resize and free, and free the blocks of each other; in the end it
+// adds up. Meanwhile no snapshot has more freed than allocated, or less than before.
 func TestStatsAddUp(t *testing.T) {
 	a := wrap.Stats(newHeap(t))
 	const each = 2000
@@ -180,7 +180,8 @@ func TestStatsAddUp(t *testing.T) {
 	}
 }
 
-// use makes and frees n blocks on each of 64 goroutines. Of these, some grow, and some are freed by others.
+// use makes and frees n blocks on each of 64 goroutines. Of these, some grow, and some are
+// freed by others.
 func use(a galloc.Allocator, n int, blocks chan []byte) {
 	var made sync.WaitGroup
 	for g := range uint64(64) {

@@ -17,12 +17,14 @@ type Tagged interface {
 	Tag() string
 }
 
-// Tag returns an allocator that counts what goes through it as [Stats] does, together with all others of
-// that tag: so a program sees what its memory is for, by [Tags]. Blocks have no header, and know nothing of
-// their tag: what was allocated through one tag must be freed through it.
+// Tag returns an allocator that counts what goes through it as [Stats] does, together with all
+// others of that tag: so a program sees what its memory is for, by [Tags]. Blocks have no
+// header, and know nothing of their tag: what was allocated through one tag must be freed
+// through it.
 //
-// A tag exists from its first use on, for good, and costs 11 KiB of Go memory, and 2 KiB for each P that uses it; a wrapper
-// around a [galloc.Resetter] as much again, until it is collected. The other costs are those of Stats.
+// A tag exists from its first use on, for good, and costs 11 KiB of Go memory, and 2 KiB for
+// each P that uses it; a wrapper around a [galloc.Resetter] as much again, until it is
+// collected. The other costs are those of Stats.
 func Tag(inner galloc.Allocator, name string) Tagged {
 	t := tagOf(name)
 	w := &tagged{tag: t}
@@ -95,8 +97,8 @@ func (w *tagged) Snapshot() Snapshot { return w.tag.snapshot() }
 
 func (w *tagged) Region(f func()) Snapshot { return region(w.Snapshot, f) }
 
-// Tags returns all tags in the order of their names, each with what has been counted for it. The peak of a
-// tag whose allocators have a Reset is the sum of the peaks of those.
+// Tags returns all tags in the order of their names, each with what has been counted for it.
+// The peak of a tag whose allocators have a Reset is the sum of the peaks of those.
 func Tags() iter.Seq2[string, Snapshot] {
 	return func(yield func(string, Snapshot) bool) {
 		tags.Lock()
@@ -115,7 +117,8 @@ func Tags() iter.Seq2[string, Snapshot] {
 	}
 }
 
-// tag is what the wrappers of one name share. What has been counted for it is the sum of counters, apart and retired.
+// tag is what the wrappers of one name share. What has been counted for it is the sum of
+// counters, apart and retired.
 type tag struct {
 	name     string
 	counters counters

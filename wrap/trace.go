@@ -12,15 +12,17 @@ import (
 // Tracing is a wrapper that records a trace: see [Trace].
 type Tracing interface {
 	Allocator
-	// Close ends the trace, and returns the first error that writing it has met. What goes through the
-	// allocator afterwards is not recorded.
+	// Close ends the trace, and returns the first error that writing it has met. What goes
+	// through the allocator afterwards is not recorded.
 	Close() error
 }
 
-// Trace returns an allocator that writes what goes through it to out as a trace: "galloc replay" can run it, and package trace read
-// it. It is a [trace.Recorder], and costs what that costs: some microseconds per call, one call at a time, and Go memory for
-// every live block. In addition, a Reset is recorded as what it is, a free of all. Memory for typed values is passed on, but not recorded.
-// A nil inner stands for the global allocator; registered as the global allocator itself, it must have another one in it.
+// Trace returns an allocator that writes what goes through it to out as a trace: "galloc
+// replay" can run it, and package trace read it. It is a [trace.Recorder], and costs what that
+// costs: some microseconds per call, one call at a time, and Go memory for every live block.
+// In addition, a Reset is recorded as what it is, a free of all. Memory for typed values is
+// passed on, but not recorded. A nil inner stands for the global allocator; registered as the
+// global allocator itself, it must have another one in it.
 func Trace(inner galloc.Allocator, out io.Writer) Tracing {
 	w := &tracing{inner: resolve(inner)}
 	w.rec = trace.Record(w.a, trace.NewWriter(out))
@@ -86,8 +88,8 @@ func (w *tracing) Close() error { return w.rec.Close() }
 
 func (w *tracing) String() string { return "trace(" + nameOf(w.a) + ")" }
 
-// The methods are documented at Allocator and in package galloc. The recorder has those of the one face; size 0 is not recorded
-// by the other.
+// The methods are documented at Allocator and in package galloc. The recorder has those of the
+// one face; size 0 is not recorded by the other.
 
 func (w *tracing) Alloc(l galloc.Layout) unsafe.Pointer {
 	if l.Size() == 0 {

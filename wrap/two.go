@@ -8,8 +8,8 @@ import (
 	"github.com/galloc-go/galloc"
 )
 
-// two is a wrapper of two allocators: what Fallback and Segregate have in common. Every block belongs to one of them: route says
-// to which an existing one does.
+// two is a wrapper of two allocators: what Fallback and Segregate have in common. Every block
+// belongs to one of them: route says to which an existing one does.
 type two struct {
 	inner  // the first
 	second inner
@@ -18,7 +18,8 @@ type two struct {
 
 // rules is how they differ.
 type rules interface {
-	// choose returns which allocator a new block is asked for, and the one that is asked if it fails, or nil.
+	// choose returns which allocator a new block is asked for, and the one that is asked if it
+	// fails, or nil.
 	choose(l galloc.Layout) (*inner, *inner)
 	// owner returns the allocator of the block at p, which l fits.
 	owner(p unsafe.Pointer, l galloc.Layout) *inner
@@ -190,8 +191,8 @@ func (w *two) cut(i *inner, b []byte, l galloc.Layout) []byte {
 	return b
 }
 
-// elsewhere returns where a block of i goes if it cannot become one of l there, or nil: from the second allocator of a
-// Fallback, nowhere.
+// elsewhere returns where a block of i goes if it cannot become one of l there, or nil: from
+// the second allocator of a Fallback, nowhere.
 func (w *two) elsewhere(i *inner, l galloc.Layout) *inner {
 	to, other := w.rules.choose(l)
 	switch i {

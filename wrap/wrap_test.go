@@ -31,8 +31,9 @@ func newHeap(t testing.TB) *heap.Heap {
 	return h
 }
 
-// able has all abilities: it takes its memory from a heap, or from the Go heap for typed memory, and can be reset. Its blocks are longer than
-// UsableSize tells, and that is not kept when it is rounded up again.
+// able has all abilities: it takes its memory from a heap, or from the Go heap for typed
+// memory, and can be reset. Its blocks are longer than UsableSize tells, and that is not kept
+// when it is rounded up again.
 type able struct {
 	h      *heap.Heap
 	mu     *sync.Mutex
@@ -65,7 +66,8 @@ func (a able) Allocate(l galloc.Layout) ([]byte, error) {
 	return b, nil
 }
 
-// Grow keeps the whole block, and GrowZeroed clears only what is behind it: also what a wrapper has not shown to its user.
+// Grow keeps the whole block, and GrowZeroed clears only what is behind it: also what a
+// wrapper has not shown to its user.
 func (a able) Grow(p unsafe.Pointer, old, new galloc.Layout) ([]byte, error) {
 	if old.Size() == 0 {
 		return a.Allocate(new)
@@ -209,7 +211,8 @@ func TestNestedWrappersKeepTheContract(t *testing.T) {
 	}
 }
 
-// Over every kind of allocator, a wrapper has exactly the abilities of what is in it, and they work.
+// Over every kind of allocator, a wrapper has exactly the abilities of what is in it, and they
+// work.
 func TestAbilities(t *testing.T) {
 	all := newAble(t)
 	for _, in := range []galloc.Allocator{
