@@ -29,7 +29,7 @@ type budget struct {
 	max   atomic.Int64
 
 	mu    sync.Mutex
-	most  atomic.Int64 // the most that a credit may be; 0 if none are given: the limit is small, or there are no sections here
+	most  atomic.Int64 // the most that a credit may be; 0 if none are given: see set
 	tight atomic.Int64 // how many more calls get no credit
 }
 
@@ -46,7 +46,8 @@ const (
 	tightFor  = 4096     // calls
 )
 
-// set makes max the limit, which becomes n bytes. What is in use stays so.
+// set makes the limit n bytes. What is in use stays so. There are no credits if the limit is small, or
+// where there are no sections.
 func (b *budget) set(n uintptr) {
 	max := int64(min(uint64(n), math.MaxInt64/2))
 	b.mu.Lock()
