@@ -29,7 +29,7 @@ type Limited interface {
 // while it moves) does not count.
 //
 // Each P takes some of what is left in advance, up to 64 KiB and all together a sixteenth of
-// max at most, so as not to meet the others at every call: that costs some 3 ns per call, on
+// max at most, so as not to meet the others at every call: that costs 4 to 5 ns per call, on
 // any number of Ps. The first call that would fail takes that back, which stops the world for
 // some 10 µs; then, and with limits below 16 KiB per P, each call changes a common number. A
 // nil inner stands for the global allocator. The wrapper is safe for concurrent use if inner

@@ -52,7 +52,7 @@ type Guarded interface {
 // shrinking and freeing are allowed. Each attempt is remembered, and reported to handler if
 // that is not nil: it may log, or fail a test, or panic, which must not be where the allocator
 // is registered as the global one; and must not allocate from this allocator. Outside of
-// regions this costs an atomic load per call; an attempt costs some microseconds and Go
+// regions this costs an atomic load per call; an attempt costs a walk of the stack and Go
 // memory. A nil inner stands for the global allocator. The wrapper is safe for concurrent use
 // if inner is.
 func NoAlloc(inner galloc.Allocator, handler func(*Attempt)) Guarded {
