@@ -13,8 +13,7 @@ type Counting interface {
 	// Snapshot returns what has been counted so far. It agrees with itself: no block is freed
 	// that was not allocated, and the numbers of blocks are the sums of those by size. What
 	// other goroutines do at the same time may be in it or not, or its block and not yet its
-	// bytes; what has happened before is in it. It stops nobody, and costs some microseconds
-	// per P.
+	// bytes; what has happened before is in it. It stops nobody.
 	Snapshot() Snapshot
 	// Region calls f, and returns what was counted meanwhile, by all goroutines.
 	Region(f func()) Snapshot
