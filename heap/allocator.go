@@ -6,6 +6,7 @@ import (
 	"unsafe"
 
 	"github.com/galloc-go/galloc"
+	"github.com/galloc-go/galloc/internal/class"
 	"github.com/galloc-go/galloc/internal/engine"
 )
 
@@ -15,22 +16,13 @@ import (
 // the result is l.Dangling(). It costs a few nanoseconds for blocks of up to 32 KiB,
 // mostly; larger ones take a lock.
 func (h *Heap) Alloc(l galloc.Layout) unsafe.Pointer {
-	if p := h.e.Pop(classOf(l)); p != nil {
+	if p := h.e.Pop(class.Of(l)); p != nil {
 		return p
 	}
 	if l.Size() == 0 { // which is of class 0, of which there are no blocks
 		return l.Dangling()
 	}
 	return h.e.Alloc(l.Size(), l.Align())
-}
-
-// classOf returns the class that the layout was given when it was made.
-func classOf(l galloc.Layout) uint32 {
-	// SAFETY: these are the fields of a Layout. It does not show them, since they are for the heap alone; a test compares.
-	return (*struct {
-		size      uintptr
-		lg, class uint32
-	})(unsafe.Pointer(&l)).class
 }
 
 // AllocZeroed is Alloc with all l.Size() bytes zero. Memory that is fresh from the system
@@ -46,7 +38,7 @@ func (h *Heap) AllocZeroed(l galloc.Layout) unsafe.Pointer {
 // from the one asked for to the usable one, and the same alignment. It cannot fail. It
 // ignores blocks of size 0.
 func (h *Heap) Dealloc(p unsafe.Pointer, l galloc.Layout) {
-	if !h.e.Push(classOf(l), p) && l.Size() != 0 {
+	if !h.e.Push(class.Of(l), p) && l.Size() != 0 {
 		h.e.Free(p, l.Size(), l.Align())
 	}
 }

@@ -60,8 +60,15 @@ func bucketOf(n uintptr) int { return bits.Len64(uint64(n)-1) & 63 }
 //
 //go:nosplit
 func (k *counts) add(n uintptr) (flush bool) {
-	k.buckets[bucketOf(n)].allocs++
-	k.allocated += uint64(n)
+	return k.addTo(classInfo{uint64(n), bucketOf(n)})
+}
+
+// addTo is add for who knows the bucket already.
+//
+//go:nosplit
+func (k *counts) addTo(i classInfo) (flush bool) {
+	k.buckets[i.bucket&63].allocs++
+	k.allocated += i.size
 	if net := int64(k.allocated - k.freed); net > k.high {
 		k.high = net
 		return net > k.flushed+flushAt
@@ -73,8 +80,15 @@ func (k *counts) add(n uintptr) (flush bool) {
 //
 //go:nosplit
 func (k *counts) sub(n uintptr) (flush bool) {
-	k.buckets[bucketOf(n)].frees++
-	k.freed += uint64(n)
+	return k.subFrom(classInfo{uint64(n), bucketOf(n)})
+}
+
+// subFrom is sub for who knows the bucket already.
+//
+//go:nosplit
+func (k *counts) subFrom(i classInfo) (flush bool) {
+	k.buckets[i.bucket&63].frees++
+	k.freed += i.size
 	return int64(k.allocated-k.freed) < k.low
 }
 

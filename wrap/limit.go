@@ -37,6 +37,7 @@ type Limited interface {
 func Limit(inner galloc.Allocator, max uintptr) Limited {
 	w := &limit{}
 	w.init(inner, w, true)
+	w.open(w.a, &w.sizes)
 	w.b.set(max)
 	switch has(w.a) {
 	default:
@@ -86,6 +87,7 @@ func Limit(inner galloc.Allocator, max uintptr) Limited {
 
 type limit struct {
 	layer
+	direct
 	b budget
 }
 
@@ -97,13 +99,13 @@ func (w *limit) Max() uintptr { return uintptr(w.b.max.Load()) }
 
 func (w *limit) SetMax(max uintptr) { w.b.set(max) }
 
-// The hot path: as layer does it, with the hooks written out. What is reserved before a block
-// is allocated is released after it was deallocated, so that there is never more than the
+// The long way, for what direct.go does not serve: as layer does it, with the hooks written
+// out. What is reserved before a block is allocated is released after it was deallocated, so that there is never more than the
 // limit.
 
 //go:noinline
 //go:nosplit
-func (w *limit) Alloc(l galloc.Layout) unsafe.Pointer {
+func (w *limit) allocLong(l galloc.Layout) unsafe.Pointer {
 	n := w.sizes.tabled(l)
 	if n == 0 {
 		if l.Size() == 0 {
@@ -123,7 +125,7 @@ func (w *limit) Alloc(l galloc.Layout) unsafe.Pointer {
 
 //go:noinline
 //go:nosplit
-func (w *limit) Dealloc(p unsafe.Pointer, l galloc.Layout) {
+func (w *limit) deallocLong(p unsafe.Pointer, l galloc.Layout) {
 	n := w.sizes.tabled(l)
 	if n == 0 {
 		if l.Size() == 0 {
@@ -139,7 +141,7 @@ func (w *limit) Dealloc(p unsafe.Pointer, l galloc.Layout) {
 
 //go:noinline
 //go:nosplit
-func (w *limit) Allocate(l galloc.Layout) ([]byte, error) {
+func (w *limit) allocateLong(l galloc.Layout) ([]byte, error) {
 	n := w.sizes.tabled(l)
 	if n == 0 {
 		if l.Size() == 0 {
@@ -163,7 +165,7 @@ func (w *limit) Allocate(l galloc.Layout) ([]byte, error) {
 
 //go:noinline
 //go:nosplit
-func (w *limit) Deallocate(p unsafe.Pointer, l galloc.Layout) {
+func (w *limit) deallocateLong(p unsafe.Pointer, l galloc.Layout) {
 	n := w.sizes.tabled(l)
 	if n == 0 {
 		if l.Size() == 0 {

@@ -76,12 +76,14 @@ func Stats(inner galloc.Allocator) Counting {
 
 type stats struct {
 	layer
+	direct
 	c *counters
 }
 
 func newStats(a galloc.Allocator, c *counters) *stats {
 	s := &stats{c: c}
 	s.init(a, s, true)
+	s.open(s.a, &s.sizes)
 	return s
 }
 
@@ -97,15 +99,15 @@ func region(snapshot func() Snapshot, f func()) Snapshot {
 	return snapshot().Sub(before)
 }
 
-// The hot path: as layer does it, with the hooks written out. Sections are in functions that
-// are marked go:nosplit and not inlined: see package shard. What must be kept in memory across
+// The long way, for what direct.go does not serve: as layer does it, with the hooks written
+// out. Sections are in functions that are marked go:nosplit and not inlined: see package shard. What must be kept in memory across
 // the two calls, of inner and for the number of the P, is little if the size is found first,
 // and if a block is counted as freed after it was: the peak may be too high by a block for
 // each P thereby.
 
 //go:noinline
 //go:nosplit
-func (s *stats) Alloc(l galloc.Layout) unsafe.Pointer {
+func (s *stats) allocLong(l galloc.Layout) unsafe.Pointer {
 	n := s.sizes.tabled(l)
 	if n == 0 {
 		if l.Size() == 0 {
@@ -131,7 +133,7 @@ func (s *stats) Alloc(l galloc.Layout) unsafe.Pointer {
 
 //go:noinline
 //go:nosplit
-func (s *stats) Dealloc(p unsafe.Pointer, l galloc.Layout) {
+func (s *stats) deallocLong(p unsafe.Pointer, l galloc.Layout) {
 	n := s.sizes.tabled(l)
 	if n == 0 {
 		if l.Size() == 0 {
@@ -152,7 +154,7 @@ func (s *stats) Dealloc(p unsafe.Pointer, l galloc.Layout) {
 
 //go:noinline
 //go:nosplit
-func (s *stats) Allocate(l galloc.Layout) ([]byte, error) {
+func (s *stats) allocateLong(l galloc.Layout) ([]byte, error) {
 	n := s.sizes.tabled(l)
 	if n == 0 {
 		if l.Size() == 0 {
@@ -181,7 +183,7 @@ func (s *stats) Allocate(l galloc.Layout) ([]byte, error) {
 
 //go:noinline
 //go:nosplit
-func (s *stats) Deallocate(p unsafe.Pointer, l galloc.Layout) {
+func (s *stats) deallocateLong(p unsafe.Pointer, l galloc.Layout) {
 	n := s.sizes.tabled(l)
 	if n == 0 {
 		if l.Size() == 0 {

@@ -30,6 +30,7 @@ func Tag(inner galloc.Allocator, name string) Tagged {
 	w := &tagged{tag: t}
 	w.c = &t.counters
 	w.init(inner, &w.stats, true)
+	w.open(w.a, &w.sizes)
 	if has(w.a)&resets != 0 {
 		// A Reset must know what is this allocator's.
 		w.c = new(counters)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/galloc-go/galloc"
 	"github.com/galloc-go/galloc/heap"
+	"github.com/galloc-go/galloc/wrap"
 )
 
 // A loop is an operation, many times. What is counted includes the loop itself, some instructions.
@@ -24,6 +25,9 @@ var loops = []loop{
 	{"zeroed", "AllocZeroed and Dealloc of 64 bytes", zeroed},
 	{"free", "Alloc of 64 bytes, and Free of the heap, which is not told the layout", free},
 	{"instance", "Alloc and Dealloc of 64 bytes by a heap that is not the default one", instance},
+	{"face", "the same by way of galloc.GlobalAlloc", func(n int) { wrapped(n, plainHeap()) }},
+	{"stats", "the same with wrap.Stats around the heap", func(n int) { wrapped(n, wrap.Stats(plainHeap())) }},
+	{"limit", "the same with wrap.Limit around the heap", func(n int) { wrapped(n, wrap.Limit(plainHeap(), 1<<30)) }},
 	{"batch", "as pair, but 1000 blocks before the first is freed: the magazine has a room", func(n int) { batch(n, 64, 1000) }},
 	{"exchange", "as pair, but 5000 blocks of 512 bytes: magazines are exchanged with the centrals", func(n int) { batch(n, 512, 5000) }},
 	{"realloc", "Realloc within the class", realloc},
@@ -73,8 +77,17 @@ func free(n int) {
 	}
 }
 
+func plainHeap() *heap.Heap { return galloc.Must(heap.New(heap.Options{})) }
+
+func wrapped(n int, a galloc.GlobalAlloc) {
+	l := layout(64)
+	for range n {
+		a.Dealloc(a.Alloc(l), l)
+	}
+}
+
 func instance(n int) {
-	l, h := layout(64), galloc.Must(heap.New(heap.Options{}))
+	l, h := layout(64), plainHeap()
 	for range n {
 		h.Dealloc(h.Alloc(l), l)
 	}

@@ -232,6 +232,14 @@ func (h *Heap) Alloc(size, align uintptr) unsafe.Pointer {
 	return h.AllocSlow(size, align)
 }
 
+// ClassSize returns the size of the blocks of class c, or 0 if there is no such class.
+func ClassSize(c uint32) uintptr {
+	if c == 0 || c >= numClasses {
+		return 0
+	}
+	return uintptr(classes[c].size)
+}
+
 // Pop returns a block of class c if the cache of the P has one, else nil, and then Alloc is to be called. It is for who knows the class
 // already: c == ClassOf(size, align). It is not inlined because go:nosplit would be lost with that.
 //

@@ -76,6 +76,13 @@ func (t *Table[T]) Of(id uint32) *T {
 	return nil
 }
 
+// At is Of for who knows that id is less than engine.SectionLimit(), or does not change what it gets unless that is so.
+//
+//go:nosplit
+func (t *Table[T]) At(id uint32) *T {
+	return *(**T)(unsafe.Pointer(&t.slots[id%engine.MaxProcs])) // SAFETY: as in Of
+}
+
 // Lock is for when Of has returned nil. It returns a shard that belongs to the caller until Unlock; or nil, once it has made the shard
 // that Of has not found: then begin again.
 func (t *Table[T]) Lock() *T {

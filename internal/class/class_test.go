@@ -1,4 +1,4 @@
-package heap
+package class
 
 import (
 	"testing"
@@ -7,12 +7,12 @@ import (
 	"github.com/galloc-go/galloc/internal/engine"
 )
 
-// classOf looks where a Layout keeps its class. If the fields of Layout change, this fails.
+// Of looks where a Layout keeps its class. If the fields of Layout change, this fails.
 func TestClassOfALayout(t *testing.T) {
 	for align := uintptr(1); align <= 8192; align *= 2 {
 		for size := uintptr(0); size <= 40<<10; size += 7 {
 			l := galloc.Must(galloc.NewLayout(size, align))
-			if got, want := classOf(l), uint32(engine.ClassOf(size, align)); got != want {
+			if got, want := Of(l), uint32(engine.ClassOf(size, align)); got != want {
 				t.Fatalf("%v: class %d, want %d", l, got, want)
 			}
 		}
