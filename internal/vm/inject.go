@@ -16,9 +16,11 @@ const (
 	OpPurgeLazy
 	OpMove
 	OpRelease
+	OpGuard
+	OpUnguard
 )
 
-var opNames = [...]string{"Reserve", "Commit", "Purge", "PurgeLazy", "Move", "Release"}
+var opNames = [...]string{"Reserve", "Commit", "Purge", "PurgeLazy", "Move", "Release", "Guard", "Unguard"}
 
 // String returns the name of the function.
 func (op Op) String() string {
@@ -36,7 +38,7 @@ var injected atomic.Pointer[func(Op, uintptr) error]
 // with [ErrTooLarge] is no operation. If f returns an error, the operation returns that error in place of being done, and the
 // pages are in the state that a refusal by the operating system leaves:
 //
-//   - Reserve, Commit, PurgeLazy and Release have changed nothing.
+//   - Reserve, Commit, PurgeLazy, Release, Guard and Unguard have changed nothing.
 //   - Purge has taken the pages to Reserved, on every system, Linux too: the memory is gone, and an access before the next Commit
 //     crashes the program, unless the pages are Go memory.
 //   - Move has changed nothing at from. It leaves the contents at to as they were, of which its callers are promised nothing.

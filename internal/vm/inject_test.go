@@ -241,7 +241,8 @@ func TestInjectDuringUse(t *testing.T) {
 func TestOpString(t *testing.T) {
 	for op, want := range map[Op]string{
 		OpReserve: "Reserve", OpCommit: "Commit", OpPurge: "Purge", OpPurgeLazy: "PurgeLazy", OpMove: "Move", OpRelease: "Release",
-		6: "Op(6)", 255: "Op(255)",
+		OpGuard: "Guard", OpUnguard: "Unguard",
+		8: "Op(8)", 255: "Op(255)",
 	} {
 		if got := op.String(); got != want {
 			t.Errorf("Op(%d).String() = %q, want %q", uint8(op), got, want)

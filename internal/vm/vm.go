@@ -2,11 +2,13 @@
 //
 // # States
 //
-// Every page of the address space is, to this package, in one of three states:
+// Every page of the address space is, to this package, in one of four states:
 //
 //   - None: not ours. The operating system may put anything there.
 //   - Reserved: ours, but nothing stands behind it. It costs address space and no memory, and touching it crashes the program.
 //   - Ready: ours, readable and writable. It costs memory from the first touch of each page; until then it reads zero.
+//   - Guarded: as Reserved, but meant to be few pages among others. [Guard] leads there from Ready, and [Unguard] back; the
+//     picture leaves that out.
 //
 // Every function is a transition, apart from the advice of Huge and NoHuge, which changes no state:
 //

@@ -91,6 +91,10 @@ func move(_, _ unsafe.Pointer, _ uintptr) error {
 	return ErrNoMove
 }
 
+func guard(unsafe.Pointer, uintptr) error { return ErrNoGuard }
+
+func unguard(p unsafe.Pointer, n uintptr) error { return purge(p, n) }
+
 func advise(unsafe.Pointer, uintptr, bool) {}
 
 func hugePageSize() uintptr {

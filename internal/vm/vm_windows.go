@@ -78,6 +78,12 @@ func move(_, _ unsafe.Pointer, _ uintptr) error {
 	return ErrNoMove
 }
 
+func guard(p unsafe.Pointer, n uintptr) error {
+	return windows.VirtualFree(uintptr(p), n, windows.MEM_DECOMMIT)
+}
+
+func unguard(p unsafe.Pointer, n uintptr) error { return commit(p, n) }
+
 func advise(unsafe.Pointer, uintptr, bool) {} // Large pages need a privilege, and a reservation of their own.
 
 func hugePageSize() uintptr {
