@@ -1,0 +1,397 @@
+// Package debug finds mistakes in the use of memory. A [Debugger] stands in front of an allocator, its inner one, and works with
+// addresses, sizes and alignments only, so that whatever the vocabulary of its user is, it can be put on top.
+//
+// # Three ways to look after a block
+//
+//	red zones   left zone | block | right zone       in one block of the inner allocator
+//	guarded     guarded pages | zone | block | guarded pages      or block | zone; in pages of the pool
+//	passed on   block                                of the inner allocator, which nobody looks after
+//
+// In full mode every block is of the first kind. The zones hold a pattern, which is verified when the block is freed or resized,
+// when it leaves the quarantine, and by CheckAll. A freed block is filled with another pattern and goes to the quarantine, a queue
+// bounded in bytes: so its address does not come again soon, a second free is known for one, and a write to it shows when it
+// leaves the queue. This finds writes, and finds them late, where they happened nearby.
+//
+// A guarded block has pages of its own. It ends (or begins) where they do, and beyond lies nothing that could be read or written;
+// when it is freed, the same goes for all of it. This finds reads too, at once, with the stack of who did it, and costs a page or
+// more for each block and a system call for each allocation and free. So it is for blocks of some sizes, or for some of the blocks.
+//
+// In sampled mode one block in so many is guarded and all others are passed on. The idea, and that one should leave it switched on
+// where programs really run, is that of GWP-ASan (Serebryany and others, 2023; first in Chromium and tcmalloc, 2018-19). Red zones
+// and quarantine are those of AddressSanitizer (Serebryany and others, 2012) and of debugging mallocs before it; guarded
+// pages those of Electric Fence (Perens, 1987).
+//
+// # What it knows of a block
+//
+// A record, kept apart from the block so that no overflow reaches it: address, size, alignment, number, and the stacks of allocation
+// and free. A stack is captured into a table in which equal ones are one, and is an index otherwise. Records of blocks with red zones are in
+// hash tables, sharded by address; those of guarded blocks in the list of slots of the pool, ordered by address. Blocks that
+// have left the quarantine stay known for a while, to tell a late second free from a foreign address. Where something is wrong, all
+// tables are searched from one end to the other: that may take its time.
+//
+//	live block:         in its table or slot, state live; zones hold zonePattern
+//	quarantined block:  in its table, state freed, and in the queue; filled with freedPattern
+//	guarded, freed:     in its slot, state freed; pages Guarded, or filled with freedPattern where pages cannot be guarded
+//
+// # What it cannot know
+//
+// Whether a block that was never freed is still wanted: Leaks lists what is allocated. What happened to memory that has left the
+// quarantine. Reads of blocks with red zones. Where a wrong write came from: only where the block did.
+//
+// All tables are Go memory, and grow with the number of blocks; none of it comes from the inner allocator.
+package debug
+
+import (
+	"math"
+	"math/bits"
+	"os"
+	"sync"
+	"sync/atomic"
+	"unsafe"
+
+	"github.com/galloc-go/galloc/internal/vm"
+)
+
+// Inner is the allocator that a Debugger takes its memory from. It is called with sizes that are not 0 and from any goroutine,
+// and returns nil if it has no memory.
+type Inner interface {
+	Alloc(size, align uintptr) unsafe.Pointer
+	Free(p unsafe.Pointer, size, align uintptr)
+}
+
+// A Side says where a guarded block lies in its pages.
+type Side uint8
+
+// The sides.
+const (
+	Nowhere  Side = iota // not guarded
+	AtEnd                // before guarded pages: finds overflows
+	AtStart              // behind guarded pages: finds underflows
+	AtEither             // the one or the other, by chance
+)
+
+// Options are those of a Debugger. Where 0 stands for a default, a negative value stands for none.
+type Options struct {
+	RedZone    int                                // bytes on each side of a block, at least: 0 is 32
+	Quarantine int                                // bytes in the quarantine, at most: 0 is 64 MiB, or 8 MiB where an int has 32 bits
+	Stacks     int                                // calls in a stack, at most: 0 is 16, and 64 the most
+	Guard      Side                               // blocks are guarded, in full mode
+	GuardMin   uintptr                            // those of at least so many bytes
+	GuardMax   uintptr                            // and at most so many: 0 is no limit
+	Gap        uintptr                            // bytes guarded between two guarded blocks, at least: 0 is a page
+	Pool       uintptr                            // bytes of address space for guarded blocks and gaps: 0 is 16 GiB, or 64 MiB in sampled mode; much less on 32 bits
+	MaxGuarded int                                // guarded blocks at a time: 0 is 16384, or 256 in sampled mode
+	Sample     uint32                             // one of so many allocations is guarded, and all others are passed on: 0 is full mode
+	Handler    func(*Report)                      // is told of each mistake, by the goroutine that has found it: nil prints it and ends the program
+	Abort      func()                             // how it ends: nil is exit status 2
+	ZeroSize   func(align uintptr) unsafe.Pointer // the address that stands for blocks of size 0: nil if there is none
+}
+
+// A Debugger is an allocator that looks after its blocks. All methods may be called by several goroutines at once, but for Reset.
+type Debugger struct {
+	inner      Inner
+	options    Options
+	redZone    uintptr
+	threshold  uint32 // of cheaprand, in sampled mode
+	pool       pool
+	tables     [shards]table
+	quarantine quarantine
+	history    history
+	stacks     stackTable
+	next       atomic.Uint64 // the number of the last allocation
+	mistakes   atomic.Uint64
+}
+
+const (
+	defaultRedZone = 32
+	defaultStack   = 16
+	maxStack       = 64
+	small          = bits.UintSize == 32
+)
+
+// New returns a Debugger in front of inner. If the system does not give the pool, there are no guarded blocks, and in sampled mode
+// nothing is looked after at all: see Guards.
+func New(inner Inner, o Options) *Debugger {
+	d := &Debugger{inner: inner, options: o}
+	d.redZone = uintptr(orDefault(o.RedZone, defaultRedZone))
+	d.stacks.depth = min(orDefault(o.Stacks, defaultStack), maxStack)
+	quarantine := 64 << 20
+	if small {
+		quarantine = 8 << 20
+	}
+	d.quarantine.bound = uintptr(orDefault(o.Quarantine, quarantine))
+	for i := range d.tables {
+		d.tables[i].blocks = map[uintptr]block{}
+	}
+	if o.Sample > 0 {
+		d.threshold = uint32(math.MaxUint32 / o.Sample)
+		if o.Guard == Nowhere {
+			d.options.Guard = AtEither
+		}
+	}
+	if d.options.Guard != Nowhere {
+		d.pool.open(d)
+	}
+	return d
+}
+
+// orDefault returns n, or def for 0, or 0 for what is negative.
+func orDefault(n, def int) int {
+	if n == 0 {
+		return def
+	}
+	return max(n, 0)
+}
+
+// Guards reports whether there is a pool, so that blocks can be guarded, and whether an access to what is guarded there really crashes.
+func (d *Debugger) Guards() (pool, crash bool) {
+	return d.pool.size != 0, d.pool.size != 0 && !vm.GoMemory
+}
+
+// Picks reports whether the next block is one to be looked after: always in full mode, now and then in sampled mode.
+func (d *Debugger) Picks() bool { return d.options.Sample == 0 || cheaprand() < d.threshold }
+
+// Passes reports whether the block at p was passed on, so that its end is the inner allocator's business.
+func (d *Debugger) Passes(p unsafe.Pointer) bool { return d.options.Sample != 0 && !d.pool.contains(p) }
+
+// Sampled reports whether d is in sampled mode.
+func (d *Debugger) Sampled() bool { return d.options.Sample != 0 }
+
+// Alloc returns a block of size bytes, not 0, at a multiple of align, a power of two; or nil if the inner allocator has no memory, even
+// after the quarantine was emptied. In full mode, the block is filled with a pattern (0xa5).
+func (d *Debugger) Alloc(size, align uintptr) unsafe.Pointer {
+	if !d.Picks() {
+		return d.inner.Alloc(size, align)
+	}
+	if p := d.Guarded(size, align); p != nil {
+		return p
+	}
+	if d.Sampled() {
+		return d.inner.Alloc(size, align)
+	}
+	return d.zoned(size, align)
+}
+
+// Guarded returns a guarded block, or nil if a block of that size and alignment is not to be guarded, or cannot be.
+func (d *Debugger) Guarded(size, align uintptr) unsafe.Pointer {
+	if d.pool.size == 0 || size < d.options.GuardMin || d.options.GuardMax != 0 && size > d.options.GuardMax {
+		return nil
+	}
+	return d.pool.alloc(size, align)
+}
+
+// zoned returns a block with red zones.
+func (d *Debugger) zoned(size, align uintptr) unsafe.Pointer {
+	left, total := d.extent(size, align)
+	if total == 0 {
+		return nil
+	}
+	base := d.inner.Alloc(total, align)
+	if base == nil {
+		d.Drain()
+		if base = d.inner.Alloc(total, align); base == nil {
+			return nil
+		}
+	}
+	// SAFETY: left < total.
+	p := unsafe.Add(base, left)
+	b := block{base: base, addr: uintptr(p), size: size, total: total, lg: log2(align), allocStack: d.stacks.here(), number: d.next.Add(1)}
+	fill(b.zoneBefore(), zonePattern)
+	fill(b.bytes(), freshPattern)
+	fill(b.zoneAfter(), zonePattern)
+	t := d.table(b.addr)
+	t.mu.Lock()
+	t.blocks[b.addr] = b
+	t.mu.Unlock()
+	return p
+}
+
+// maxZoneAlign is the greatest alignment of blocks that have a left zone, which must be a multiple of it.
+const maxZoneAlign = 64 << 10
+
+// extent returns the bytes before a block, and those of all of it with its zones: 0 if that is too large.
+func (d *Debugger) extent(size, align uintptr) (left, total uintptr) {
+	if align <= maxZoneAlign {
+		left = roundUp(d.redZone, align)
+	}
+	if size > math.MaxInt+1-align-left-d.redZone-8 {
+		return 0, 0
+	}
+	return left, roundUp(left+size+d.redZone, 8)
+}
+
+// Free takes back the block at p, of that size and alignment. A mistake is reported; if it is about which block is meant, nothing else is done.
+func (d *Debugger) Free(p unsafe.Pointer, size, align uintptr) {
+	if d.Passes(p) {
+		d.inner.Free(p, size, align)
+		return
+	}
+	d.free(OpFree, p, size, align)
+}
+
+func (d *Debugger) free(op Op, p unsafe.Pointer, size, align uintptr) {
+	if d.pool.contains(p) {
+		d.pool.free(op, p, size, align)
+		return
+	}
+	stack := d.stacks.here()
+	t := d.table(uintptr(p))
+	t.mu.Lock()
+	b, ok := t.blocks[uintptr(p)]
+	if !ok || b.mistaken(op, size, align) != 0 {
+		t.mu.Unlock()
+		d.refuse(op, p, size, align)
+		return
+	}
+	damage := b.damage()
+	b.freed, b.freeStack = true, stack
+	t.blocks[b.addr] = b
+	fill(b.bytes(), freedPattern)
+	t.mu.Unlock()
+	d.tellDamage(op, &b, damage)
+	d.quarantine.push(&b)
+	d.release(d.quarantine.bound)
+}
+
+// FreeZero is told of the end of a block of size 0. They have no memory: so p is not to be the address of one that has.
+func (d *Debugger) FreeZero(p unsafe.Pointer, align uintptr) {
+	if b, ok := d.exact(uintptr(p)); ok && !b.freed {
+		d.tell(&Report{Kind: WrongLayout, Op: OpFree, Addr: uintptr(p), Align: align, Block: d.describe(&b)})
+	}
+}
+
+// Change makes the block at p, of the given size and alignment, one of newSize, not 0, and newAlign, and returns where it now is: always elsewhere, so that
+// whoever goes on to use the old address is found out. The first min(size, newSize) bytes are kept. If there is no memory, or if p is
+// not such a block, which is reported, it returns nil, and nothing has changed.
+func (d *Debugger) Change(p unsafe.Pointer, size, align, newSize, newAlign uintptr) unsafe.Pointer {
+	if d.Passes(p) {
+		return d.move(OpFree, p, size, align, newSize, newAlign)
+	}
+	if !d.Check(OpRealloc, p, size, align) {
+		return nil
+	}
+	return d.move(OpRealloc, p, size, align, newSize, newAlign)
+}
+
+func (d *Debugger) move(op Op, p unsafe.Pointer, size, align, newSize, newAlign uintptr) unsafe.Pointer {
+	q := d.Alloc(newSize, newAlign)
+	if q == nil {
+		return nil
+	}
+	n := min(size, newSize)
+	// SAFETY: both blocks are allocated, with n bytes at least.
+	copy(unsafe.Slice((*byte)(q), n), unsafe.Slice((*byte)(p), n))
+	if d.Passes(p) {
+		d.inner.Free(p, size, align)
+	} else {
+		d.free(op, p, size, align)
+	}
+	return q
+}
+
+// Check reports whether there is a live block of that size and alignment at p, and tells the handler if not, in the name of op. It knows nothing of
+// blocks that were passed on, and does not complain.
+func (d *Debugger) Check(op Op, p unsafe.Pointer, size, align uintptr) bool {
+	if d.Passes(p) {
+		return true
+	}
+	if b, ok := d.exact(uintptr(p)); ok && b.mistaken(op, size, align) == 0 {
+		return true
+	}
+	d.refuse(op, p, size, align)
+	return false
+}
+
+// exact returns the record of the block that begins at addr, and is live or freed not long ago.
+func (d *Debugger) exact(addr uintptr) (block, bool) {
+	if d.pool.containsAddr(addr) {
+		b, ok := d.pool.nearest(addr)
+		return b, ok && b.addr == addr
+	}
+	t := d.table(addr)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	b, ok := t.blocks[addr]
+	return b, ok
+}
+
+// Owns reports whether a block begins at p that is live, or was freed not long ago. It knows nothing of blocks that were passed on.
+func (d *Debugger) Owns(p unsafe.Pointer) bool {
+	_, ok := d.exact(uintptr(p))
+	return ok
+}
+
+// release takes blocks out of the quarantine until no more than bound bytes are in it, and gives them back to the inner allocator.
+func (d *Debugger) release(bound uintptr) {
+	for {
+		addr, ok := d.quarantine.pop(bound)
+		if !ok {
+			return
+		}
+		t := d.table(addr)
+		t.mu.Lock()
+		b := t.blocks[addr]
+		delete(t.blocks, addr)
+		t.mu.Unlock()
+		d.tellDamage(OpVerify, &b, b.damage())
+		d.history.add(b)
+		d.inner.Free(b.base, b.total, 1<<b.lg)
+	}
+}
+
+// Drain empties the quarantine: all that is in it is verified, and given back.
+func (d *Debugger) Drain() { d.release(0) }
+
+// Reset forgets all blocks, after the inner allocator has. It verifies nothing. It must not be called at the same time as another method.
+func (d *Debugger) Reset() {
+	for i := range d.tables {
+		clear(d.tables[i].blocks)
+	}
+	d.quarantine.ring, d.quarantine.first, d.quarantine.count, d.quarantine.bytes = nil, 0, 0, 0
+	d.pool.reset()
+}
+
+// CheckAll verifies all blocks, live and freed, and returns how many are damaged. Each is reported, once.
+func (d *Debugger) CheckAll() int {
+	var found []*Report
+	for i := range d.tables {
+		t := &d.tables[i]
+		t.mu.Lock()
+		for _, b := range t.blocks {
+			for _, w := range b.damage() {
+				if w.count != 0 {
+					found = append(found, d.damageReport(OpVerify, &b, w))
+				}
+			}
+		}
+		t.mu.Unlock()
+	}
+	found = append(found, d.pool.verify()...)
+	for _, r := range found {
+		d.tell(r)
+	}
+	return len(found)
+}
+
+// Mistakes returns how many have been reported.
+func (d *Debugger) Mistakes() uint64 { return d.mistakes.Load() }
+
+// tell reports a mistake. No lock is held.
+func (d *Debugger) tell(r *Report) {
+	d.mistakes.Add(1)
+	if r.Stack == nil {
+		r.Stack = d.stacks.now()
+	}
+	if d.options.Handler != nil {
+		d.options.Handler(r)
+		return
+	}
+	printing.Lock() // and for ever: nobody else is to end the program before this is written
+	_, _ = os.Stderr.WriteString(r.String())
+	if d.options.Abort != nil {
+		d.options.Abort()
+	}
+	os.Exit(2)
+}
+
+var printing sync.Mutex

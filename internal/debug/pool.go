@@ -1,0 +1,263 @@
+// Guarded blocks. See debug.go for overview.
+
+package debug
+
+import (
+	"sort"
+	"sync"
+	"unsafe"
+
+	"github.com/galloc-go/galloc/internal/vm"
+)
+
+// pool is one range of address space, so that whether a block is a guarded one takes one comparison. It is cut into slots along a frontier.
+//
+//	gap | slot | gap | slot | gap | ... | gap |<- used        ready ->|        | size
+//
+// A slot is as many pages as its block needs, and keeps that number. Those of freed blocks wait in a queue for each number of pages, and are
+// taken up again when the frontier has come to the end: so a block that was freed stays out of bounds for as long as can be.
+//
+//	0 <= used <= ready <= size;  pages up to ready are Ready (of live blocks) or Guarded (all others);  the rest are Reserved
+//	slots are in the order of their addresses
+//	live == number of slots with a live block
+type pool struct {
+	d    *Debugger
+	base unsafe.Pointer
+	size uintptr // 0: there is no pool
+	gap  uintptr
+	most int // live blocks
+
+	mu    sync.Mutex
+	used  uintptr
+	ready uintptr
+	slots []block               // base and total are the pages of the slot
+	idle  map[uintptr]*idleList // by their number of bytes
+	live  int
+}
+
+// An idleList is a queue of slots, by index.
+type idleList struct {
+	slots []uint32
+	first int
+}
+
+// step is by how much the frontier of what is ready moves at least.
+const step = 1 << 20
+
+func (p *pool) open(d *Debugger) {
+	o := &d.options
+	size := uintptr(16 << 20)
+	switch {
+	case o.Pool != 0:
+		size = roundUp(o.Pool, step)
+	case small || vm.GoMemory:
+	case d.Sampled():
+		size = 64 << 20
+	default:
+		size <<= 10
+	}
+	p.most = o.MaxGuarded
+	if p.most == 0 {
+		p.most = 16384
+		if d.Sampled() {
+			p.most = 256
+		}
+	}
+	p.d, p.gap, p.idle = d, roundUp(max(o.Gap, 1), vm.PageSize()), map[uintptr]*idleList{}
+	base, err := vm.Reserve(size, 0)
+	for err != nil && size > 4*step {
+		size = roundUp(size/2, step)
+		base, err = vm.Reserve(size, 0)
+	}
+	if err == nil {
+		p.base, p.size = base, size
+	}
+}
+
+// contains reports whether an address is in the pool.
+func (p *pool) contains(at unsafe.Pointer) bool { return p.containsAddr(uintptr(at)) }
+
+func (p *pool) containsAddr(addr uintptr) bool { return addr-uintptr(p.base) < p.size }
+
+// alloc returns a guarded block, or nil if there cannot be one more, or not of that alignment or size.
+func (p *pool) alloc(size, align uintptr) unsafe.Pointer {
+	if align > vm.PageSize() || size > p.size/2 {
+		return nil
+	}
+	stack := p.d.stacks.here()
+	bytes := roundUp(size, vm.PageSize())
+	p.mu.Lock()
+	i, healed := p.slot(bytes)
+	if i < 0 {
+		p.mu.Unlock()
+		return nil
+	}
+	s := &p.slots[i]
+	was := *s
+	left := uintptr(0) // from the start of the slot to the block
+	switch side := p.d.options.Guard; {
+	case side == AtEnd, side == AtEither && cheaprand()&1 == 0:
+		left = bytes - roundUp(size, align)
+	}
+	s.addr, s.size, s.lg = uintptr(s.base)+left, size, log2(align)
+	s.number, s.allocStack, s.freeStack, s.freed = p.d.next.Add(1), stack, 0, false
+	p.live++
+	fill(s.zoneBefore(), zonePattern)
+	fill(s.bytes(), freshPattern)
+	fill(s.zoneAfter(), zonePattern)
+	// SAFETY: left < bytes, which is the size of the slot.
+	at := unsafe.Add(s.base, left)
+	p.mu.Unlock()
+	p.d.tellDamage(OpVerify, &was, healed)
+	return at
+}
+
+// slot returns the index of a slot of so many bytes that holds no live block, with its pages Ready, or -1. What was written
+// to it since its block was freed is found here, if nothing has prevented that.
+func (p *pool) slot(bytes uintptr) (i int, damage [3]wound) {
+	if p.live >= p.most {
+		return -1, damage
+	}
+	if p.advance(p.used + p.gap + bytes + p.gap) {
+		// SAFETY: advance has seen that so much is in the reservation.
+		at := unsafe.Add(p.base, p.used+p.gap)
+		if vm.GoMemory || vm.Unguard(at, bytes) == nil {
+			p.used += p.gap + bytes
+			p.slots = append(p.slots, block{base: at, total: bytes})
+			return len(p.slots) - 1, damage
+		}
+		return -1, damage
+	}
+	q := p.idle[bytes]
+	if q == nil || q.first == len(q.slots) {
+		return -1, damage
+	}
+	i = int(q.slots[q.first])
+	s := &p.slots[i]
+	if vm.GoMemory {
+		damage = s.damage()
+	} else if vm.Unguard(s.base, bytes) != nil {
+		return -1, damage
+	}
+	if q.first++; q.first == len(q.slots) {
+		q.slots, q.first = q.slots[:0], 0
+	}
+	return i, damage
+}
+
+// advance makes sure that everything below end is ready, and reports whether it is.
+func (p *pool) advance(end uintptr) bool {
+	if end > p.size {
+		return false
+	}
+	if end <= p.ready {
+		return true
+	}
+	n := min(roundUp(end-p.ready, step), p.size-p.ready)
+	// SAFETY: ready < size.
+	at := unsafe.Add(p.base, p.ready)
+	if vm.Commit(at, n) != nil || !vm.GoMemory && vm.Guard(at, n) != nil {
+		return false
+	}
+	p.ready += n
+	return true
+}
+
+// free ends the block at `at`, or reports why not.
+func (p *pool) free(op Op, at unsafe.Pointer, size, align uintptr) {
+	stack := p.d.stacks.here()
+	p.mu.Lock()
+	i := p.find(uintptr(at))
+	if i < 0 || p.slots[i].addr != uintptr(at) || p.slots[i].mistaken(op, size, align) != 0 {
+		p.mu.Unlock()
+		p.d.refuse(op, at, size, align)
+		return
+	}
+	s := &p.slots[i]
+	damage := s.damage()
+	s.freed, s.freeStack = true, stack
+	p.live--
+	b := *s
+	if vm.GoMemory || vm.Guard(s.base, s.total) != nil {
+		fill(s.bytes(), freedPattern)
+	}
+	q := p.idle[s.total]
+	if q == nil {
+		q = new(idleList)
+		p.idle[s.total] = q
+	}
+	if q.first > 1024 && 2*q.first > len(q.slots) {
+		q.slots = q.slots[:copy(q.slots, q.slots[q.first:])]
+		q.first = 0
+	}
+	q.slots = append(q.slots, uint32(i))
+	p.mu.Unlock()
+	p.d.tellDamage(op, &b, damage)
+}
+
+// find returns the index of the slot nearest to an address, or -1. The pool is locked.
+func (p *pool) find(addr uintptr) int {
+	after := sort.Search(len(p.slots), func(i int) bool { return uintptr(p.slots[i].base) > addr })
+	switch {
+	case len(p.slots) == 0:
+		return -1
+	case after == 0:
+		return 0
+	case after == len(p.slots):
+		return after - 1
+	}
+	before := &p.slots[after-1]
+	if past := addr - uintptr(before.base); past < before.total || past-before.total < uintptr(p.slots[after].base)-addr {
+		return after - 1
+	}
+	return after
+}
+
+// nearest returns the record of the block nearest to an address in the pool.
+func (p *pool) nearest(addr uintptr) (block, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if i := p.find(addr); i >= 0 {
+		return p.slots[i], true
+	}
+	return block{}, false
+}
+
+// verify looks for damage in all slots that can be looked into.
+func (p *pool) verify() (found []*Report) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i := range p.slots {
+		b := &p.slots[i]
+		if b.freed && !vm.GoMemory {
+			continue
+		}
+		for _, w := range b.damage() {
+			if w.count != 0 {
+				found = append(found, p.d.damageReport(OpVerify, b, w))
+			}
+		}
+	}
+	return found
+}
+
+// reset frees all blocks.
+func (p *pool) reset() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i := range p.slots {
+		s := &p.slots[i]
+		if s.freed {
+			continue
+		}
+		s.freed = true
+		if vm.GoMemory || vm.Guard(s.base, s.total) != nil {
+			fill(s.bytes(), freedPattern)
+		}
+		if p.idle[s.total] == nil {
+			p.idle[s.total] = new(idleList)
+		}
+		p.idle[s.total].slots = append(p.idle[s.total].slots, uint32(i))
+	}
+	p.live = 0
+}
