@@ -12,7 +12,7 @@ import (
 // lower floors: none of its own, none above. ARCHITECTURE.md says what each floor is for.
 var floors = [][]string{
 	{"internal/vm", "internal/rss", "internal/stopwatch"},
-	{"internal/libc", "internal/libc/direct", "internal/engine"},
+	{"internal/libc", "internal/libc/direct", "internal/engine", "internal/debug"},
 	{"internal/shard"},
 	{""}, // the module's root
 	{"internal/class"},
@@ -28,7 +28,7 @@ var only = map[string][]string{
 	"golang.org/x/sys/unix":    {"internal/vm", "internal/libc"},
 	"golang.org/x/sys/windows": {"internal/vm", "internal/libc"},
 	"net/http":                 {},
-	"unsafe":                   {"internal/vm", "internal/libc", "internal/libc/direct", "internal/engine", "", "heap", "jemalloc", "mimalloc", "trace", "alloctest", "internal/workload", "buddy", "tlsf", "freelist", "global/heap", "global/system", "global/jemalloc", "global/mimalloc", "bump", "pool", "fixed", "capi", "wrap", "internal/shard", "internal/class"},
+	"unsafe":                   {"internal/vm", "internal/libc", "internal/libc/direct", "internal/engine", "", "heap", "jemalloc", "mimalloc", "trace", "alloctest", "internal/workload", "buddy", "tlsf", "freelist", "global/heap", "global/system", "global/jemalloc", "global/mimalloc", "bump", "pool", "fixed", "capi", "wrap", "internal/shard", "internal/class", "internal/debug"},
 	"C":                        {"internal/libc", "internal/libc/direct", "jemalloc", "mimalloc", "capi"},
 }
 

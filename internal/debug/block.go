@@ -30,6 +30,7 @@ type block struct {
 	freeStack  stackID
 	lg         uint8 // log2 of the alignment
 	freed      bool
+	plain      bool // known, and not looked after: see Adopt; base is nil
 }
 
 func (b *block) zoneBefore() []byte { return view(b.base, b.left()) }
@@ -46,7 +47,7 @@ func (b *block) zoneAfter() []byte {
 
 // covers reports whether addr lies in the block or its zones.
 func (b *block) covers(addr uintptr) bool {
-	return addr-(b.addr-b.left()) < b.total
+	return addr-uintptr(b.base) < b.total || addr-b.addr < b.size
 }
 
 // mistaken returns what is wrong with ending the block by op, as one of that size and alignment, or 0.
@@ -73,6 +74,9 @@ type wound struct {
 // damage looks for wounds before, in and behind the block, and heals them, so that each is found once. The block belongs to the caller, or
 // has its table locked.
 func (b *block) damage() (w [3]wound) {
+	if b.plain {
+		return w
+	}
 	w[0] = inspect(Underflow, b.zoneBefore(), zonePattern)
 	if b.freed {
 		w[1] = inspect(UseAfterFree, b.bytes(), freedPattern)

@@ -84,7 +84,7 @@ type Options struct {
 	Sample     uint32                             // one of so many allocations is guarded, and all others are passed on: 0 is full mode
 	Handler    func(*Report)                      // is told of each mistake, by the goroutine that has found it: nil prints it and ends the program
 	Abort      func()                             // how it ends: nil is exit status 2
-	ZeroSize   func(align uintptr) unsafe.Pointer // the address that stands for blocks of size 0: nil if there is none
+	ZeroSize   func(align uintptr) unsafe.Pointer // the address that stands for blocks of size 0, which for alignment 1 is that of a variable of 256 bytes or more, all zero: nil if there is none
 }
 
 // A Debugger is an allocator that looks after its blocks. All methods may be called by several goroutines at once, but for Reset.
@@ -243,14 +243,34 @@ func (d *Debugger) free(op Op, p unsafe.Pointer, size, align uintptr) {
 		d.refuse(op, p, size, align)
 		return
 	}
+	if b.plain {
+		delete(t.blocks, b.addr)
+		t.mu.Unlock()
+		d.inner.Free(p, size, align)
+		return
+	}
 	damage := b.damage()
-	b.freed, b.freeStack = true, stack
-	t.blocks[b.addr] = b
+	freed := b
+	freed.freed, freed.freeStack = true, stack
+	t.blocks[b.addr] = freed
 	fill(b.bytes(), freedPattern)
 	t.mu.Unlock()
 	d.tellDamage(op, &b, damage)
 	d.quarantine.push(&b)
 	d.release(d.quarantine.bound)
+}
+
+// Adopt makes the block at p one that is known, and that is all: it has no zones, and is given back to the inner allocator at once when it is
+// freed. It is for memory that the garbage collector scans, and may collect: no pointer to it is kept.
+func (d *Debugger) Adopt(p unsafe.Pointer, size, align uintptr) {
+	if d.Passes(p) || size == 0 {
+		return
+	}
+	b := block{addr: uintptr(p), size: size, lg: log2(align), plain: true, allocStack: d.stacks.here(), number: d.next.Add(1)}
+	t := d.table(b.addr)
+	t.mu.Lock()
+	t.blocks[b.addr] = b
+	t.mu.Unlock()
 }
 
 // FreeZero is told of the end of a block of size 0. They have no memory: so p is not to be the address of one that has.
@@ -367,11 +387,37 @@ func (d *Debugger) CheckAll() int {
 		t.mu.Unlock()
 	}
 	found = append(found, d.pool.verify()...)
+	found = append(found, d.verifyZero()...)
 	for _, r := range found {
 		d.tell(r)
 	}
 	return len(found)
 }
+
+// verifyZero looks whether something was written where blocks of size 0 are said to be, and zeros are.
+func (d *Debugger) verifyZero() []*Report {
+	if d.options.ZeroSize == nil {
+		return nil
+	}
+	w := wound{}
+	// SAFETY: the variable is larger; see Options.
+	for i, v := range view(d.options.ZeroSize(1), zeroSizeBytes) {
+		if v != 0 {
+			if w.last = uintptr(i); w.count == 0 {
+				w.at = uintptr(i)
+			}
+			w.count++
+		}
+	}
+	if w.count == 0 {
+		return nil
+	}
+	clear(view(d.options.ZeroSize(1), zeroSizeBytes))
+	at := uintptr(d.options.ZeroSize(1))
+	return []*Report{{Kind: ZeroSize, Op: OpVerify, Addr: at + w.at, Offset: int(w.at), Bytes: w.count, Last: at + w.last}}
+}
+
+const zeroSizeBytes = 256
 
 // Mistakes returns how many have been reported.
 func (d *Debugger) Mistakes() uint64 { return d.mistakes.Load() }

@@ -34,7 +34,7 @@ func (d *Debugger) Mark() uint64 { return d.next.Load() }
 func (d *Debugger) Leaks(mark uint64) []Leak {
 	found := map[stackID]Leak{}
 	note := func(b *block) {
-		if b.freed || b.number <= mark {
+		if b.freed || b.plain || b.number <= mark {
 			return
 		}
 		l, ok := found[b.allocStack]
@@ -68,6 +68,26 @@ func (d *Debugger) Leaks(mark uint64) []Leak {
 		return cmp.Or(cmp.Compare(b.Bytes, a.Bytes), cmp.Compare(a.First, b.First))
 	})
 	return all
+}
+
+// TB is what CheckLeaks needs of a testing.TB.
+type TB interface {
+	Helper()
+	Errorf(format string, args ...any)
+	Cleanup(func())
+}
+
+// CheckLeaks fails the test, when it ends, for what was allocated since now and is allocated still, and verifies all blocks.
+func (d *Debugger) CheckLeaks(t TB) {
+	t.Helper()
+	mark := d.Mark()
+	t.Cleanup(func() {
+		t.Helper()
+		d.CheckAll()
+		if text := LeakText(d.Leaks(mark)); text != "" {
+			t.Errorf("%s", text)
+		}
+	})
 }
 
 // LeakText is a list of leaks in words, or "" for none.

@@ -174,10 +174,9 @@ func (p *pool) free(op Op, at unsafe.Pointer, size, align uintptr) {
 		return
 	}
 	s := &p.slots[i]
-	damage := s.damage()
+	damage, b := s.damage(), *s
 	s.freed, s.freeStack = true, stack
 	p.live--
-	b := *s
 	if vm.GoMemory || vm.Guard(s.base, s.total) != nil {
 		fill(s.bytes(), freedPattern)
 	}

@@ -92,6 +92,9 @@ func (r *Report) Error() string {
 	case WrongLayout:
 		return fmt.Sprintf("wrong layout: %s, but it is %s", given, r.Block)
 	case ZeroSize:
+		if r.Op == OpVerify {
+			return fmt.Sprintf("block of size 0: %s were written to it, from %#x on", count(int(r.Bytes)), r.Addr)
+		}
 		return fmt.Sprintf("block of size 0: %s: the address stands for blocks of size 0, and has no memory", given)
 	case WildAccess:
 		return fmt.Sprintf("wild access to %#x: no block is or was near", r.Addr)

@@ -13,7 +13,7 @@ import (
 // A Stack is the calls that led somewhere, the latest first, as [runtime.Callers] has them.
 type Stack []uintptr
 
-// Frames returns the calls with names and places, without those within galloc at the top.
+// Frames returns the calls with names and places, without those at the top that are within galloc, or deal with a crash.
 func (s Stack) Frames() []runtime.Frame {
 	if len(s) == 0 {
 		return nil
@@ -24,6 +24,9 @@ func (s Stack) Frames() []runtime.Frame {
 		var f runtime.Frame
 		f, more = frames.Next()
 		all = append(all, f)
+	}
+	if i := slices.IndexFunc(all, func(f runtime.Frame) bool { return f.Function == "runtime.sigpanic" }); i >= 0 {
+		return all[i+1:] // above it is only how the crash was dealt with
 	}
 	if i := slices.IndexFunc(all, func(f runtime.Frame) bool { return !ours(f.Function) }); i > 0 {
 		return all[i:]

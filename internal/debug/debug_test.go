@@ -1,0 +1,574 @@
+package debug_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"testing"
+	"unsafe"
+
+	"github.com/galloc-go/galloc/internal/debug"
+	"github.com/galloc-go/galloc/internal/engine"
+	"github.com/galloc-go/galloc/internal/vm"
+)
+
+// A bench is a Debugger whose mistakes are collected, in front of a heap that looks for mistakes of the Debugger.
+type bench struct {
+	*debug.Debugger
+	t     testing.TB
+	inner *counting
+	mu    sync.Mutex
+	found []*debug.Report
+}
+
+// counting counts the blocks that it has handed out, and fails when it is told.
+type counting struct {
+	*engine.Heap
+	mu      sync.Mutex
+	live    map[uintptr]uintptr
+	refuses bool
+}
+
+func (c *counting) Alloc(size, align uintptr) unsafe.Pointer {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.refuses {
+		return nil
+	}
+	p := c.Heap.Alloc(size, align)
+	c.live[uintptr(p)] = size
+	return p
+}
+
+func (c *counting) Free(p unsafe.Pointer, size, align uintptr) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.live[uintptr(p)] != size {
+		panic(fmt.Sprintf("the inner allocator gets back %p as a block of %d bytes, not %d", p, size, c.live[uintptr(p)]))
+	}
+	delete(c.live, uintptr(p))
+	c.Heap.Free(p, size, align)
+}
+
+func setUp(t testing.TB, o debug.Options) *bench {
+	b := &bench{t: t, inner: &counting{live: map[uintptr]uintptr{}}}
+	b.inner.Heap = engine.New(engine.Config{Checked: true, OnMisuse: func(m engine.Misuse) { t.Error(m) }})
+	if o.Handler == nil {
+		o.Handler = func(r *debug.Report) {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			b.found = append(b.found, r)
+		}
+	}
+	b.Debugger = debug.New(b.inner, o)
+	return b
+}
+
+// take returns what was found since the last call, and wants it to be one thing.
+func (b *bench) take(kind debug.Kind, op debug.Op) *debug.Report {
+	b.t.Helper()
+	found := b.found
+	b.found = nil
+	if len(found) != 1 || found[0].Kind != kind || found[0].Op != op {
+		b.t.Fatalf("found %v, want one %v at %v", found, kind, op)
+	}
+	return found[0]
+}
+
+func (b *bench) quiet() {
+	b.t.Helper()
+	if len(b.found) != 0 {
+		b.t.Fatalf("found %v, and nothing is wrong", b.found[0])
+	}
+}
+
+func at(p unsafe.Pointer, i int) *byte { return (*byte)(unsafe.Add(p, i)) }
+
+// modes are the ways to look after blocks. In the sampled one, each block is picked.
+var modes = map[string]debug.Options{
+	"zones":   {},
+	"end":     {Guard: debug.AtEnd},
+	"start":   {Guard: debug.AtStart},
+	"sampled": {Sample: 1, MaxGuarded: 1 << 20},
+}
+
+func TestMistakesAboutWhichBlock(t *testing.T) {
+	for name, o := range modes {
+		t.Run(name, func(t *testing.T) {
+			b := setUp(t, o)
+			for _, size := range []uintptr{1, 24, 100, 5000, 100_000} {
+				p := b.Alloc(size, 8)
+				about := func(r *debug.Report, freed bool) {
+					t.Helper()
+					k := r.Block
+					if k.Addr != uintptr(p) || k.Size != size || k.Align != 8 || k.Freed != freed {
+						t.Fatalf("about %v, not %d bytes at %p, freed %v", k, size, p, freed)
+					}
+					if !strings.Contains(k.AllocStack.String(), "debug_test.TestMistakesAboutWhichBlock") || freed != (len(k.FreeStack) > 0) {
+						t.Fatalf("allocated at\n%vfreed at\n%v", k.AllocStack, k.FreeStack)
+					}
+				}
+				b.Free(p, size+1, 8)
+				about(b.take(debug.WrongLayout, debug.OpFree), false)
+				b.Free(p, size, 4)
+				about(b.take(debug.WrongLayout, debug.OpFree), false)
+				if b.Change(p, size, 16, 200, 16) != nil {
+					t.Fatal("the block of another alignment was resized")
+				}
+				about(b.take(debug.WrongLayout, debug.OpRealloc), false)
+				b.FreeZero(p, 8)
+				about(b.take(debug.WrongLayout, debug.OpFree), false)
+				if size > 8 {
+					b.Free(unsafe.Add(p, 8), size-8, 8)
+					r := b.take(debug.InteriorFree, debug.OpFree)
+					about(r, false)
+					if r.Offset != 8 || r.Distance() != "8 bytes into" {
+						t.Fatalf("it says %v", r)
+					}
+				}
+				b.Free(unsafe.Add(p, -8), size, 8)
+				about(b.take(debug.InteriorFree, debug.OpFree), false)
+				q := b.Change(p, size, 8, size, 8)
+				if q == nil || q == p {
+					t.Fatalf("resized to the same size, it is at %p, and was at %p", q, p)
+				}
+				if b.Change(p, size, 8, 10, 8) != nil {
+					t.Fatal("a freed block was resized")
+				}
+				about(b.take(debug.UseAfterFree, debug.OpRealloc), true)
+				b.Free(p, size, 8)
+				about(b.take(debug.DoubleFree, debug.OpFree), true)
+				done := make(chan bool)
+				go func() { // another goroutine
+					b.Free(q, size, 8)
+					b.Free(q, size, 8)
+					close(done)
+				}()
+				<-done
+				p = q
+				if r := b.take(debug.DoubleFree, debug.OpFree); r.Block.Addr != uintptr(q) {
+					t.Fatalf("about %v", r)
+				}
+				b.quiet()
+			}
+			if b.CheckAll() != 0 || len(b.Leaks(0)) != 0 {
+				t.Fatal(b.found, b.Leaks(0))
+			}
+		})
+	}
+}
+
+func TestForeignFrees(t *testing.T) {
+	b := setUp(t, debug.Options{ZeroSize: func(uintptr) unsafe.Pointer { return unsafe.Pointer(&zeroSize) }})
+	var local [64]byte
+	foreign := b.inner.Heap.Alloc(64, 8)
+	defer b.inner.Heap.Free(foreign, 64, 8)
+	b.Free(b.Alloc(100, 8), 100, 8)
+	for what, p := range map[string]unsafe.Pointer{"Go memory": unsafe.Pointer(&local), "the inner allocator": foreign, "nil": nil} {
+		b.Free(p, 64, 8)
+		if r := b.take(debug.ForeignFree, debug.OpFree); r.Addr != uintptr(p) || r.Block.Addr != 0 {
+			t.Errorf("%s: %v", what, r)
+		}
+		if b.Change(p, 64, 8, 100, 8) != nil {
+			t.Errorf("%s was resized", what)
+		}
+		b.take(debug.ForeignFree, debug.OpRealloc)
+	}
+	b.Free(unsafe.Pointer(&zeroSize), 64, 8)
+	b.take(debug.ZeroSize, debug.OpFree)
+	b.FreeZero(unsafe.Pointer(&zeroSize), 8)
+	b.FreeZero(nil, 8)
+	b.CheckAll()
+	b.quiet()
+	zeroSize[3] = 1
+	if n := b.CheckAll(); n != 1 {
+		t.Errorf("%d mistakes", n)
+	}
+	if r := b.take(debug.ZeroSize, debug.OpVerify); r.Bytes != 1 || r.Offset != 3 {
+		t.Error(r)
+	}
+}
+
+var zeroSize [256]byte
+
+// Writes next to a block are found when it is freed, resized or verified, and say where they are to the byte.
+func TestWritesBesideBlocks(t *testing.T) {
+	for _, size := range []uintptr{1, 7, 24, 4095, 70_000} {
+		for _, align := range []uintptr{1, 8, 64, 8192} {
+			b := setUp(t, debug.Options{Quarantine: 4 << 20})
+			for _, off := range []int{-32, -8, -1, int(size), int(size) + 1, int(size) + 7, int(size) + 31} {
+				for how, find := range map[string]func(*bench, unsafe.Pointer) debug.Op{
+					"free":    func(b *bench, p unsafe.Pointer) debug.Op { b.Free(p, size, align); return debug.OpFree },
+					"realloc": func(b *bench, p unsafe.Pointer) debug.Op { b.Change(p, size, align, 9, align); return debug.OpRealloc },
+					"verify":  func(b *bench, _ unsafe.Pointer) debug.Op { b.CheckAll(); b.CheckAll(); return debug.OpVerify },
+				} {
+					p := b.Alloc(size, align)
+					*at(p, off) = 7
+					want := debug.Overflow
+					if off < 0 {
+						want = debug.Underflow
+					}
+					r := b.take(want, find(b, p))
+					if r.Offset != off || r.Bytes != 1 || r.Addr != uintptr(p)+uintptr(off) || r.Block.Addr != uintptr(p) {
+						t.Fatalf("%s, size %d, align %d, byte %d: %v", how, size, align, off, r)
+					}
+				}
+			}
+		}
+	}
+}
+
+func TestReportSaysDistanceAndStacks(t *testing.T) {
+	b := setUp(t, debug.Options{})
+	p := b.Alloc(24, 8)
+	for i := range 3 {
+		*at(p, 32+i) = 1
+	}
+	b.Free(p, 24, 8)
+	r := b.take(debug.Overflow, debug.OpFree)
+	text := r.String()
+	for _, want := range []string{
+		"galloc: overflow: 3 bytes were written, from 8 bytes past the end of the 24-byte block (align 8) at 0x",
+		"found at free\n", "found here:\n\tgithub.com/galloc-go/galloc/internal/debug_test.TestReportSaysDistanceAndStacks\n",
+		"was allocated here (allocation 1):\n\tgithub.com/galloc-go/galloc/internal/debug_test.TestReportSaysDistanceAndStacks\n", "/debug_test.go:",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("%q is not in\n%s", want, text)
+		}
+	}
+	if r.Last != uintptr(p)+34 {
+		t.Errorf("the last is %#x", r.Last)
+	}
+	b.Free(p, 24, 8)
+	if text := b.take(debug.DoubleFree, debug.OpFree).String(); !strings.Contains(text, "double free: the freed 24-byte block") || !strings.Contains(text, "it was freed here:\n") {
+		t.Error(text)
+	}
+}
+
+func TestWritesAfterFree(t *testing.T) {
+	for _, size := range []uintptr{1, 24, 5000, 200_000} {
+		b := setUp(t, debug.Options{Quarantine: 1 << 20})
+		for _, off := range []int{0, int(size) / 2, int(size) - 1} {
+			p := b.Alloc(size, 8)
+			b.Free(p, size, 8)
+			*at(p, off) = 1
+			b.CheckAll()
+			r := b.take(debug.UseAfterFree, debug.OpVerify)
+			if r.Offset != off || !r.Block.Freed || r.Block.Addr != uintptr(p) {
+				t.Fatalf("size %d, byte %d: %v", size, off, r)
+			}
+			*at(p, off) = 2
+			for len(b.found) == 0 { // until it leaves the quarantine
+				b.Free(b.Alloc(10_000, 8), 10_000, 8)
+			}
+			if r := b.take(debug.UseAfterFree, debug.OpVerify); r.Offset != off || r.Bytes != 1 {
+				t.Fatalf("size %d, byte %d: %v", size, off, r)
+			}
+			b.Free(p, size, 8) // and is still known
+			if r := b.take(debug.DoubleFree, debug.OpFree); r.Block.Addr != uintptr(p) || len(r.Block.FreeStack) == 0 {
+				t.Fatalf("late: %v", r)
+			}
+		}
+	}
+}
+
+// A block's address does not come again before the quarantine is full, and the quarantine keeps its bound.
+func TestQuarantine(t *testing.T) {
+	b := setUp(t, debug.Options{Quarantine: 100_000, RedZone: 16})
+	seen := map[uintptr]bool{}
+	for i := range 90_000 / (64 + 32) {
+		p := b.Alloc(64, 8)
+		if seen[uintptr(p)] {
+			t.Fatalf("the address comes again after %d blocks", i)
+		}
+		seen[uintptr(p)] = true
+		b.Free(p, 64, 8)
+	}
+	for range 1000 {
+		size := uintptr(1 + rand.IntN(20_000))
+		b.Free(b.Alloc(size, 8), size, 8)
+		var sum uintptr
+		for _, n := range b.inner.live {
+			sum += n
+		}
+		if sum > 100_000 {
+			t.Fatalf("%d bytes are in the quarantine", sum)
+		}
+	}
+	b.Drain()
+	if len(b.inner.live) != 0 {
+		t.Errorf("%d blocks are not given back", len(b.inner.live))
+	}
+	b.quiet()
+}
+
+func TestOutOfMemoryEmptiesTheQuarantineFirst(t *testing.T) {
+	b := setUp(t, debug.Options{})
+	p := b.Alloc(100, 8)
+	*at(p, 5) = 1
+	b.Free(b.Alloc(100, 8), 100, 8)
+	b.inner.refuses = true
+	if b.Alloc(100, 8) != nil || b.Change(p, 100, 8, 200, 8) != nil {
+		t.Fatal("memory out of nowhere")
+	}
+	if len(b.inner.live) != 1 {
+		t.Errorf("%d blocks are held", len(b.inner.live))
+	}
+	b.inner.refuses = false
+	for _, size := range []uintptr{^uintptr(0), ^uintptr(0) >> 1, ^uintptr(0)>>1 - 40} {
+		if b.Alloc(size, 8) != nil {
+			t.Errorf("%d bytes were had", size)
+		}
+	}
+	if *at(p, 5) != 1 {
+		t.Error("a resize that failed has touched the block")
+	}
+	b.Free(p, 100, 8)
+	b.quiet()
+}
+
+// Many goroutines, all modes, nothing wrong: nothing is said, and all is given back.
+func TestNothingIsFoundWhereNothingIs(t *testing.T) {
+	all := map[string]debug.Options{
+		"tight": {Quarantine: -1, RedZone: -1, Stacks: -1}, "mixed": {Guard: debug.AtEither, GuardMin: 1000, GuardMax: 9000, MaxGuarded: 50},
+		"often": {Sample: 3, MaxGuarded: 100, Pool: 8 << 20}, "small": {Sample: 1, Pool: 1 << 20, MaxGuarded: 20},
+	}
+	for name, o := range modes {
+		all[name] = o
+	}
+	for name, o := range all {
+		t.Run(name, func(t *testing.T) {
+			if o.Quarantine == 0 {
+				o.Quarantine = 1 << 20
+			}
+			b := setUp(t, o)
+			var wg sync.WaitGroup
+			for g := range 8 {
+				wg.Go(func() {
+					random := rand.New(rand.NewPCG(1, uint64(g)))
+					type mine struct {
+						p           unsafe.Pointer
+						size, align uintptr
+					}
+					var held []mine
+					for i := range 1500 {
+						size, align := 1+uintptr(random.IntN(1<<random.IntN(15))), uintptr(1)<<random.IntN(14)
+						switch k := random.IntN(5); {
+						case k < 2 || len(held) == 0:
+							p := b.Alloc(size, align)
+							if uintptr(p)%align != 0 || p == nil {
+								t.Errorf("%d bytes, align %d: %p", size, align, p)
+								return
+							}
+							*at(p, 0), *at(p, int(size)-1) = 1, byte(size)
+							held = append(held, mine{p, size, align})
+						case k < 4:
+							n := random.IntN(len(held))
+							m := held[n]
+							held[n] = held[len(held)-1]
+							held = held[:len(held)-1]
+							if *at(m.p, int(m.size)-1) != byte(m.size) {
+								t.Errorf("%v is not as it was", m)
+							}
+							b.Free(m.p, m.size, m.align)
+						default:
+							m := &held[random.IntN(len(held))]
+							q := b.Change(m.p, m.size, m.align, size, align)
+							if q == nil || uintptr(q)%align != 0 || size >= m.size && *at(q, int(m.size)-1) != byte(m.size) {
+								t.Errorf("resized to %p", q)
+								return
+							}
+							*at(q, int(size)-1) = byte(size)
+							*m = mine{q, size, align}
+						}
+						if i%500 == 0 {
+							b.CheckAll()
+						}
+					}
+					for _, m := range held {
+						b.Free(m.p, m.size, m.align)
+					}
+				})
+			}
+			wg.Wait()
+			b.CheckAll()
+			b.Drain()
+			b.quiet()
+			if l := b.Leaks(0); len(l) != 0 {
+				t.Errorf("left: %v", l)
+			}
+			if len(b.inner.live) != 0 {
+				t.Errorf("%d inner blocks are left", len(b.inner.live))
+			}
+		})
+	}
+}
+
+func TestLeaksAreGroupedByPlace(t *testing.T) {
+	for name, o := range modes {
+		t.Run(name, func(t *testing.T) {
+			b := setUp(t, o)
+			before := b.Alloc(1000, 8)
+			mark := b.Mark()
+			for i := range 10 {
+				p := b.Alloc(64, 8)
+				if i%2 == 0 {
+					b.Free(p, 64, 8)
+				}
+			}
+			for range 2 {
+				b.Alloc(300, 8)
+			}
+			l := b.Leaks(mark)
+			if len(l) != 2 || l[0].Blocks != 2 || l[0].Bytes != 600 || l[1].Blocks != 5 || l[1].Bytes != 320 || l[1].First != 3 {
+				t.Fatalf("%v", l)
+			}
+			text := debug.LeakText(l)
+			for _, want := range []string{"galloc: 920 bytes in 7 blocks allocated at 2 places are not freed\n", "320 bytes in 5 blocks, from allocation 3 on, allocated here:\n\tgithub.com/galloc-go/galloc/internal/debug_test.TestLeaksAreGroupedByPlace"} {
+				if !strings.Contains(text, want) {
+					t.Errorf("%q is not in\n%s", want, text)
+				}
+			}
+			f := &fake{}
+			b.CheckLeaks(f)
+			f.cleanup()
+			if f.failed != "" {
+				t.Error(f.failed)
+			}
+			b.CheckLeaks(f)
+			b.Alloc(5, 1)
+			f.cleanup()
+			if !strings.Contains(f.failed, "5 bytes in 1 block, from allocation 14 on") {
+				t.Error(f.failed)
+			}
+			b.Free(before, 1000, 8)
+			if n := len(b.Leaks(0)); n != 3 {
+				t.Errorf("%d places", n)
+			}
+		})
+	}
+}
+
+type fake struct {
+	failed  string
+	cleanup func()
+}
+
+func (f *fake) Helper()                           {}
+func (f *fake) Errorf(format string, args ...any) { f.failed += fmt.Sprintf(format, args...) }
+func (f *fake) Cleanup(c func())                  { f.cleanup = c }
+
+func TestSampledModePicksOneInN(t *testing.T) {
+	b := setUp(t, debug.Options{Sample: 50, MaxGuarded: 1 << 20})
+	picked, passed := 0, 0
+	for range 20_000 {
+		p := b.Alloc(32, 8)
+		if b.Passes(p) {
+			passed++
+		} else {
+			picked++
+		}
+		b.Free(p, 32, 8)
+	}
+	if picked < 250 || picked > 600 { // 400 are to be expected, with a standard deviation of 20
+		t.Errorf("%d of 20000 were picked", picked)
+	}
+	if passed+picked != 20_000 || len(b.inner.live) != 0 {
+		t.Errorf("%d passed, %d live", passed, len(b.inner.live))
+	}
+	b.quiet()
+}
+
+// There are never more guarded blocks than was said; then blocks get zones, or are passed on.
+func TestGuardedBlocksAreBounded(t *testing.T) {
+	for _, o := range []debug.Options{{Guard: debug.AtEnd, MaxGuarded: 10}, {Sample: 1, MaxGuarded: 10}, {Sample: 1, MaxGuarded: 1000, Pool: 1}} {
+		b := setUp(t, o)
+		var ps []unsafe.Pointer
+		inner := 0
+		for range 600 {
+			ps = append(ps, b.Alloc(100, 8))
+			inner = len(b.inner.live)
+		}
+		if o.Pool == 0 && inner != 590 || inner == 0 {
+			t.Errorf("%+v: %d are from the inner allocator", o, inner)
+		}
+		for _, p := range ps {
+			b.Free(p, 100, 8)
+		}
+		b.Drain()
+		b.quiet()
+		if len(b.inner.live) != 0 {
+			t.Error("blocks are left")
+		}
+	}
+}
+
+func TestSystemRefusesPages(t *testing.T) {
+	for _, op := range []vm.Op{vm.OpReserve, vm.OpCommit, vm.OpGuard, vm.OpUnguard} {
+		b := setUp(t, debug.Options{Guard: debug.AtEnd})
+		if op == vm.OpReserve {
+			restore := vm.Inject(func(o vm.Op, n uintptr) error { return refuse(o == op) })
+			b = setUp(t, debug.Options{Guard: debug.AtEnd})
+			restore()
+		}
+		p := b.Alloc(100, 8)
+		restore := vm.Inject(func(o vm.Op, n uintptr) error { return refuse(o == op && op != vm.OpCommit) })
+		q := b.Alloc(200, 8)
+		if p == nil || q == nil {
+			t.Fatalf("%v refused: %p, %p", op, p, q)
+		}
+		b.Free(p, 100, 8)
+		restore()
+		b.Free(p, 100, 8)
+		b.take(debug.DoubleFree, debug.OpFree)
+		b.Free(q, 200, 8)
+		b.CheckAll()
+		b.quiet()
+	}
+}
+
+func refuse(yes bool) error {
+	if yes {
+		return vm.ErrTooLarge
+	}
+	return nil
+}
+
+func TestReset(t *testing.T) {
+	for _, o := range modes {
+		b := setUp(t, o)
+		p := b.Alloc(100, 8)
+		b.Free(b.Alloc(100, 8), 100, 8)
+		b.Reset()
+		if len(b.Leaks(0)) != 0 {
+			t.Error("blocks are left")
+		}
+		b.Drain()
+		b.quiet()
+		q := b.Alloc(100, 8)
+		b.Free(q, 100, 8)
+		_ = p
+		b.quiet()
+	}
+}
+
+func TestAdopted(t *testing.T) {
+	b := setUp(t, debug.Options{})
+	p := b.inner.Alloc(64, 8)
+	b.Adopt(p, 64, 8)
+	*at(p, 0) = 1
+	b.Free(p, 32, 8)
+	b.take(debug.WrongLayout, debug.OpFree)
+	b.Free(unsafe.Add(p, 8), 32, 8)
+	b.take(debug.InteriorFree, debug.OpFree)
+	b.CheckAll()
+	if len(b.Leaks(0)) != 0 {
+		t.Error("it counts as a leak")
+	}
+	b.Free(p, 64, 8)
+	b.quiet()
+	if len(b.inner.live) != 0 {
+		t.Error("it is not given back")
+	}
+}
