@@ -275,6 +275,9 @@ func (d *Debugger) Adopt(p unsafe.Pointer, size, align uintptr) {
 
 // FreeZero is told of the end of a block of size 0. They have no memory: so p is not to be the address of one that has.
 func (d *Debugger) FreeZero(p unsafe.Pointer, align uintptr) {
+	if d.Passes(p) {
+		return
+	}
 	if b, ok := d.exact(uintptr(p)); ok && !b.freed {
 		d.tell(&Report{Kind: WrongLayout, Op: OpFree, Addr: uintptr(p), Align: align, Block: d.describe(&b)})
 	}

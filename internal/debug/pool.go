@@ -19,7 +19,7 @@ import (
 //
 //	0 <= used <= ready <= size;  pages up to ready are Ready (of live blocks) or Guarded (all others);  the rest are Reserved
 //	slots are in the order of their addresses
-//	live == number of slots with a live block
+//	live == number of slots that are not idle: of live blocks, and of those that are on the way from or to the queue, which are plain
 type pool struct {
 	d    *Debugger
 	base unsafe.Pointer
@@ -87,62 +87,83 @@ func (p *pool) alloc(size, align uintptr) unsafe.Pointer {
 	stack := p.d.stacks.here()
 	bytes := roundUp(size, vm.PageSize())
 	p.mu.Lock()
-	i, healed := p.slot(bytes)
+	i, was, healed := p.slot(bytes)
+	p.mu.Unlock()
 	if i < 0 {
+		return nil
+	}
+	// Until the record is published below, nobody else touches the slot: it is plain. So the system is called without the lock.
+	if !vm.GoMemory && vm.Unguard(was.base, bytes) != nil {
+		p.mu.Lock()
+		p.giveUp(i)
 		p.mu.Unlock()
 		return nil
 	}
-	s := &p.slots[i]
-	was := *s
 	left := uintptr(0) // from the start of the slot to the block
 	switch side := p.d.options.Guard; {
 	case side == AtEnd, side == AtEither && cheaprand()&1 == 0:
 		left = bytes - roundUp(size, align)
 	}
-	s.addr, s.size, s.lg = uintptr(s.base)+left, size, log2(align)
-	s.number, s.allocStack, s.freeStack, s.freed = p.d.next.Add(1), stack, 0, false
-	p.live++
-	fill(s.zoneBefore(), zonePattern)
-	fill(s.bytes(), freshPattern)
-	fill(s.zoneAfter(), zonePattern)
-	// SAFETY: left < bytes, which is the size of the slot.
-	at := unsafe.Add(s.base, left)
+	b := block{base: was.base, total: bytes, addr: uintptr(was.base) + left, size: size, lg: log2(align), number: p.d.next.Add(1), allocStack: stack}
+	fill(b.zoneBefore(), zonePattern)
+	fill(b.bytes(), freshPattern)
+	fill(b.zoneAfter(), zonePattern)
+	p.mu.Lock()
+	p.slots[i] = b
 	p.mu.Unlock()
 	p.d.tellDamage(OpVerify, &was, healed)
-	return at
+	// SAFETY: left < bytes, which is the size of the slot.
+	return unsafe.Add(b.base, left)
 }
 
-// slot returns the index of a slot of so many bytes that holds no live block, with its pages Ready, or -1. What was written
+// slot takes a slot of so many bytes that holds no live block, and returns its index and record; or -1. What was written
 // to it since its block was freed is found here, if nothing has prevented that.
-func (p *pool) slot(bytes uintptr) (i int, damage [3]wound) {
+func (p *pool) slot(bytes uintptr) (i int, was block, damage [3]wound) {
 	if p.live >= p.most {
-		return -1, damage
+		return -1, was, damage
 	}
 	if p.advance(p.used + p.gap + bytes + p.gap) {
 		// SAFETY: advance has seen that so much is in the reservation.
-		at := unsafe.Add(p.base, p.used+p.gap)
-		if vm.GoMemory || vm.Unguard(at, bytes) == nil {
-			p.used += p.gap + bytes
-			p.slots = append(p.slots, block{base: at, total: bytes})
-			return len(p.slots) - 1, damage
-		}
-		return -1, damage
+		was = block{base: unsafe.Add(p.base, p.used+p.gap), total: bytes, freed: true, plain: true}
+		was.addr = uintptr(was.base)
+		p.used += p.gap + bytes
+		p.slots = append(p.slots, was)
+		p.live++
+		return len(p.slots) - 1, was, damage
 	}
 	q := p.idle[bytes]
 	if q == nil || q.first == len(q.slots) {
-		return -1, damage
+		return -1, was, damage
 	}
 	i = int(q.slots[q.first])
 	s := &p.slots[i]
+	was = *s
 	if vm.GoMemory {
 		damage = s.damage()
-	} else if vm.Unguard(s.base, bytes) != nil {
-		return -1, damage
 	}
+	s.plain = true
 	if q.first++; q.first == len(q.slots) {
 		q.slots, q.first = q.slots[:0], 0
 	}
-	return i, damage
+	p.live++
+	return i, was, damage
+}
+
+// giveUp puts a slot that is not live, or not any more, into its queue. The pool is locked.
+func (p *pool) giveUp(i int) {
+	s := &p.slots[i]
+	s.plain = false
+	p.live--
+	q := p.idle[s.total]
+	if q == nil {
+		q = new(idleList)
+		p.idle[s.total] = q
+	}
+	if q.first > 1024 && 2*q.first > len(q.slots) {
+		q.slots = q.slots[:copy(q.slots, q.slots[q.first:])]
+		q.first = 0
+	}
+	q.slots = append(q.slots, uint32(i))
 }
 
 // advance makes sure that everything below end is ready, and reports whether it is.
@@ -176,20 +197,17 @@ func (p *pool) free(op Op, at unsafe.Pointer, size, align uintptr) {
 	s := &p.slots[i]
 	damage, b := s.damage(), *s
 	s.freed, s.freeStack = true, stack
-	p.live--
-	if vm.GoMemory || vm.Guard(s.base, s.total) != nil {
+	if vm.GoMemory {
 		fill(s.bytes(), freedPattern)
+	} else {
+		s.plain = true // until it is guarded
 	}
-	q := p.idle[s.total]
-	if q == nil {
-		q = new(idleList)
-		p.idle[s.total] = q
+	p.mu.Unlock()
+	if !vm.GoMemory && vm.Guard(b.base, b.total) != nil {
+		fill(b.bytes(), freedPattern) // the next best
 	}
-	if q.first > 1024 && 2*q.first > len(q.slots) {
-		q.slots = q.slots[:copy(q.slots, q.slots[q.first:])]
-		q.first = 0
-	}
-	q.slots = append(q.slots, uint32(i))
+	p.mu.Lock()
+	p.giveUp(i)
 	p.mu.Unlock()
 	p.d.tellDamage(op, &b, damage)
 }
@@ -216,7 +234,7 @@ func (p *pool) find(addr uintptr) int {
 func (p *pool) nearest(addr uintptr) (block, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if i := p.find(addr); i >= 0 {
+	if i := p.find(addr); i >= 0 && p.slots[i].number != 0 {
 		return p.slots[i], true
 	}
 	return block{}, false
@@ -253,10 +271,6 @@ func (p *pool) reset() {
 		if vm.GoMemory || vm.Guard(s.base, s.total) != nil {
 			fill(s.bytes(), freedPattern)
 		}
-		if p.idle[s.total] == nil {
-			p.idle[s.total] = new(idleList)
-		}
-		p.idle[s.total].slots = append(p.idle[s.total].slots, uint32(i))
+		p.giveUp(i)
 	}
-	p.live = 0
 }
