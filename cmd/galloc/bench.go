@@ -130,7 +130,7 @@ func parseBench(args []string, stdout io.Writer) (benchOptions, error) {
 	var o benchOptions
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
-	allocs := flags.String("alloc", strings.Join(soakNames(), ","), "comma-separated `list` of allocators")
+	allocs := flags.String("alloc", strings.Join(usual(soakNames()), ","), "comma-separated `list` of allocators")
 	count := flags.String("count", "5", "`number` of times each is run")
 	threads := flags.String("threads", "1", "comma-separated `list` of numbers of goroutines that work at the same time")
 	flags.BoolVar(&o.latency, "latency", false, "time each call of the allocator, instead of the whole")

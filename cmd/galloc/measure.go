@@ -19,16 +19,19 @@ import (
 	"github.com/galloc-go/galloc/internal/rss"
 	"github.com/galloc-go/galloc/trace"
 	"github.com/galloc-go/galloc/traces"
+	"github.com/galloc-go/galloc/wrap"
 )
 
 // Names of allocators that are treated in a way of their own.
 const (
-	nullName = "null"
-	heapName = "heap"
+	nullName  = "null"
+	heapName  = "heap"
+	debugName = "debug"
 )
 
 // allocators is what can be named on the command line, null first: its row is what to hold
-// the others against. maxSize is the size of the largest object to come.
+// the others against. maxSize is the size of the largest object to come. Those behind the usual ones are left out if no
+// names are given.
 var allocators = []struct {
 	name  string
 	about string
@@ -38,6 +41,16 @@ var allocators = []struct {
 	{heapName, heap.Default().String() + ": galloc's own, the default of executables", func(uint64) (galloc.GlobalAlloc, error) { return heap.Default(), nil }},
 	{"system", galloc.System.String(), func(uint64) (galloc.GlobalAlloc, error) { return galloc.System, nil }},
 	{"goheap", galloc.GoHeap.String() + ", with garbage collection", func(uint64) (galloc.GlobalAlloc, error) { return galloc.AsGlobal(galloc.GoHeap), nil }},
+	{debugName, "the heap behind wrap.Debug, which looks after every block (only if named)", func(uint64) (galloc.GlobalAlloc, error) { return wrap.Debug(heap.Default()), nil }},
+	{"sampled", "the same, which looks after one in 10,000 (only if named)", func(uint64) (galloc.GlobalAlloc, error) { return wrap.Debug(heap.Default(), wrap.Sample(10_000)), nil }},
+}
+
+// usual returns the names that come before those that stand for an allocator only if they are given.
+func usual(names []string) []string {
+	if i := slices.Index(names, debugName); i >= 0 {
+		return names[:i]
+	}
+	return names
 }
 
 func allocatorNames() []string {

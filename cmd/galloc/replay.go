@@ -136,7 +136,7 @@ func parseReplay(args []string, stdout io.Writer) (options, error) {
 	var o options
 	flags := flag.NewFlagSet("replay", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
-	allocs := flags.String("alloc", strings.Join(allocatorNames(), ","), "comma-separated `list` of allocators")
+	allocs := flags.String("alloc", strings.Join(usual(allocatorNames()), ","), "comma-separated `list` of allocators")
 	rounds := flags.String("rounds", "", "`number` of times each trace is replayed (default 5, or as many as begin\nwithin "+patience.String()+"; with -check 1)")
 	flags.BoolVar(&o.json, "json", false, "print the results as JSON")
 	flags.BoolVar(&o.check, "check", false, "write and compare every byte of every object, instead of measuring")
