@@ -42,7 +42,7 @@ var allocators = []struct {
 	{"system", galloc.System.String(), func(uint64) (galloc.GlobalAlloc, error) { return galloc.System, nil }},
 	{"goheap", galloc.GoHeap.String() + ", with garbage collection", func(uint64) (galloc.GlobalAlloc, error) { return galloc.AsGlobal(galloc.GoHeap), nil }},
 	{debugName, "the heap behind wrap.Debug, which looks after every block (only if named)", func(uint64) (galloc.GlobalAlloc, error) { return wrap.Debug(heap.Default()), nil }},
-	{"sampled", "the same, which looks after one in 10,000 (only if named)", func(uint64) (galloc.GlobalAlloc, error) { return wrap.Debug(heap.Default(), wrap.Sample(10_000)), nil }},
+	{"sampled", "the same, which looks after one in 100,000 (only if named)", func(uint64) (galloc.GlobalAlloc, error) { return wrap.Debug(heap.Default(), wrap.Sample(100_000)), nil }},
 }
 
 // usual returns the names that come before those that stand for an allocator only if they are given.

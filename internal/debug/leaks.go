@@ -19,11 +19,7 @@ type Leak struct {
 
 // String says it on several lines.
 func (l Leak) String() string {
-	blocks := "1 block"
-	if l.Blocks != 1 {
-		blocks = fmt.Sprintf("%d blocks", l.Blocks)
-	}
-	return fmt.Sprintf("%s in %s, from allocation %d on, allocated here:\n%s", count(int(l.Bytes)), blocks, l.First, l.Stack)
+	return fmt.Sprintf("%s in %s, from allocation %d on, allocated here:\n%s", plural(int(l.Bytes), "byte"), plural(l.Blocks, "block"), l.First, l.Stack)
 }
 
 // Mark returns the number of the last allocation, for Leaks.
@@ -102,7 +98,7 @@ func LeakText(leaks []Leak) string {
 		bytes += l.Bytes
 		blocks += l.Blocks
 	}
-	fmt.Fprintf(&b, "galloc: %s in %d blocks allocated at %d places are not freed\n", count(int(bytes)), blocks, len(leaks))
+	fmt.Fprintf(&b, "galloc: %s in %s allocated at %s are not freed\n", plural(int(bytes), "byte"), plural(blocks, "block"), plural(len(leaks), "place"))
 	for _, l := range leaks {
 		b.WriteString(l.String())
 	}

@@ -93,7 +93,7 @@ func (r *Report) Error() string {
 		return fmt.Sprintf("wrong layout: %s, but it is %s", given, r.Block)
 	case ZeroSize:
 		if r.Op == OpVerify {
-			return fmt.Sprintf("block of size 0: %s were written to it, from %#x on", count(int(r.Bytes)), r.Addr)
+			return fmt.Sprintf("block of size 0: it was written to, %s from %#x on", count(int(r.Bytes)), r.Addr)
 		}
 		return fmt.Sprintf("block of size 0: %s: the address stands for blocks of size 0, and has no memory", given)
 	case WildAccess:
@@ -137,11 +137,13 @@ func (b Block) String() string {
 	return fmt.Sprintf("the %s%d-byte block (align %d) at %#x", freed, b.Size, b.Align, b.Addr)
 }
 
-func count(n int) string {
+func count(n int) string { return plural(n, "byte") }
+
+func plural(n int, noun string) string {
 	if n == 1 {
-		return "1 byte"
+		return "1 " + noun
 	}
-	return fmt.Sprintf("%d bytes", n)
+	return fmt.Sprintf("%d %ss", n, noun)
 }
 
 func (d *Debugger) describe(b *block) Block {
