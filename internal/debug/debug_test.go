@@ -572,3 +572,23 @@ func TestAdopted(t *testing.T) {
 		t.Error("it is not given back")
 	}
 }
+
+// What is beside a guarded block in its pages is verified too, and a guarded block that was freed makes room for another.
+func TestGuardedBlocksAreVerifiedAndFreed(t *testing.T) {
+	b := setUp(t, debug.Options{Guard: debug.AtStart, MaxGuarded: 3})
+	for range 10 {
+		p := b.Alloc(100, 8)
+		if len(b.inner.live) != 0 {
+			t.Fatal("it is not guarded")
+		}
+		*at(p, 100) = 1
+		if n := b.CheckAll(); n != 1 || b.CheckAll() != 0 {
+			t.Fatalf("%d mistakes", n)
+		}
+		if r := b.take(debug.Overflow, debug.OpVerify); r.Offset != 100 {
+			t.Fatal(r)
+		}
+		b.Free(p, 100, 8)
+		b.quiet()
+	}
+}
