@@ -227,6 +227,10 @@ type registration struct {
 }
 
 func newRegistration(a GlobalAlloc, why, place string) *registration {
+	if p := preset(); p != nil && p.debug != nil {
+		a = newDebugged(a, *p.debug)
+		why += ", with " + p.String()
+	}
 	r := &registration{resolved: resolve(a), why: why, place: place}
 	_, r.system = r.alloc.(platform)
 	if h, ok := r.alloc.(interface{ Engine() *engine.Heap }); ok {
@@ -241,6 +245,9 @@ func newRegistration(a GlobalAlloc, why, place string) *registration {
 func (r *registration) enter() {
 	if r.heap != nil {
 		r.heap.PutInForce()
+	}
+	if g, ok := r.alloc.(*debugged); ok {
+		g.watch()
 	}
 }
 
@@ -271,7 +278,7 @@ func settle() *registration {
 func defaultGlobal() (a GlobalAlloc, why string) {
 	mode := buildMode()
 	switch s := preset(); {
-	case s != nil:
+	case s != nil && s.debug == nil:
 		return s.alloc, "chosen by " + s.String()
 	case isExecutable(mode):
 		a = processHeap{}
@@ -320,6 +327,15 @@ func defaultGlobal() (a GlobalAlloc, why string) {
 //	hugepages=on     HugePages: on or off
 //	checked=on       Checked: on or off
 //
+// The name debug stands for no allocator, but for package wrap's Debug around the one that is chosen otherwise, also in code: each mistake in the
+// use of the global allocator ends the program with a report. It has options too:
+//
+//	sample=100000           one of so many blocks is looked after: for production
+//	guard=end               or start, or either: blocks get pages of their own
+//	guardmin=1B,guardmax=1MiB,guarded=1000,gap=64KiB,pool=16GiB   which of them, how many, and where
+//	redzone=64B,quarantine=256MiB,stacks=32   as wrap's options of these names
+//	leaks=10s,check=10s     after each such while, list what is allocated, or verify all blocks
+//
 // If anything else is in there, the program says so on standard error and exits with status 2
 // before it begins, even if it would choose in code.
 func RegisterGlobal(a GlobalAlloc) {
@@ -361,6 +377,9 @@ func GlobalName() string {
 	r := inForce.Load()
 	if r == nil {
 		a, why := defaultGlobal()
+		if p := preset(); p != nil && p.debug != nil {
+			return "debug(" + allocatorName(a) + "), " + why + ", with " + p.String() + notObeyed(false)
+		}
 		return allocatorName(a) + ", " + why + notObeyed(false)
 	}
 	return allocatorName(r.alloc) + ", " + r.why + notObeyed(r.explicit || r.selection != nil)

@@ -5,6 +5,8 @@ import (
 	"os"
 	"strconv"
 	_ "unsafe" // for linkname
+
+	"github.com/galloc-go/galloc/internal/debug"
 )
 
 // A Selection chooses the global allocator of a program when the program is linked, before any of its code
@@ -88,7 +90,8 @@ type setting struct {
 	text   string      // NAME[,option=value...], or "" if it is not set
 	alloc  GlobalAlloc // what the name stands for; if it is nil, New of named returns it
 	named  *Selection
-	values heapValues // what the options say
+	values heapValues      // what the options say
+	debug  *debug.Settings // of debug, which has no allocator: it goes around what is chosen otherwise
 }
 
 func (s *setting) String() string { return s.from + "=" + printable(s.text) }
@@ -125,7 +128,7 @@ func init() {
 		r.selection = selection
 		inForce.Store(r)
 		r.enter()
-	case p != nil && p.alloc == nil:
+	case p != nil && p.named != nil:
 		p.alloc = p.named.make()
 	}
 }
@@ -145,7 +148,7 @@ func preset() *setting {
 func notObeyed(inCode bool) (text string) {
 	p := preset()
 	switch {
-	case p == nil:
+	case p == nil || p.debug != nil:
 	case inCode && p.values.given:
 		text += fmt.Sprintf("; %v is not obeyed since the program chooses in code, but for the options of the heap of the process", p)
 	case inCode:

@@ -335,7 +335,7 @@ func TestBadSettings(t *testing.T) {
 		{way{}, "a\nb", `GALLOC="a\nb": no such allocator`},
 		{way{}, "jemalloc", "GALLOC=jemalloc: this program has no jemalloc"},
 		{way{tags: "named"}, "mimalloc", "GALLOC=mimalloc: this program has no mimalloc"},
-		{way{tags: "named"}, "foo", "GALLOC=foo: no such allocator: known are heap (options limit, softlimit, decay, purge, hugepages, checked), system, jemalloc\n"},
+		{way{tags: "named"}, "foo", "GALLOC=foo: no such allocator: known are heap (options limit, softlimit, decay, purge, hugepages, checked), debug, system, jemalloc\n"},
 		{way{tags: "own"}, "foo", "GALLOC=foo: no such allocator"},
 		{way{tags: "heap"}, "foo", "GALLOC=foo: no such allocator"},
 		{way{x: "foo"}, "", linkerFlag + "foo: no such allocator: known are heap"},

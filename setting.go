@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/galloc-go/galloc/internal/debug"
 	"github.com/galloc-go/galloc/internal/engine"
 )
 
@@ -24,6 +25,13 @@ func (s *setting) parse() error {
 		s.alloc = processHeap{}
 	case "system":
 		s.alloc = System
+	case "debug":
+		if given && options == "" {
+			return errors.New("there is nothing behind the comma: write debug alone, or with options " + debug.Known)
+		}
+		d, err := debug.Parse(options)
+		s.debug = &d
+		return err
 	case "jemalloc", "mimalloc":
 		s.named = named_jemalloc
 		if name == "mimalloc" {
@@ -46,7 +54,7 @@ func (s *setting) parse() error {
 
 // known lists the allocators that parse knows in this program.
 func known() string {
-	text := "heap (options " + heapOptions + "), system"
+	text := "heap (options " + heapOptions + "), debug, system"
 	if named_jemalloc != nil {
 		text += ", jemalloc"
 	}

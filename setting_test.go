@@ -47,7 +47,7 @@ func TestSettingsSayWhatIsWrong(t *testing.T) {
 		tooLarge = "2GiB"
 	}
 	for text, says := range map[string]string{
-		"foo":                             "no such allocator: known are heap (options limit, softlimit, decay, purge, hugepages, checked), system",
+		"foo":                             "no such allocator: known are heap (options limit, softlimit, decay, purge, hugepages, checked), debug, system",
 		"Heap":                            "no such allocator",
 		" heap":                           "no such allocator",
 		",limit=1":                        "no such allocator",
