@@ -528,6 +528,30 @@ func TestSystemRefusesPages(t *testing.T) {
 	}
 }
 
+// A slot that could not be had is not lost, nor does it count as one in use.
+func TestRefusalsDoNotUseUpThePool(t *testing.T) {
+	if vm.GoMemory {
+		t.Skip("pages of Go memory are not guarded")
+	}
+	b := setUp(t, debug.Options{Guard: debug.AtEnd, MaxGuarded: 3, Pool: 1})
+	for range 500 {
+		restore := vm.Inject(func(o vm.Op, n uintptr) error { return refuse(o == vm.OpUnguard) })
+		p := b.Alloc(100, 8)
+		restore()
+		if len(b.inner.live) == 0 {
+			t.Fatal("it is guarded")
+		}
+		b.Free(p, 100, 8)
+		b.Drain()
+		q := b.Alloc(100, 8)
+		if len(b.inner.live) != 0 {
+			t.Fatal("it is not guarded")
+		}
+		b.Free(q, 100, 8)
+	}
+	b.quiet()
+}
+
 func refuse(yes bool) error {
 	if yes {
 		return vm.ErrTooLarge
