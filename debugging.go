@@ -92,3 +92,8 @@ func (g *debugged) Realloc(p unsafe.Pointer, l Layout, newSize uintptr) unsafe.P
 	}
 	return g.d.Change(p, l.size, l.Align(), newSize, l.Align())
 }
+
+// debuggedHeap is for package global/debug, which selects it.
+//
+//go:linkname debuggedHeap
+func debuggedHeap() GlobalAlloc { return newDebugged(processHeap{}, debug.Settings{}) }
