@@ -81,18 +81,21 @@ type stackShard struct {
 	pcs    []uintptr
 }
 
+// ownCalls is how many calls within galloc may lie between the program and here; Frames leaves them out, as far as they are there.
+const ownCalls = 6
+
 // here returns the stack that has led here, without the call of here. It costs about a microsecond.
 func (s *stackTable) here() stackID {
 	if s.depth == 0 {
 		return 0
 	}
-	var pcs [maxStack]uintptr
-	return s.add(pcs[:runtime.Callers(3, pcs[:s.depth])])
+	var pcs [maxStack + ownCalls]uintptr
+	return s.add(pcs[:runtime.Callers(3, pcs[:s.depth+ownCalls])])
 }
 
 // now is here for those who want the stack itself.
 func (s *stackTable) now() Stack {
-	var pcs [maxStack]uintptr
+	var pcs [maxStack + ownCalls]uintptr
 	return slices.Clone(pcs[:runtime.Callers(3, pcs[:])])
 }
 
