@@ -145,10 +145,6 @@ func FuzzDebugFindsPlantedMistakes(f *testing.F) {
 	})
 }
 
-func layout(size, align uintptr) galloc.Layout {
-	return galloc.Must(galloc.NewLayout(size, align))
-}
-
 func layoutOf(b []byte) galloc.Layout      { return layout(uintptr(len(b)), 8) }
 func address(b []byte) unsafe.Pointer      { return unsafe.Pointer(unsafe.SliceData(b)) }
 func offset(p unsafe.Pointer, i int) *byte { return (*byte)(unsafe.Add(p, i)) }
