@@ -41,9 +41,6 @@ import (
 	"github.com/galloc-go/galloc/internal/engine"
 )
 
-// limit is the number of the P up to which sections are possible.
-var limit = engine.SectionLimit()
-
 // A Table is a shard of type T for each P. T should be a multiple of a cache line in size, or have padding at its end. The zero value
 // is a table whose shards are zero, made when they are first used. A Table must not be copied.
 type Table[T any] struct {
@@ -69,7 +66,7 @@ type entry[T any] struct {
 //
 //go:nosplit
 func (t *Table[T]) Of(id uint32) *T {
-	if id < limit {
+	if id < engine.SectionLimit() {
 		// SAFETY: Load does no more, but is a call where nothing is inlined. The shard is the first field of its entry; nil stays nil.
 		return *(**T)(unsafe.Pointer(&t.slots[id%engine.MaxProcs]))
 	}
@@ -90,7 +87,7 @@ func (t *Table[T]) Lock() *T {
 	switch {
 	case p >= engine.MaxProcs:
 		return t.Shared()
-	case limit != 0:
+	case engine.SectionLimit() != 0:
 		if t.slots[p].Load() == nil {
 			t.fill(p)
 		}
@@ -147,7 +144,7 @@ func (t *Table[T]) Each(f func(*T)) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, e := range t.all {
-		t.visit(e, f, limit == 0)
+		t.visit(e, f, engine.SectionLimit() == 0)
 	}
 	t.visit(&t.shared, f, true)
 }
@@ -163,7 +160,7 @@ func (t *Table[T]) visit(e *entry[T], f func(*T), lock bool) {
 // Load reads a number of a shard that others may be changing. (Where sections are possible, 64 bits are read and written at once; elsewhere Each
 // has locked the shard.)
 func Load(n *uint64) uint64 {
-	if limit == 0 {
+	if engine.SectionLimit() == 0 {
 		return *n
 	}
 	return atomic.LoadUint64(n)
@@ -171,7 +168,7 @@ func Load(n *uint64) uint64 {
 
 // LoadInt is Load of a signed number.
 func LoadInt(n *int64) int64 {
-	if limit == 0 {
+	if engine.SectionLimit() == 0 {
 		return *n
 	}
 	return atomic.LoadInt64(n)
@@ -189,11 +186,11 @@ func (t *Table[T]) Take(f func(*T)) {
 			t.spare = append(t.spare, e)
 		}
 	}
-	if limit != 0 && len(t.spare) > before {
+	if engine.SectionLimit() != 0 && len(t.spare) > before {
 		engine.Grace()
 	}
 	for _, e := range t.spare {
-		t.visit(e, f, limit == 0) // the lock waits for whoever had it before
+		t.visit(e, f, engine.SectionLimit() == 0) // the lock waits for whoever had it before
 	}
 	t.visit(&t.shared, f, true)
 }
