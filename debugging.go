@@ -96,4 +96,4 @@ func (g *debugged) Realloc(p unsafe.Pointer, l Layout, newSize uintptr) unsafe.P
 // debuggedHeap is for package global/debug, which selects it.
 //
 //go:linkname debuggedHeap
-func debuggedHeap() GlobalAlloc { return newDebugged(processHeap{}, debug.Settings{}) }
+func debuggedHeap() GlobalAlloc { return newDebugged(processHeap{}, debug.Settings{}) } //nolint:unused // but by linkname

@@ -195,9 +195,9 @@ func Debug(inner galloc.Allocator, options ...DebugOption) Debugging {
 	for _, set := range options {
 		set(&o)
 	}
-	w.d = debug.New(beneath{w.inner.alloc}, o)
+	w.d = debug.New(beneath{w.alloc}, o)
 	w.sampled = w.d.Sampled()
-	switch has(w.inner.a) {
+	switch has(w.a) {
 	default:
 		return &struct {
 			noOwns

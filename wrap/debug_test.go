@@ -425,7 +425,7 @@ func TestMistakesAreReported(t *testing.T) {
 			if !says(found[0].Error(), m.say) {
 				t.Errorf("it says\n%v\nand not %s", found[0], m.say)
 			}
-			if (found[0].Op == wrap.AtAccess) != (m.guarded) {
+			if (found[0].Op == wrap.AtAccess) != m.guarded {
 				t.Errorf("found at %v", found[0].Op)
 			}
 		})

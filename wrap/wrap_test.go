@@ -216,8 +216,14 @@ func TestNestedWrappersKeepTheContract(t *testing.T) {
 func TestAbilities(t *testing.T) {
 	all := newAble(t)
 	for _, in := range []galloc.Allocator{
-		all, ownsOnly{all}, resetsTyped{all}, plain{all}, galloc.GoHeap, all.h,
-		onlyReset{all}, ownsReset{all}, ownsTyped{all},
+		all,
+		ownsOnly{all},
+		resetsTyped{all},
+		plain{all},
+		galloc.GoHeap, all.h,
+		onlyReset{all},
+		ownsReset{all},
+		ownsTyped{all},
 	} {
 		for name, w := range wrappers {
 			a := w(in)

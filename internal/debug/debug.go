@@ -124,7 +124,7 @@ func New(inner Inner, o Options) *Debugger {
 		d.tables[i].blocks = map[uintptr]block{}
 	}
 	if o.Sample > 0 {
-		d.threshold = uint32(math.MaxUint32 / o.Sample)
+		d.threshold = math.MaxUint32 / o.Sample
 		if o.Guard == Nowhere {
 			d.options.Guard = AtEither
 		}
