@@ -17,7 +17,7 @@ var floors = [][]string{
 	{""}, // the module's root
 	{"internal/class"},
 	{"trace", "traces", "heap", "jemalloc", "mimalloc", "buddy", "tlsf", "freelist", "bump", "pool", "fixed"},
-	{"alloctest", "internal/workload", "wrap"},
+	{"alloctest", "internal/workload", "wrap", "collections"},
 	{"global/heap", "global/jemalloc", "global/mimalloc", "global/system", "capi", "global/debug", "global/stats"},
 	{"cmd/galloc", "capi/libgalloc"},
 }
@@ -28,7 +28,7 @@ var only = map[string][]string{
 	"golang.org/x/sys/unix":    {"internal/vm", "internal/libc"},
 	"golang.org/x/sys/windows": {"internal/vm", "internal/libc"},
 	"net/http":                 {},
-	"unsafe":                   {"internal/vm", "internal/libc", "internal/libc/direct", "internal/engine", "", "heap", "jemalloc", "mimalloc", "trace", "alloctest", "internal/workload", "buddy", "tlsf", "freelist", "global/heap", "global/system", "global/jemalloc", "global/mimalloc", "bump", "pool", "fixed", "capi", "wrap", "internal/shard", "internal/class", "internal/debug", "global/debug", "global/stats"},
+	"unsafe":                   {"internal/vm", "internal/libc", "internal/libc/direct", "internal/engine", "", "heap", "jemalloc", "mimalloc", "trace", "alloctest", "internal/workload", "buddy", "tlsf", "freelist", "global/heap", "global/system", "global/jemalloc", "global/mimalloc", "bump", "pool", "fixed", "capi", "wrap", "internal/shard", "internal/class", "internal/debug", "global/debug", "global/stats", "collections"},
 	"C":                        {"internal/libc", "internal/libc/direct", "jemalloc", "mimalloc", "capi"},
 }
 
