@@ -42,11 +42,12 @@ func (v *Vec[T]) Set(i int, x T) { v.s[i] = x }
 // Push adds x behind the last element, in amortised O(1).
 func (v *Vec[T]) Push(x T) {
 	if len(v.s) == cap(v.s) {
-		v.Reserve(1)
+		v.grow()
 	}
-	v.s = v.s[:len(v.s)+1]
-	v.s[len(v.s)-1] = x
+	v.s = append(v.s, x) // it has the room, and so it never allocates
 }
+
+func (v *Vec[T]) grow() { must(v.TryReserve(1)) }
 
 // TryPush is Push that returns the error.
 func (v *Vec[T]) TryPush(x T) error {

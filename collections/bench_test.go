@@ -1,0 +1,122 @@
+package collections_test
+
+import (
+	"testing"
+
+	"github.com/galloc-go/galloc/collections"
+)
+
+// go test -run '^$' -bench . -count 7 ./collections
+//
+// Each pair does the same work on a collection and on its Go counterpart; sub-benchmarks follow one another, so
+// that medians of several counts are of interleaved runs.
+
+const benchLen = 1 << 16
+
+var sink uint64
+
+func BenchmarkVecPush(b *testing.B) {
+	b.Run("impl=galloc", func(b *testing.B) {
+		for b.Loop() {
+			var v collections.Vec[uint64]
+			for i := range uint64(benchLen) {
+				v.Push(i)
+			}
+			v.Free()
+		}
+	})
+	b.Run("impl=go", func(b *testing.B) {
+		for b.Loop() {
+			var s []uint64
+			for i := range uint64(benchLen) {
+				s = append(s, i)
+			}
+			sink += s[len(s)-1]
+		}
+	})
+}
+
+func BenchmarkVecAppend8(b *testing.B) {
+	var xs [8]uint64
+	b.Run("impl=galloc", func(b *testing.B) {
+		for b.Loop() {
+			var v collections.Vec[uint64]
+			for range benchLen / 8 {
+				v.Append(xs[:]...)
+			}
+			v.Free()
+		}
+	})
+	b.Run("impl=go", func(b *testing.B) {
+		for b.Loop() {
+			var s []uint64
+			for range benchLen / 8 {
+				s = append(s, xs[:]...)
+			}
+			sink += s[len(s)-1]
+		}
+	})
+}
+
+func BenchmarkVecPushReserved(b *testing.B) {
+	b.Run("impl=galloc", func(b *testing.B) {
+		var v collections.Vec[uint64]
+		defer v.Free()
+		v.Reserve(benchLen)
+		for b.Loop() {
+			v.Clear()
+			for i := range uint64(benchLen) {
+				v.Push(i)
+			}
+		}
+	})
+	b.Run("impl=go", func(b *testing.B) {
+		s := make([]uint64, 0, benchLen)
+		for b.Loop() {
+			s = s[:0]
+			for i := range uint64(benchLen) {
+				s = append(s, i)
+			}
+		}
+		sink += s[len(s)-1]
+	})
+	b.Run("impl=gofield", func(b *testing.B) { // a slice that somebody else sees, as a Vec's is
+		held.s = make([]uint64, 0, benchLen)
+		for b.Loop() {
+			held.s = held.s[:0]
+			for i := range uint64(benchLen) {
+				held.s = append(held.s, i)
+			}
+		}
+	})
+}
+
+var held = new(struct{ s []uint64 })
+
+func BenchmarkVecIndex(b *testing.B) {
+	var v collections.Vec[uint64]
+	defer v.Free()
+	s := make([]uint64, benchLen)
+	v.Append(s...)
+	b.Run("impl=galloc", func(b *testing.B) {
+		for b.Loop() {
+			for i, w := range v.Slice() {
+				sink += w ^ uint64(i)
+			}
+		}
+	})
+	b.Run("impl=at", func(b *testing.B) {
+		for b.Loop() {
+			for i := range v.Len() {
+				sink += v.At(i) ^ uint64(i)
+			}
+		}
+	})
+	b.Run("impl=go", func(b *testing.B) {
+		for b.Loop() {
+			for i, w := range s {
+				sink += w ^ uint64(i)
+			}
+		}
+	})
+}
