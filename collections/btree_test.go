@@ -282,18 +282,18 @@ var (
 		return 1/float64(i) - 0.01
 	}, func(i int) uint16 { return uint16(i) })
 	bytes   = plain(func(i int) uint8 { return uint8(i) }, func(int) struct{} { return struct{}{} })
-	structs = kind[wide, [300]byte]{
-		make: func(a galloc.Allocator) ordered[wide, [300]byte] {
-			return collections.NewBTreeFunc[wide, [300]byte](a, compareWide)
+	structs = kind[wide, [60]byte]{
+		make: func(a galloc.Allocator) ordered[wide, [60]byte] {
+			return collections.NewBTreeFunc[wide, [60]byte](a, compareWide)
 		},
-		clone: func(b ordered[wide, [300]byte]) (ordered[wide, [300]byte], error) {
-			c, err := b.(*collections.BTreeFunc[wide, [300]byte]).TryClone()
+		clone: func(b ordered[wide, [60]byte]) (ordered[wide, [60]byte], error) {
+			c, err := b.(*collections.BTreeFunc[wide, [60]byte]).TryClone()
 			return c, err
 		},
 		compare: compareWide,
 		key:     func(i int) wide { return wide{a: uint8(i % 7), b: uint64(i)} },
-		value:   func(i int) [300]byte { return [300]byte{0: byte(i), 299: byte(i >> 8)} },
-		equal:   func(x, y [300]byte) bool { return x == y },
+		value:   func(i int) [60]byte { return [60]byte{0: byte(i), 59: byte(i >> 8)} },
+		equal:   func(x, y [60]byte) bool { return x == y },
 	}
 )
 

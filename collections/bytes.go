@@ -73,9 +73,7 @@ func (b *Bytes) ReadFrom(r io.Reader) (int64, error) {
 				return total, err
 			}
 		}
-		// A reader may look at what it is given, so it is given no garbage.
 		room := b.s[len(b.s):cap(b.s)]
-		clear(room)
 		n, err := r.Read(room)
 		if n < 0 || n > len(room) {
 			panic("galloc/collections: Bytes.ReadFrom: the reader says that it has read what it cannot have")

@@ -160,8 +160,8 @@ func random(seed uint64, n int) []byte {
 func testProgram(t *testing.T, p program) {
 	t.Helper()
 	each(t, func(t *testing.T, a galloc.Allocator) {
-		for seed := range uint64(8) {
-			if err := run(p, a, random(seed, 3000)); err != nil {
+		for seed := range uint64(4) {
+			if err := run(p, a, random(seed, 2000)); err != nil {
 				t.Fatalf("seed %d: %v", seed, err)
 			}
 			runtime.GC() // what is on GoHeap is live as long as the collection

@@ -153,8 +153,8 @@ func TestVecIsASlice(t *testing.T) {
 	t.Run("3 bytes", func(t *testing.T) {
 		testProgram(t, vecProgram(func(i int) [3]byte { return [3]byte{byte(i), byte(i >> 8), 1} }))
 	})
-	t.Run("1600 bytes", func(t *testing.T) {
-		testProgram(t, vecProgram(func(i int) [200]uint64 { return [200]uint64{0: uint64(i), 199: uint64(i)} }))
+	t.Run("1040 bytes", func(t *testing.T) {
+		testProgram(t, vecProgram(func(i int) [130]uint64 { return [130]uint64{0: uint64(i), 129: uint64(i)} }))
 	})
 	t.Run("0 bytes", func(t *testing.T) {
 		each(t, func(t *testing.T, a galloc.Allocator) {

@@ -1,0 +1,126 @@
+package collections_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/galloc-go/galloc"
+	"github.com/galloc-go/galloc/alloctest"
+	"github.com/galloc-go/galloc/collections"
+)
+
+// internerProgram interns strings, and does the same on a map and a slice.
+func internerProgram(a galloc.Allocator, s *script) error {
+	in := collections.NewInterner(a)
+	defer func() { in.Free() }()
+	ids := map[string]uint32{}
+	var texts, views []string
+	text := func() string {
+		t := strings.Repeat(string(rune('a'+s.n(26))), s.n(8)*s.n(8))
+		if s.n(40) == 0 {
+			t = strings.Repeat(t, 1+s.n(300)) // longer than blocks
+		}
+		return t + strings.Repeat("#", s.n(3))
+	}
+	for s.more() {
+		t := text()
+		want, known := ids[t]
+		switch s.n(9) {
+		case 0, 1, 2, 3, 4:
+			var id uint32
+			var err error
+			if s.n(2) == 0 {
+				id, err = in.TryIntern(t)
+			} else {
+				id, err = in.TryInternBytes([]byte(t))
+			}
+			if s.failed(err) {
+				break
+			}
+			if !known {
+				want = uint32(len(texts))
+				ids[t] = want
+				texts, views = append(texts, t), append(views, in.View(id))
+			}
+			if id != want {
+				return differ("Intern", id, want)
+			}
+		case 5:
+			if c, err := in.TryClone(); !s.failed(err) {
+				in.Free()
+				in = c
+				for i := range views {
+					views[i] = in.View(uint32(i))
+				}
+			}
+		case 6:
+			in.ShrinkToFit()
+			s.shrunk()
+		case 7:
+			n := s.n(200)
+			if !s.failed(in.TryReserve(n)) && in.Cap() < in.Len()+n {
+				return differ("Cap after Reserve", in.Cap(), in.Len()+n)
+			}
+		case 8:
+			switch s.n(20) {
+			case 0:
+				in.Clear()
+			case 1:
+				in.Free()
+			default:
+				continue
+			}
+			clear(ids)
+			texts, views = nil, nil
+		}
+		want, known = ids[t]
+		if id, ok := in.Lookup(t); ok != known || id != want {
+			return differ("Lookup", id, want)
+		}
+		if id, ok := in.LookupBytes([]byte(t)); ok != known || id != want {
+			return differ("LookupBytes", id, want)
+		}
+		if in.Len() != len(texts) {
+			return differ("Len", in.Len(), len(texts))
+		}
+		for id, got := range in.All() {
+			if got != texts[id] || views[id] != got || in.View(id) != got {
+				return differ("text", got, texts[id])
+			}
+		}
+	}
+	for want, id := range ids {
+		if got, ok := in.Lookup(want); !ok || got != id {
+			return differ("Lookup at the end", got, id)
+		}
+	}
+	return nil
+}
+
+func TestInterner(t *testing.T) { testProgram(t, internerProgram) }
+
+func FuzzInterner(f *testing.F) { fuzzProgram(f, internerProgram) }
+
+func TestInternerPacksTexts(t *testing.T) {
+	a := alloctest.Failing(0)
+	in := collections.NewInterner(a)
+	for i := range 256 {
+		in.Intern(strings.Repeat(string(rune('A'+i)), 4)[:4])
+	}
+	for _, l := range a.Live() {
+		if l.Size() > 4096 {
+			t.Errorf("a block of %v for 256 strings of 4 bytes", l)
+		}
+	}
+	if got := len(a.Live()); got != 3 { // entries, table, and one block of text
+		t.Errorf("%d blocks: %v", got, a.Live())
+	}
+	in.Free()
+	mustPanic(t, "View", func() { in.View(0) })
+	var zero collections.Interner
+	defer zero.Free()
+	if _, ok := zero.Lookup("x"); ok || zero.Intern("x") != 0 || zero.InternBytes([]byte("y")) != 1 || zero.View(1) != "y" {
+		t.Error("the zero Interner")
+	}
+	var _ galloc.Allocator = a
+}
