@@ -66,17 +66,22 @@ func (t *tree[K, V]) layOut() {
 	g.keySize, g.valueSize = unsafe.Sizeof(k), unsafe.Sizeof(v)
 	up := func(n, align uintptr) uintptr { return (n + align - 1) &^ (align - 1) }
 	g.keysAt = up(unsafe.Sizeof(node{}), unsafe.Alignof(k))
-	// What alignment takes between two arrays is at most the larger alignment, less one.
-	pad := max(unsafe.Alignof(k), unsafe.Alignof(v), 4) - 1
-	size := max(uintptr(nodeSize), up(g.keysAt+minKeys*(g.keySize+max(g.valueSize, 4))+4+pad, cacheLine))
-	room := int(size - g.keysAt - pad)
-	g.leafCap = min(room/int(max(g.keySize+g.valueSize, 1)), nodeSize)
-	g.innerCap = min((room-4)/int(g.keySize+4), nodeSize)
-	g.valuesAt = up(g.keysAt+uintptr(g.leafCap)*g.keySize, unsafe.Alignof(v))
-	if g.valueSize == 0 {
-		g.valuesAt = 0 // not behind the end
+	leafEnd := func(n uintptr) uintptr { return up(g.keysAt+n*g.keySize, unsafe.Alignof(v)) + n*g.valueSize }
+	innerEnd := func(n uintptr) uintptr { return up(g.keysAt+n*g.keySize, 4) + (n+1)*4 }
+	size := max(nodeSize, up(max(leafEnd(minKeys), innerEnd(minKeys)), cacheLine))
+	most := func(end func(uintptr) uintptr) uintptr {
+		n := uintptr(minKeys)
+		for n < nodeSize && end(n+1) <= size {
+			n++
+		}
+		return n
 	}
-	g.kidsAt = up(g.keysAt+uintptr(g.innerCap)*g.keySize, 4)
+	leaf, inner := most(leafEnd), most(innerEnd)
+	g.leafCap, g.innerCap = int(leaf), int(inner)
+	if g.valueSize != 0 { // otherwise they would be behind the end
+		g.valuesAt = up(g.keysAt+leaf*g.keySize, unsafe.Alignof(v))
+	}
+	g.kidsAt = up(g.keysAt+inner*g.keySize, 4)
 	g.minLeaf, g.minInner = g.leafCap/2, (g.innerCap-1)/2
 	t.nodes = segments{stride: size, align: max(cacheLine, unsafe.Alignof(k), unsafe.Alignof(v))}
 }
