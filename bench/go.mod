@@ -10,3 +10,5 @@ require (
 	golang.org/x/sys v0.49.0
 	modernc.org/memory v1.12.1
 )
+
+require github.com/google/btree v1.1.3 // indirect

@@ -1,0 +1,151 @@
+// Package collections measures galloc's collections against others that Go programs use.
+//
+//	cd bench && go test -run '^$' -bench . -count 7 ./collections
+package collections
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/google/btree"
+
+	"github.com/galloc-go/galloc/collections"
+)
+
+// item is an entry of google/btree, which has items instead of keys and values.
+type item struct{ key, value uint64 }
+
+func less(x, y item) bool { return x.key < y.key }
+
+// degree is the one that google/btree's own benchmarks use.
+const degree = 32
+
+// keys returns n different keys: ascending, or in no order.
+func keys(n int, ascending bool) []uint64 {
+	ks := make([]uint64, n)
+	for i := range ks {
+		ks[i] = uint64(i) * 3
+	}
+	if !ascending {
+		rand.New(rand.NewPCG(1, 2)).Shuffle(n, func(i, j int) { ks[i], ks[j] = ks[j], ks[i] })
+	}
+	return ks
+}
+
+var sink uint64
+
+// each runs f for trees of several lengths, of keys in and out of order. Times are per entry.
+func each(b *testing.B, f func(b *testing.B, ks []uint64, impl string)) {
+	for _, n := range []int{1_000, 100_000, 1_000_000} {
+		for _, order := range []string{"random", "ascending"} {
+			ks := keys(n, order == "ascending")
+			for _, impl := range []string{"galloc", "google"} {
+				b.Run(fmt.Sprintf("n=%d/keys=%s/impl=%s", n, order, impl), func(b *testing.B) {
+					f(b, ks, impl)
+					b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/entry")
+				})
+			}
+		}
+	}
+}
+
+func fill(ks []uint64) *collections.BTree[uint64, uint64] {
+	t := new(collections.BTree[uint64, uint64])
+	for _, k := range ks {
+		t.Put(k, k)
+	}
+	return t
+}
+
+func fillGoogle(ks []uint64) *btree.BTreeG[item] {
+	t := btree.NewG(degree, less)
+	for _, k := range ks {
+		t.ReplaceOrInsert(item{k, k})
+	}
+	return t
+}
+
+func BenchmarkBTreeInsert(b *testing.B) {
+	each(b, func(b *testing.B, ks []uint64, impl string) {
+		for b.Loop() {
+			if impl == "galloc" {
+				fill(ks).Free()
+			} else {
+				fillGoogle(ks)
+			}
+		}
+	})
+}
+
+func BenchmarkBTreeGet(b *testing.B) {
+	each(b, func(b *testing.B, ks []uint64, impl string) {
+		if impl == "galloc" {
+			t := fill(ks)
+			defer t.Free()
+			for b.Loop() {
+				for _, k := range ks {
+					v, _ := t.Get(k)
+					sink += v
+				}
+			}
+			return
+		}
+		t := fillGoogle(ks)
+		for b.Loop() {
+			for _, k := range ks {
+				v, _ := t.Get(item{key: k})
+				sink += v.value
+			}
+		}
+	})
+}
+
+func BenchmarkBTreeRange(b *testing.B) {
+	each(b, func(b *testing.B, ks []uint64, impl string) {
+		if impl == "galloc" {
+			t := fill(ks)
+			defer t.Free()
+			for b.Loop() {
+				for _, v := range t.Range(0, 3*uint64(len(ks))) {
+					sink += v
+				}
+			}
+			return
+		}
+		t := fillGoogle(ks)
+		for b.Loop() {
+			t.AscendRange(item{key: 0}, item{key: 3 * uint64(len(ks))}, func(i item) bool {
+				sink += i.value
+				return true
+			})
+		}
+	})
+}
+
+func BenchmarkBTreeDelete(b *testing.B) {
+	each(b, func(b *testing.B, ks []uint64, impl string) {
+		if impl == "galloc" {
+			t := fill(ks)
+			defer t.Free()
+			for b.Loop() {
+				c := t.Clone()
+				for _, k := range ks {
+					c.Delete(k)
+				}
+				c.Free()
+			}
+			return
+		}
+		t := fillGoogle(ks)
+		for b.Loop() {
+			b.StopTimer()
+			c := btree.NewG(degree, less)
+			t.Ascend(func(i item) bool { c.ReplaceOrInsert(i); return true })
+			b.StartTimer()
+			for _, k := range ks {
+				c.Delete(item{key: k})
+			}
+		}
+	})
+}
