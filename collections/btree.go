@@ -133,7 +133,9 @@ func (t *BTreeFunc[K, V]) TryClone() (*BTreeFunc[K, V], error) {
 }
 
 // searchOrdered returns the index of the first of the sorted keys that is not less than key, and
-// whether it is key. Each step is a conditional move, which no processor has to guess.
+// whether it is key. The steps are branches that the processor guesses: steps without were faster
+// by a third for random keys in a tree of 100,000, and slower by half or more where keys come in
+// order or the tree is small.
 func searchOrdered[K cmp.Ordered](keys []K, key K) (int, bool) {
 	low, n := 0, len(keys)
 	if n == 0 {
