@@ -6,10 +6,10 @@ import (
 	"github.com/galloc-go/galloc/collections"
 )
 
-// go test -run '^$' -bench . -count 7 ./collections
+// for i in 1 2 3 4 5 6 7; do go test -run '^$' -bench . -benchtime 50ms ./collections; done
 //
-// Each pair does the same work on a collection and on its Go counterpart; sub-benchmarks follow one another, so
-// that medians of several counts are of interleaved runs.
+// Each pair does the same work on a collection and on its Go counterpart, one after the other: so the medians of several
+// runs are of interleaved ones, which those of -count are not.
 
 const benchLen = 1 << 16
 
