@@ -15,9 +15,9 @@ import (
 // over: the iteration then goes on with what follows the key that it produced last.
 //
 // It is a B+ tree (Bayer and McCreight 1972; Comer 1979): the entries are in leaves, of half a KiB if they are
-// small, which are linked both ways; the nodes above have keys only. An entry of 16 bytes takes 23 on
-// average when keys come at random, and 17 when they come in ascending order, besides up to as much again that
-// is ready for more, as with all arrays that double.
+// small, which are linked both ways; the nodes above have keys only. An entry of two uint64 takes 24.5
+// bytes when the keys come at random, and 17 when they come in ascending order, in a tree of a million;
+// besides there is up to as much again that is ready for more, as with all arrays that double.
 type BTree[K cmp.Ordered, V any] struct{ tree[K, V] }
 
 // NewBTree returns an empty BTree on a, or on galloc.Global if a is nil.
