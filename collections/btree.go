@@ -30,8 +30,8 @@ func (t *BTree[K, V]) Put(key K, v V) { must(t.TryPut(key, v)) }
 
 // TryPut is Put that returns the error.
 func (t *BTree[K, V]) TryPut(key K, v V) error {
-	p, _, err := t.TryGetOrPut(key, v)
-	if err == nil {
+	p, found, err := t.TryGetOrPut(key, v)
+	if found {
 		*p = v
 	}
 	return err
@@ -98,8 +98,8 @@ func (t *BTreeFunc[K, V]) Put(key K, v V) { must(t.TryPut(key, v)) }
 
 // TryPut is [BTree.TryPut].
 func (t *BTreeFunc[K, V]) TryPut(key K, v V) error {
-	p, _, err := t.TryGetOrPut(key, v)
-	if err == nil {
+	p, found, err := t.TryGetOrPut(key, v)
+	if found {
 		*p = v
 	}
 	return err
