@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/galloc-go/galloc"
+	"github.com/galloc-go/galloc/alloctest"
 	"github.com/galloc-go/galloc/collections"
 )
 
@@ -178,5 +179,43 @@ func TestIteratorsOfAChangingDeque(t *testing.T) {
 	}
 	if !slices.Equal(seen, []int{7, 4, 1}) {
 		t.Errorf("Backward: %v", seen)
+	}
+}
+
+// Wherever the elements are in the ring, and however little it grows.
+func TestDequeGrowsWithItsElementsAnywhere(t *testing.T) {
+	a := alloctest.Failing(0)
+	for c := 1; c <= 9; c++ {
+		for head := range c {
+			for n := range c + 1 {
+				for more := 1; more <= 10; more++ {
+					d := collections.NewDeque[int](a)
+					d.ReserveExact(c)
+					for range head {
+						d.PushBack(-1)
+						d.PopFront()
+					}
+					for i := range n {
+						d.PushBack(i)
+					}
+					d.ReserveExact(c - n + more)
+					if d.Cap() != c+more {
+						t.Fatalf("capacity %d, want %d", d.Cap(), c+more)
+					}
+					for i := n; i < c+more; i++ {
+						d.PushBack(i)
+					}
+					for i := range c + more {
+						if x, ok := d.PopFront(); !ok || x != i {
+							t.Fatalf("from %d at %d, %d elements, to %d: element %d is %d", c, head, n, c+more, i, x)
+						}
+					}
+					d.Free()
+				}
+			}
+		}
+	}
+	if len(a.Live()) > 0 {
+		t.Errorf("left: %v", a.Live())
 	}
 }
