@@ -17,6 +17,7 @@ func slabProgram(a galloc.Allocator, s *script) error {
 	m := map[handle]uint64{}
 	at := map[handle]*uint64{}
 	var all []handle
+	ever := map[handle]bool{}
 	count := uint64(0)
 	for s.more() {
 		switch s.n(10) {
@@ -29,9 +30,10 @@ func slabProgram(a galloc.Allocator, s *script) error {
 				}
 				break
 			}
-			if _, old := m[h]; old || h == (handle{}) {
+			if ever[h] || h == (handle{}) {
 				return differ("handle", h, "a new one")
 			}
+			ever[h] = true
 			m[h], at[h] = count, b.Get(h)
 			all = append(all, h)
 		case 4, 5, 6:
