@@ -37,8 +37,8 @@
 // call. A capacity that cannot exist is a *galloc.LayoutError: returned by the one, the value of
 // a panic of the other, as ErrPointers is.
 //
-// Arrays grow by half or more, mostly to twice their capacity, so that n insertions cost O(n); the
-// first capacity is 8, 4 or 1, for elements of 1, up to 1024, or more bytes. Reserve(n) makes
+// Arrays grow to twice their capacity, or to what is needed if that is more, so that n insertions
+// cost O(n); the first capacity is 8, 4 or 1, for elements of 1, up to 1024, or more bytes. Reserve(n) makes
 // room for n more by this rule, ReserveExact for no more than that. All that the allocator gives
 // beyond what it was asked for is capacity too.
 //

@@ -78,19 +78,19 @@ func (in *Interner) Lookup(s string) (id uint32, ok bool) {
 }
 
 // LookupBytes is Lookup of string(s).
-func (in *Interner) LookupBytes(s []byte) (id uint32, ok bool) { return in.Lookup(viewOf(s)) }
+func (in *Interner) LookupBytes(s []byte) (id uint32, ok bool) { return in.Lookup(bytesAsString(s)) }
 
 // Intern returns the number of s; if it has none, the next one, after copying s.
 func (in *Interner) Intern(s string) uint32 { return galloc.Must(in.TryIntern(s)) }
 
 // InternBytes is Intern of string(s).
-func (in *Interner) InternBytes(s []byte) uint32 { return in.Intern(viewOf(s)) }
+func (in *Interner) InternBytes(s []byte) uint32 { return in.Intern(bytesAsString(s)) }
 
 // TryInternBytes is InternBytes that returns the error.
-func (in *Interner) TryInternBytes(s []byte) (uint32, error) { return in.TryIntern(viewOf(s)) }
+func (in *Interner) TryInternBytes(s []byte) (uint32, error) { return in.TryIntern(bytesAsString(s)) }
 
-// viewOf returns s as a string while it is only read.
-func viewOf(s []byte) string { return unsafe.String(unsafe.SliceData(s), len(s)) }
+// bytesAsString returns s as a string while it is only read.
+func bytesAsString(s []byte) string { return unsafe.String(unsafe.SliceData(s), len(s)) }
 
 // TryIntern is Intern that returns the error.
 func (in *Interner) TryIntern(s string) (uint32, error) {

@@ -35,11 +35,11 @@ type Handle[T any] struct {
 	generation uint32
 }
 
-// slot is a place for a value.
+// slabSlot is a place for a value.
 //
 //	generation is odd while there is one
 //	next is the next in the list of empty slots, or 0
-type slot[T any] struct {
+type slabSlot[T any] struct {
 	value      T
 	generation uint32
 	next       uint32
@@ -62,7 +62,7 @@ func (s *Slab[T]) Cap() int {
 	return int(min(s.slots.end()-uint64(s.slots.first()), math.MaxInt))
 }
 
-func (s *Slab[T]) at(i uint32) *slot[T] { return (*slot[T])(s.slots.at(i)) }
+func (s *Slab[T]) at(i uint32) *slabSlot[T] { return (*slabSlot[T])(s.slots.at(i)) }
 
 // Insert puts x into a slot and returns its handle. It allocates when all slots are full, as much as
 // there is.
@@ -71,7 +71,7 @@ func (s *Slab[T]) Insert(x T) Handle[T] { return galloc.Must(s.TryInsert(x)) }
 // TryInsert is Insert that returns the error.
 func (s *Slab[T]) TryInsert(x T) (Handle[T], error) {
 	i := s.free
-	var p *slot[T]
+	var p *slabSlot[T]
 	switch {
 	case i != 0:
 		p = s.at(i)
@@ -100,7 +100,7 @@ func (s *Slab[T]) grow() error {
 		return err
 	}
 	if s.fresh == 0 {
-		l := galloc.LayoutOf[slot[T]]()
+		l := galloc.LayoutOf[slabSlot[T]]()
 		s.slots = segments{stride: l.Size(), align: l.Align(), low: lowSlab}
 	}
 	if err := s.slots.grow(s.a); err != nil {
@@ -125,7 +125,7 @@ func (s *Slab[T]) Get(h Handle[T]) *T {
 func (s *Slab[T]) Has(h Handle[T]) bool { return s.find(h) != nil }
 
 // find returns the slot of h if it has h's value.
-func (s *Slab[T]) find(h Handle[T]) *slot[T] {
+func (s *Slab[T]) find(h Handle[T]) *slabSlot[T] {
 	if h.index >= s.fresh || h.index < s.slots.first() {
 		return nil
 	}
@@ -146,7 +146,7 @@ func (s *Slab[T]) Remove(h Handle[T]) (x T, ok bool) {
 }
 
 // empty makes slot i, at p, an empty one.
-func (s *Slab[T]) empty(i uint32, p *slot[T]) {
+func (s *Slab[T]) empty(i uint32, p *slabSlot[T]) {
 	s.n--
 	if p.generation++; p.generation == 0 {
 		return // it has had all generations: nothing is to come into it any more
