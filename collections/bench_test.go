@@ -13,7 +13,7 @@ import (
 
 const benchLen = 1 << 16
 
-var sink uint64
+var total uint64
 
 func BenchmarkVecPush(b *testing.B) {
 	b.Run("impl=galloc", func(b *testing.B) {
@@ -31,7 +31,7 @@ func BenchmarkVecPush(b *testing.B) {
 			for i := range uint64(benchLen) {
 				s = append(s, i)
 			}
-			sink += s[len(s)-1]
+			total += s[len(s)-1]
 		}
 	})
 }
@@ -53,7 +53,7 @@ func BenchmarkVecAppend8(b *testing.B) {
 			for range benchLen / 8 {
 				s = append(s, xs[:]...)
 			}
-			sink += s[len(s)-1]
+			total += s[len(s)-1]
 		}
 	})
 }
@@ -78,7 +78,7 @@ func BenchmarkVecPushReserved(b *testing.B) {
 				s = append(s, i)
 			}
 		}
-		sink += s[len(s)-1]
+		total += s[len(s)-1]
 	})
 	b.Run("impl=gofield", func(b *testing.B) { // a slice that somebody else sees, as a Vec's is
 		held.s = make([]uint64, 0, benchLen)
@@ -101,21 +101,21 @@ func BenchmarkVecIndex(b *testing.B) {
 	b.Run("impl=galloc", func(b *testing.B) {
 		for b.Loop() {
 			for i, w := range v.Slice() {
-				sink += w ^ uint64(i)
+				total += w ^ uint64(i)
 			}
 		}
 	})
 	b.Run("impl=at", func(b *testing.B) {
 		for b.Loop() {
 			for i := range v.Len() {
-				sink += v.At(i) ^ uint64(i)
+				total += v.At(i) ^ uint64(i)
 			}
 		}
 	})
 	b.Run("impl=go", func(b *testing.B) {
 		for b.Loop() {
 			for i, w := range s {
-				sink += w ^ uint64(i)
+				total += w ^ uint64(i)
 			}
 		}
 	})
