@@ -7,7 +7,7 @@
 //	for _, x := range v.Slice() { ... } // as fast as a slice: it is one
 //
 // [Vec], [Bytes] and [Deque] are arrays that grow; [Slab] holds values under handles that know when
-// they are stale; [Map], [StringMap] and [Set] are hash tables; [BTree] keeps its keys in order;
+// they are stale; [Map], [StringMap], [TextMap] and [Set] are hash tables; [BTree] keeps its keys in order;
 // [Interner] turns strings into small numbers. [String], [Rc] and [Arc] are values that own
 // memory, to be put into the others.
 //

@@ -1,7 +1,7 @@
 package collections_test
 
 import (
-	"maps"
+	stdmaps "maps"
 	"testing"
 	"unsafe"
 
@@ -75,7 +75,7 @@ func slabProgram(a galloc.Allocator, s *script) error {
 				return differ("the value has moved", p, at[h])
 			}
 		}
-		if !maps.Equal(got, m) || b.Len() != len(m) || b.Cap() < len(m) {
+		if !stdmaps.Equal(got, m) || b.Len() != len(m) || b.Cap() < len(m) {
 			return differ("values", got, m)
 		}
 		for _, h := range all {
