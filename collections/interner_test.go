@@ -124,3 +124,32 @@ func TestInternerPacksTexts(t *testing.T) {
 	}
 	var _ galloc.Allocator = a
 }
+
+// Among so many strings some have the same 32 bits of the hash, all but certainly.
+func TestInternerTellsStringsOfTheSameHashApart(t *testing.T) {
+	var in collections.Interner
+	defer in.Free()
+	const n = 400_000
+	var b [4]byte
+	for i := range uint32(n) {
+		b = [4]byte{byte(i), byte(i >> 8), byte(i >> 16), 'x'}
+		if id := in.InternBytes(b[:]); id != i {
+			t.Fatalf("string %d has number %d", i, id)
+		}
+	}
+}
+
+// A long text leaves out blocks, which are not used after Clear either.
+func TestInternerLeavesOutBlocks(t *testing.T) {
+	var in collections.Interner
+	defer in.Free()
+	in.Intern("short")
+	in.Intern(strings.Repeat("long", 5000))
+	in.Clear()
+	for i := range 100 {
+		s := strings.Repeat(string(rune('a'+i%26)), 20+i)
+		if id := in.Intern(s); in.View(id) != s {
+			t.Fatalf("text %d is %q", i, in.View(id))
+		}
+	}
+}
