@@ -1,0 +1,187 @@
+package collections
+
+import (
+	"hash/maphash"
+	"math"
+	"math/bits"
+	"math/rand/v2"
+	"reflect"
+	"sync"
+	"unsafe"
+)
+
+// Hashing: equal keys have equal hashes, and nobody who does not know the seeds can tell which
+// others have. All 64 bits are used: the upper ones say where in a table a key is, and the
+// lowest 7 are its tag.
+//
+// Numbers of up to 8 bytes, nearly all keys there are, are multiplied by a random odd number, and
+// the halves of the product of 128 bits folded together: multiply-shift (Dietzfelbinger and others
+// 1997), for which the odds that any two keys meet are bounded, whatever the keys. The folding,
+// as in wyhash (Wang Yi 2019), makes the lower bits as good as the upper ones. Other bytes are left to
+// hash/maphash, which is what Go's maps use. Keys with floating-point numbers, padding or
+// blank fields are hashed part by part, as == compares them.
+
+// seeds are of one table. They change whenever the table is emptied or shrunk.
+type seeds struct {
+	add  uint64 // xored with a number before it is multiplied
+	mul  uint64 // odd
+	rest maphash.Seed
+}
+
+func newSeeds() seeds {
+	return seeds{add: rand.Uint64(), mul: rand.Uint64() | 1, rest: maphash.MakeSeed()}
+}
+
+// number returns the hash of v.
+func (s *seeds) number(v uint64) uint64 {
+	hi, lo := bits.Mul64(v^s.add, s.mul)
+	return hi ^ lo
+}
+
+// A recipe says how the keys of a type are hashed. It is the same for all tables.
+type recipe struct {
+	// number: keys are plain memory of 1, 2, 4 or 8 bytes. There are no parts.
+	number bool
+	// unequal: there may be keys that do not equal themselves.
+	unequal bool
+	parts   []part
+}
+
+// part is a piece of a key, or a number of pieces that are alike:
+//
+//	piece i is at [offset + i*stride, offset + i*stride + size)     for 0 <= i < count
+type part struct {
+	kind                        partKind
+	offset, size, count, stride uintptr
+	parts                       []part // of nested: with offsets from the beginning of the piece
+}
+
+type partKind uint8
+
+const (
+	plain   partKind = iota // bytes
+	float                   // of 4 or 8 bytes
+	nested                  // parts
+	nothing = plain         // when size is 0
+)
+
+var recipes sync.Map // reflect.Type to *recipe
+
+// recipeOf returns the recipe for keys of type K, which have no pointers.
+func recipeOf[K comparable]() *recipe {
+	t := reflect.TypeFor[K]()
+	if r, ok := recipes.Load(t); ok {
+		return r.(*recipe)
+	}
+	r := new(recipe)
+	r.parts = appendParts(nil, t, 0, &r.unequal)
+	if len(r.parts) == 1 && r.parts[0].kind == plain && r.parts[0].size == t.Size() {
+		switch t.Size() {
+		case 1, 2, 4, 8:
+			r.number, r.parts = true, nil
+		}
+	}
+	known, _ := recipes.LoadOrStore(t, r)
+	return known.(*recipe)
+}
+
+// appendParts appends the parts of a t at the given offset. It sets *unequal if there is a float.
+func appendParts(to []part, t reflect.Type, offset uintptr, unequal *bool) []part {
+	switch t.Kind() {
+	case reflect.Float32, reflect.Float64:
+		*unequal = true
+		return append(to, part{kind: float, offset: offset, size: t.Size(), count: 1})
+	case reflect.Complex64, reflect.Complex128:
+		*unequal = true
+		half := t.Size() / 2
+		return append(to, part{kind: float, offset: offset, size: half, count: 2, stride: half})
+	case reflect.Array:
+		return appendArray(to, t, offset, unequal)
+	case reflect.Struct:
+		for f := range t.Fields() {
+			if f.Name != "_" { // == ignores those
+				to = appendParts(to, f.Type, offset+f.Offset, unequal)
+			}
+		}
+		return to
+	default:
+		return appendPlain(to, offset, t.Size())
+	}
+}
+
+func appendPlain(to []part, offset, size uintptr) []part {
+	if n := len(to); n > 0 && to[n-1].kind == plain && to[n-1].offset+to[n-1].size == offset {
+		to[n-1].size += size // it goes on: no padding in between
+		return to
+	}
+	return append(to, part{kind: plain, offset: offset, size: size, count: 1})
+}
+
+func appendArray(to []part, t reflect.Type, offset uintptr, unequal *bool) []part {
+	size, n := t.Elem().Size(), uintptr(t.Len())
+	if size*n == 0 {
+		return to
+	}
+	elem := appendParts(nil, t.Elem(), 0, unequal)
+	switch {
+	case len(elem) == 0: // of blank fields only
+		return to
+	case len(elem) == 1 && elem[0].kind == plain && elem[0].size == size && elem[0].count == 1:
+		return appendPlain(to, offset, size*n)
+	case len(elem) == 1 && elem[0].kind == float && elem[0].count == 1:
+		return append(to, part{kind: float, offset: offset, size: elem[0].size, count: n, stride: size})
+	case n == 1:
+		return appendParts(to, t.Elem(), offset, unequal)
+	}
+	return append(to, part{kind: nested, offset: offset, size: size, count: n, stride: size, parts: elem})
+}
+
+// hashParts returns the hash of the key at p by its parts.
+func (s *seeds) hashParts(p unsafe.Pointer, parts []part) uint64 {
+	// One part that is plain is the common case: [16]byte, or a struct without padding.
+	if len(parts) == 1 && parts[0].kind == plain && parts[0].count == 1 {
+		return maphash.Bytes(s.rest, bytesAt(p, parts[0].offset, parts[0].size))
+	}
+	h := s.add
+	for i := range parts {
+		for n := range parts[i].count {
+			h = s.number(bits.RotateLeft64(h, 23) ^ s.piece(p, &parts[i], n))
+		}
+	}
+	return h
+}
+
+// piece returns a number that stands for one piece of the key at p.
+func (s *seeds) piece(p unsafe.Pointer, part *part, n uintptr) uint64 {
+	offset := part.offset + n*part.stride
+	// SAFETY: the part lies within the key.
+	at := unsafe.Add(p, offset)
+	switch part.kind {
+	case float:
+		var f float64
+		if part.size == 4 {
+			f = float64(*(*float32)(at))
+		} else {
+			f = *(*float64)(at)
+		}
+		switch {
+		case f == 0:
+			return 0 // -0 too
+		case f != f:
+			// It equals no key, so any number will do. One that is always the same would make many
+			// such keys queue up in one place.
+			return rand.Uint64()
+		}
+		return math.Float64bits(f)
+	case nested:
+		return s.hashParts(at, part.parts)
+	default:
+		return maphash.Bytes(s.rest, bytesAt(p, offset, part.size))
+	}
+}
+
+// bytesAt returns the n bytes from p+offset on.
+func bytesAt(p unsafe.Pointer, offset, n uintptr) []byte {
+	// SAFETY: the caller says that they are there.
+	return unsafe.Slice((*byte)(unsafe.Add(p, offset)), n)
+}
