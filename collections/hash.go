@@ -1,6 +1,7 @@
 package collections
 
 import (
+	"encoding/binary"
 	"hash/maphash"
 	"math"
 	"math/bits"
@@ -14,11 +15,10 @@ import (
 // others have. All 64 bits are used: the upper ones say where in a table a key is, and the
 // lowest 7 are its tag.
 //
-// Numbers of up to 8 bytes, nearly all keys there are, are multiplied by a random odd number, and
-// the halves of the product of 128 bits folded together: multiply-shift (Dietzfelbinger and others
-// 1997), for which the odds that any two keys meet are bounded, whatever the keys. The folding,
-// as in wyhash (Wang Yi 2019), makes the lower bits as good as the upper ones. Other bytes are left to
-// hash/maphash, which is what Go's maps use. Keys with floating-point numbers, padding or
+// Numbers of up to 8 bytes, nearly all keys there are, are multiplied by a random odd number, as in
+// multiply-shift (Dietzfelbinger and others 1997), the halves of the product of 128 bits are folded
+// together, as in wyhash (Wang Yi 2019), and that is done again. Short strings are two such numbers;
+// other bytes are left to hash/maphash, which is what Go's maps use. Keys with floating-point numbers, padding or
 // blank fields are hashed part by part, as == compares them.
 
 // seeds are of one table. They change whenever the table is emptied or shrunk.
@@ -35,8 +35,13 @@ func newSeeds() seeds {
 // number returns the hash of v.
 func (s *seeds) number(v uint64) uint64 {
 	hi, lo := bits.Mul64(v^s.add, s.mul)
+	hi, lo = bits.Mul64(hi^lo, spread)
 	return hi ^ lo
 }
+
+// spread is the golden ratio times 2^64. Numbers at equal distances stay so when multiplied once, and some multipliers
+// put them close together; a second time, after the folding, they are at no distance that anyone could tell.
+const spread = 0x9e3779b97f4a7c15
 
 // A recipe says how the keys of a type are hashed. It is the same for all tables.
 type recipe struct {
@@ -136,6 +141,26 @@ func appendArray(to []part, t reflect.Type, offset uintptr, unequal *bool) []par
 	return append(to, part{kind: nested, offset: offset, size: size, count: n, stride: size, parts: elem})
 }
 
+// text returns the hash of a string. Those of up to 16 bytes are two numbers, which may have bytes in common, and these
+// and the length are multiplied with the seeds and each other, as in wyhash.
+func (s *seeds) text(v string) uint64 {
+	// SAFETY: what is read is less than len(v) bytes away from the beginning.
+	n, p := len(v), unsafe.Pointer(unsafe.StringData(v))
+	var a, b uint64
+	switch {
+	case n > 16:
+		return maphash.String(s.rest, v)
+	case n >= 8:
+		a, b = load64(p), load64(unsafe.Add(p, n-8))
+	case n >= 4:
+		a, b = load32(p), load32(unsafe.Add(p, n-4))
+	case n > 0:
+		a = uint64(*(*byte)(p))<<16 | uint64(*(*byte)(unsafe.Add(p, n/2)))<<8 | uint64(*(*byte)(unsafe.Add(p, n-1)))
+	}
+	hi, lo := bits.Mul64(a^s.add, b^s.mul)
+	return s.number(hi ^ lo ^ uint64(n))
+}
+
 // hashParts returns the hash of the key at p by its parts.
 func (s *seeds) hashParts(p unsafe.Pointer, parts []part) uint64 {
 	// One part that is plain is the common case: [16]byte, or a struct without padding.
@@ -179,6 +204,12 @@ func (s *seeds) piece(p unsafe.Pointer, part *part, n uintptr) uint64 {
 		return maphash.Bytes(s.rest, bytesAt(p, offset, part.size))
 	}
 }
+
+// load64 returns the 8 bytes at p, which need not be aligned.
+func load64(p unsafe.Pointer) uint64 { return binary.NativeEndian.Uint64((*[8]byte)(p)[:]) }
+
+// load32 is load64 for 4 bytes.
+func load32(p unsafe.Pointer) uint64 { return uint64(binary.NativeEndian.Uint32((*[4]byte)(p)[:])) }
 
 // bytesAt returns the n bytes from p+offset on.
 func bytesAt(p unsafe.Pointer, offset, n uintptr) []byte {

@@ -2,10 +2,43 @@ package collections_test
 
 import (
 	"fmt"
+	"runtime"
+	"slices"
+	"strings"
 	"testing"
+	"time"
+	"unsafe"
 
+	"github.com/galloc-go/galloc"
 	"github.com/galloc-go/galloc/collections"
 )
+
+// Hash tables against Go's maps. The two take turns, thousands of operations each time, so that what slows down the
+// machine slows down both; what is reported are the medians of the turns, and their ratio.
+//
+//	go test -run xxx -bench 'Maps|StringMaps' -benchtime 31x ./collections
+
+// against reports how long n operations take in both.
+func against(b *testing.B, n int, ours, gos func(turn int)) {
+	var a, g []float64
+	turn := 0
+	time1 := func(f func(int)) float64 {
+		start := time.Now()
+		f(turn)
+		return float64(time.Since(start).Nanoseconds()) / float64(n)
+	}
+	for b.Loop() {
+		a, g = append(a, time1(ours)), append(g, time1(gos))
+		turn++
+	}
+	slices.Sort(a)
+	slices.Sort(g)
+	x, y := a[len(a)/2], g[len(g)/2]
+	b.ReportMetric(0, "ns/op")
+	b.ReportMetric(x, "galloc-ns")
+	b.ReportMetric(y, "go-ns")
+	b.ReportMetric(x/y, "ratio")
+}
 
 // mix makes keys of numbers, the same in each run, which no hash finds easy.
 func mix(i int) uint64 {
@@ -17,110 +50,259 @@ func mix(i int) uint64 {
 
 var sink uint64
 
-// Map against Go's map. Keys come in another order than they were put in.
-//
-//	go test -run xxx -bench 'Map/' -count 5 ./collections | benchstat -col /impl -
-func BenchmarkMap(b *testing.B) {
+const batch = 20_000
+
+// maps is what the benchmarks need of one size and kind of key.
+type maps[K comparable] struct {
+	n                int
+	key              func(i int) K
+	copy             func(k K) K // to look up with: not the very memory that Go's map has, as is in programs
+	get              func(k K) uint64
+	put              func(k K, v uint64)
+	remove           func(k K)
+	sum              func() uint64
+	free             func()
+	build            func()
+	gos              map[K]uint64
+	present, missing []K // as many as of a turn, in random order
+}
+
+func (m *maps[K]) run(b *testing.B) {
+	part := func(keys []K, turn int) []K {
+		from := turn * batch % (len(keys) - batch + 1)
+		return keys[from : from+batch]
+	}
+	fill := func() {
+		if m.gos != nil {
+			return
+		}
+		m.gos = map[K]uint64{}
+		for i := range m.n {
+			m.put(m.key(i), uint64(i))
+			m.gos[m.key(i)] = uint64(i)
+		}
+		for i := range 32 * batch {
+			m.present = append(m.present, m.copy(m.key(int(mix(i)%uint64(m.n)))))
+			m.missing = append(m.missing, m.copy(m.key(m.n+int(mix(i)%uint64(m.n)))))
+		}
+	}
+	look := func(keys *[]K) func(b *testing.B) {
+		return func(b *testing.B) {
+			fill()
+			against(b, batch, func(turn int) {
+				for _, k := range part(*keys, turn) {
+					sink += m.get(k)
+				}
+			}, func(turn int) {
+				for _, k := range part(*keys, turn) {
+					sink += m.gos[k]
+				}
+			})
+		}
+	}
+	b.Run("hit", look(&m.present))
+	b.Run("miss", look(&m.missing))
+	b.Run("delete", func(b *testing.B) { // and put back
+		fill()
+		against(b, batch, func(turn int) {
+			for _, k := range part(m.present, turn) {
+				m.remove(k)
+				m.put(k, 1)
+			}
+		}, func(turn int) {
+			for _, k := range part(m.present, turn) {
+				delete(m.gos, k)
+				m.gos[k] = 1
+			}
+		})
+	})
+	b.Run("iterate", func(b *testing.B) {
+		fill()
+		rounds := max(1, batch/m.n)
+		against(b, rounds*m.n, func(int) {
+			for range rounds {
+				sink += m.sum()
+			}
+		}, func(int) {
+			for range rounds {
+				for _, v := range m.gos {
+					sink += v
+				}
+			}
+		})
+	})
+	m.free()
+	m.gos = nil
+	b.Run("insert", func(b *testing.B) { // into a map that grows
+		rounds := max(1, batch/m.n)
+		against(b, rounds*m.n, func(int) {
+			for range rounds {
+				m.build()
+			}
+		}, func(int) {
+			for range rounds {
+				g := map[K]uint64{}
+				for i := range m.n {
+					g[m.key(i)] = uint64(i)
+				}
+			}
+		})
+	})
+}
+
+func BenchmarkMaps(b *testing.B) {
 	for _, n := range []int{1_000, 100_000, 10_000_000} {
-		// The two take turns, so that what slows down the machine slows down both.
-		name := func(op, impl string) string { return fmt.Sprintf("op=%s/n=%d/impl=%s", op, n, impl) }
-		var m *collections.Map[uint64, uint64]
-		var g map[uint64]uint64
-		fill := func() {
-			if m == nil {
-				m, g = new(collections.Map[uint64, uint64]), map[uint64]uint64{}
-				for i := range n {
-					m.Put(mix(i), uint64(i))
-					g[mix(i)] = uint64(i)
-				}
-			}
-		}
-		b.Run(name("hit", "galloc"), func(b *testing.B) {
-			fill()
-			for i := 0; b.Loop(); i++ {
-				v, _ := m.Get(mix(int(mix(i) % uint64(n))))
-				sink += v
-			}
-		})
-		b.Run(name("hit", "go"), func(b *testing.B) {
-			fill()
-			for i := 0; b.Loop(); i++ {
-				v, _ := g[mix(int(mix(i)%uint64(n)))]
-				sink += v
-			}
-		})
-		b.Run(name("miss", "galloc"), func(b *testing.B) {
-			fill()
-			for i := 0; b.Loop(); i++ {
-				v, _ := m.Get(mix(int(mix(i)%uint64(n)) + n))
-				sink += v
-			}
-		})
-		b.Run(name("miss", "go"), func(b *testing.B) {
-			fill()
-			for i := 0; b.Loop(); i++ {
-				v, _ := g[mix(int(mix(i)%uint64(n))+n)]
-				sink += v
-			}
-		})
-		b.Run(name("iterate", "galloc"), func(b *testing.B) {
-			fill()
-			for b.Loop() {
-				for _, v := range m.All() {
-					sink += v
-				}
-			}
-			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/entry")
-		})
-		b.Run(name("iterate", "go"), func(b *testing.B) {
-			fill()
-			for b.Loop() {
-				for _, v := range g {
-					sink += v
-				}
-			}
-			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/entry")
-		})
-		// Deleting and putting back: the number of entries stays.
-		b.Run(name("delete", "galloc"), func(b *testing.B) {
-			fill()
-			for i := 0; b.Loop(); i++ {
-				k := mix(int(mix(i) % uint64(n)))
-				m.Delete(k)
-				m.Put(k, 1)
-			}
-		})
-		b.Run(name("delete", "go"), func(b *testing.B) {
-			fill()
-			for i := 0; b.Loop(); i++ {
-				k := mix(int(mix(i) % uint64(n)))
-				delete(g, k)
-				g[k] = 1
-			}
-		})
-		if m != nil {
-			m.Free()
-		}
-		m, g = nil, nil
-		// A new map, grown to n.
-		b.Run(name("insert", "galloc"), func(b *testing.B) {
-			for b.Loop() {
-				var m collections.Map[uint64, uint64]
-				for i := range n {
-					m.Put(mix(i), uint64(i))
-				}
-				m.Free()
-			}
-			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/entry")
-		})
-		b.Run(name("insert", "go"), func(b *testing.B) {
-			for b.Loop() {
-				m := map[uint64]uint64{}
-				for i := range n {
-					m[mix(i)] = uint64(i)
-				}
-			}
-			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/entry")
+		b.Run(fmt.Sprintf("n=%d", n), func(b *testing.B) {
+			var m collections.Map[uint64, uint64]
+			defer m.Free()
+			(&maps[uint64]{
+				n: n, key: mix, copy: func(k uint64) uint64 { return k },
+				get:    func(k uint64) uint64 { v, _ := m.Get(k); return v },
+				put:    m.Put,
+				remove: func(k uint64) { m.Delete(k) },
+				free:   m.Free,
+				sum: func() (s uint64) {
+					for _, v := range m.All() {
+						s += v
+					}
+					return s
+				},
+				build: func() {
+					var m collections.Map[uint64, uint64]
+					for i := range n {
+						m.Put(mix(i), uint64(i))
+					}
+					m.Free()
+				},
+			}).run(b)
 		})
 	}
+}
+
+// The keys are strings of 12 bytes. Go's map keeps those it is given; StringMap makes copies.
+func BenchmarkStringMaps(b *testing.B) {
+	for _, n := range []int{1_000, 100_000, 10_000_000} {
+		b.Run(fmt.Sprintf("n=%d", n), func(b *testing.B) {
+			var keys []string
+			key := func(i int) string {
+				if keys == nil {
+					keys = make([]string, 2*n)
+					for i := range keys {
+						keys[i] = fmt.Sprintf("key-%08x", uint32(mix(i)))
+					}
+				}
+				return keys[i]
+			}
+			key(0)
+			var m collections.StringMap[uint64]
+			defer m.Free()
+			(&maps[string]{
+				n: n, key: key, copy: strings.Clone,
+				get:    func(k string) uint64 { v, _ := m.Get(k); return v },
+				put:    m.Put,
+				remove: func(k string) { m.Delete(k) },
+				free:   m.Free,
+				sum: func() (s uint64) {
+					for k, v := range m.All() {
+						s += v + uint64(len(k))
+					}
+					return s
+				},
+				build: func() {
+					var m collections.StringMap[uint64]
+					for i := range n {
+						m.Put(key(i), uint64(i))
+					}
+					m.Free()
+				},
+			}).run(b)
+		})
+	}
+}
+
+// counting counts the bytes of blocks.
+type counting struct{ live, peak uintptr }
+
+func (c *counting) Allocate(l galloc.Layout) ([]byte, error) {
+	c.live += l.Size()
+	c.peak = max(c.peak, c.live)
+	return galloc.AllocateZeroed(nil, l)
+}
+
+func (c *counting) AllocateZeroed(l galloc.Layout) ([]byte, error) { return c.Allocate(l) }
+
+func (c *counting) Deallocate(p unsafe.Pointer, l galloc.Layout) {
+	c.live -= l.Size()
+	galloc.Global.Deallocate(p, l)
+}
+
+func heapInUse() float64 {
+	var s runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&s)
+	return float64(s.HeapAlloc)
+}
+
+const many = 10_000_000
+
+// Bytes for each of 10 M entries, the longest time that one Put takes meanwhile, and that of a runtime.GC with all
+// of them there. Go's strings are made one by one, as those of programs are.
+//
+//	go test -run xxx -bench MapMemory -benchtime 1x ./collections
+func BenchmarkMapMemory(b *testing.B) {
+	var c counting
+	report := func(b *testing.B, put func(i int)) {
+		worst := time.Duration(0)
+		before := heapInUse()
+		for i := range many {
+			start := time.Now()
+			put(i)
+			worst = max(worst, time.Since(start))
+		}
+		after := heapInUse()
+		start := time.Now()
+		runtime.GC()
+		b.ReportMetric(float64(time.Since(start).Microseconds())/1e3, "gc-ms")
+		b.ReportMetric((after-before+float64(c.live))/many, "B/entry")
+		b.ReportMetric(float64(c.peak)/many, "peak-B/entry")
+		b.ReportMetric(float64(worst.Microseconds())/1e3, "worst-ms")
+	}
+	b.Run("map[uint64]uint64", func(b *testing.B) {
+		c = counting{}
+		m := map[uint64]uint64{}
+		report(b, func(i int) { m[mix(i)] = 1 })
+		runtime.KeepAlive(m)
+	})
+	b.Run("Map[uint64,uint64]", func(b *testing.B) {
+		c = counting{}
+		m := collections.NewMap[uint64, uint64](&c)
+		defer m.Free()
+		report(b, func(i int) { m.Put(mix(i), 1) })
+	})
+	buf := make([]byte, 0, 64)
+	make12 := func(i int) []byte { return fmt.Appendf(buf[:0], "key-%08x", uint32(mix(i))) }
+	b.Run("map[string]uint64", func(b *testing.B) {
+		c = counting{}
+		m := map[string]uint64{}
+		report(b, func(i int) { m[string(make12(i))] = 1 })
+		runtime.KeepAlive(m)
+	})
+	b.Run("StringMap[uint64]", func(b *testing.B) {
+		c = counting{}
+		m := collections.NewStringMap[uint64](&c)
+		defer m.Free()
+		report(b, func(i int) { m.PutBytes(make12(i), 1) })
+	})
+	b.Run("map[string]string", func(b *testing.B) {
+		c = counting{}
+		m := map[string]string{}
+		report(b, func(i int) { s := string(make12(i)); m[s] = strings.Clone(s) })
+		runtime.KeepAlive(m)
+	})
+	b.Run("TextMap", func(b *testing.B) {
+		c = counting{}
+		m := collections.NewTextMap(&c)
+		defer m.Free()
+		report(b, func(i int) { s := make12(i); m.PutBytes(s, s) })
+	})
 }

@@ -159,8 +159,8 @@ func (m strung) get(k int) (int, bool)              { return m.GetBytes([]byte(t
 func (m strung) remove(k int) bool                  { return m.Delete(text(k)) }
 func (m strung) check() error                       { return m.t.check(m.wholeHash) }
 func (m *StringMap[V]) wholeHash(control uint64, s *stringSlot[V]) uint64 {
-	h := m.hash(m.keys.get(s.place()))
-	if s.ref&^placeMask != h&^placeMask {
+	h := m.hash(m.keys.get(s.handle()))
+	if s.ref&^handleMask != h&^handleMask {
 		panic("collections: not the hash of the key")
 	}
 	return h

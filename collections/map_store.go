@@ -9,17 +9,19 @@ import (
 )
 
 // store keeps strings of bytes, packed one behind the other, which stay where they are until they are freed.
-// A string is known by its place, a number of 40 bits, so that tables need no pointers:
+// A string is known by its handle, so that tables need no pointers:
 //
-//	place = chunk << 18 | offset in the chunk / 4     never 0
+//	handle = place << 8 | length           never 0
+//	place  = chunk << 18 | offset in the chunk / 4
 //
-// At its place a string has a record: its length, in 1 byte if it is less than 255, or else in 8 after a byte that
-// says so; then its bytes. Records have the sizes of recordSize, and freed ones wait in a list for each size, the
-// place of the next one in their first 8 bytes. Those above largeRecord are a chunk alone, of
-// their own length. So nothing moves, and what is freed is used again for strings of about that length; it is
-// given back to the allocator when all is.
+// The length is there so that nobody need look at the string to know it. 255 says that it is 255 or more, and stands in
+// 8 bytes before the string. That is the whole record. Records have the sizes of recordSize, and freed ones wait in a list
+// for each size, the handle of the next one in their first 8 bytes. Those above largeRecord are a chunk
+// alone, of their own length. So nothing moves, and what is freed is used again for strings of about that length;
+// it is given back to the allocator when all is.
 type store struct {
 	alloc  galloc.Allocator // nil is galloc.Global
+	limit  uint64           // of places, or 0
 	chunks []chunk          // on the Go heap, 24 bytes for each MiB; galloc.GoHeap sees it there
 	spare  []uint32         // which of chunks are not there
 	common int              // how many of chunks are not large: each is twice as long as the one before, up to 1 MiB
@@ -28,6 +30,7 @@ type store struct {
 	top, end uintptr // bytes of it: [top, end) is free
 
 	freed []uint64 // for each size, the place of the first free record, or 0; nil before one is freed
+	dead  []uint64 // handles of strings that are to be freed after the last iteration
 }
 
 type chunk struct {
@@ -37,22 +40,21 @@ type chunk struct {
 }
 
 const (
-	placeBits   = 40
+	lengthBits  = 8
+	longLength  = 1<<lengthBits - 1
 	offsetBits  = 18
 	granule     = 4
 	firstChunk  = 512
 	lastChunk   = granule << offsetBits // 1 MiB
-	maxChunks   = 1 << (placeBits - offsetBits)
 	smallRecord = 1 << 10
 	largeRecord = 1 << 16
 	minRecord   = 8
-	longLength  = 255
 )
 
 // recordSize returns how many bytes a record for a string of n bytes takes, and which list it belongs to when it is
 // free: multiples of 4 up to 1 KiB, then 8 sizes for each doubling. The list of large ones is -1.
 func recordSize(n int) (size uintptr, list int) {
-	size = uintptr(n) + 1
+	size = uintptr(n)
 	if n >= longLength {
 		size += 8
 	}
@@ -71,39 +73,38 @@ func recordSize(n int) (size uintptr, list int) {
 // lists is how many lists of free records there are.
 const lists = smallRecord/granule + 6*8 + 1
 
-// put stores s and returns its place.
+// put stores a copy of s and returns its handle.
 func (st *store) put(s string) (uint64, error) {
 	size, list := recordSize(len(s))
-	if list < 0 {
+	var place uint64
+	switch {
+	case list < 0:
 		i, err := st.addChunk(size, true)
 		if err != nil {
 			return 0, err
 		}
-		place := uint64(i) << offsetBits
-		st.write(place, s)
-		return place, nil
-	}
-	if st.freed != nil && st.freed[list] != 0 {
-		place := st.freed[list]
-		st.freed[list] = binary.NativeEndian.Uint64(st.bytes(place, 8))
-		st.write(place, s)
-		return place, nil
-	}
-	if st.end-st.top < size {
-		if err := st.nextChunk(size); err != nil {
-			return 0, err
+		place = uint64(i) << offsetBits
+	case st.freed != nil && st.freed[list] != 0:
+		place = st.freed[list]
+		st.freed[list] = load64(st.at(place))
+	default:
+		if st.end-st.top < size {
+			if err := st.nextChunk(size); err != nil {
+				return 0, err
+			}
 		}
+		place = uint64(st.current)<<offsetBits | uint64(st.top/granule)
+		st.top += size
 	}
-	place := uint64(st.current)<<offsetBits | uint64(st.top/granule)
-	st.top += size
-	st.write(place, s)
-	return place, nil
-}
-
-// bytes returns the first n bytes of the record at place.
-func (st *store) bytes(place uint64, n int) []byte {
-	// SAFETY: there is a record at place, of n bytes or more.
-	return unsafe.Slice((*byte)(st.at(place)), n)
+	// SAFETY: the record has that size.
+	b := unsafe.Slice((*byte)(st.at(place)), size)
+	if len(s) < longLength {
+		copy(b, s)
+		return place<<lengthBits | uint64(len(s)), nil
+	}
+	binary.NativeEndian.PutUint64(b, uint64(len(s)))
+	copy(b[8:], s)
+	return place<<lengthBits | longLength, nil
 }
 
 func (st *store) at(place uint64) unsafe.Pointer {
@@ -111,36 +112,40 @@ func (st *store) at(place uint64) unsafe.Pointer {
 	return unsafe.Add(st.chunks[place>>offsetBits].base, uintptr(place&(1<<offsetBits-1))*granule)
 }
 
-// write makes the record at place, which is large enough, one of s. s may lie in that record.
-func (st *store) write(place uint64, s string) {
-	if len(s) < longLength {
-		b := st.bytes(place, 1+len(s))
-		copy(b[1:], s)
-		b[0] = byte(len(s))
-		return
+// get returns the string with that handle, as a view.
+func (st *store) get(handle uint64) string {
+	p, n := st.at(handle>>lengthBits), handle&longLength
+	if n == longLength {
+		return long(p)
 	}
-	b := st.bytes(place, 9+len(s))
-	copy(b[9:], s)
-	b[0] = longLength
-	binary.NativeEndian.PutUint64(b[1:], uint64(len(s)))
+	// SAFETY: that is how put has made it.
+	return unsafe.String((*byte)(p), n)
 }
 
-// get returns the string at place, which is a view.
-func (st *store) get(place uint64) string {
-	p := st.at(place)
-	n := *(*byte)(p)
-	if n < longLength {
-		// SAFETY: that is how records are made; see write.
-		return unsafe.String((*byte)(unsafe.Add(p, 1)), n)
+// is reports whether the string with that handle is s, given that they have the same length byte.
+func (st *store) is(handle uint64, s string) bool {
+	p := st.at(handle >> lengthBits)
+	n := len(s)
+	switch {
+	case n-8 <= 8 && n >= 8: // without a call: two words, which may have bytes in common
+		// SAFETY: both have n bytes.
+		q := unsafe.Pointer(unsafe.StringData(s))
+		return (load64(p)^load64(q))|(load64(unsafe.Add(p, n-8))^load64(unsafe.Add(q, n-8))) == 0
+	case n < longLength:
+		return unsafe.String((*byte)(p), n) == s
 	}
-	length := binary.NativeEndian.Uint64(st.bytes(place, 9)[1:])
+	return long(p) == s
+}
+
+func long(p unsafe.Pointer) string {
 	// SAFETY: as above.
-	return unsafe.String((*byte)(unsafe.Add(p, 9)), length)
+	return unsafe.String((*byte)(unsafe.Add(p, 8)), load64(p))
 }
 
-// free gives back the record at place.
-func (st *store) free(place uint64) {
-	_, list := recordSize(len(st.get(place)))
+// free gives back the string with that handle.
+func (st *store) free(handle uint64) {
+	place := handle >> lengthBits
+	_, list := recordSize(len(st.get(handle)))
 	if list < 0 {
 		i := place >> offsetBits
 		st.freeChunk(&st.chunks[i])
@@ -150,8 +155,27 @@ func (st *store) free(place uint64) {
 	if st.freed == nil {
 		st.freed = make([]uint64, lists)
 	}
-	binary.NativeEndian.PutUint64(st.bytes(place, 8), st.freed[list])
+	// SAFETY: each record has 8 bytes or more.
+	binary.NativeEndian.PutUint64(unsafe.Slice((*byte)(st.at(place)), 8), st.freed[list])
 	st.freed[list] = place
+}
+
+// drop frees a string: later, if there are iterations. They may come to it in a table that has been replaced, and their
+// users may look at it still.
+func (st *store) drop(handle uint64, iterations bool) {
+	if iterations {
+		st.dead = append(st.dead, handle)
+		return
+	}
+	st.free(handle)
+}
+
+// bury frees what drop has left.
+func (st *store) bury() {
+	for _, handle := range st.dead {
+		st.free(handle)
+	}
+	st.dead = nil
 }
 
 // nextChunk makes [top, end) a chunk that is not used yet, of size bytes or more. What was left of the one
@@ -183,8 +207,8 @@ func (st *store) addChunk(size uintptr, large bool) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	if len(st.chunks) >= maxChunks && !(large && len(st.spare) > 0) {
-		return 0, galloc.ErrOutOfMemory.For(l)
+	if st.limit != 0 && uint64(len(st.chunks)) >= st.limit>>offsetBits && !(large && len(st.spare) > 0) {
+		return 0, galloc.ErrUnsupported.For(l)
 	}
 	b, err := allocate(st.alloc, l)
 	if err != nil {
@@ -220,7 +244,7 @@ func (st *store) reset() {
 			st.spare = append(st.spare, uint32(i))
 		}
 	}
-	st.current, st.top, st.end, st.freed = 0, 0, 0, nil
+	st.current, st.top, st.end, st.freed, st.dead = 0, 0, 0, nil, nil
 }
 
 // release gives back all memory.
@@ -228,5 +252,5 @@ func (st *store) release() {
 	for i := range st.chunks {
 		st.freeChunk(&st.chunks[i])
 	}
-	*st = store{alloc: st.alloc}
+	*st = store{alloc: st.alloc, limit: st.limit}
 }

@@ -1,9 +1,7 @@
 package collections
 
 import (
-	"hash/maphash"
 	"iter"
-	"math/bits"
 	"unsafe"
 
 	"github.com/galloc-go/galloc"
@@ -20,28 +18,33 @@ import (
 // strings.Clone of them. Adding entries moves no strings.
 //
 // Memory: a table as Map has it, with 8 bytes in place of the key, and the strings packed into blocks of up to
-// 1 MiB, each with 1 byte for its length (9 from 255 bytes on), rounded up to 4. What removed keys took is used again
-// for keys of about the same length.
+// 1 MiB, rounded up to 4 bytes, and 8 at least (those from 255 bytes on have 8 more). What removed keys took is used
+// again for keys of about the same length. All keys together may have 64 GiB, and 65535 of them more than 64 KiB
+// each: then TryPut fails with galloc.ErrUnsupported.
 type StringMap[V any] struct {
 	_       noCopy
 	t       table[stringSlot[V]]
 	keys    store
-	dead    []uint64 // places of strings removed while there are iterations
-	checked bool     // V has no pointers
+	checked bool // V has no pointers
 }
 
-// stringSlot is an entry. ref is the place of the key, and above it the upper bits of its hash, so that when the table
-// grows nobody need look at the keys:
+// stringSlot is an entry. ref is the handle of the key, and above it the upper bits of its hash, so that nobody need look
+// at the keys when the table grows, up to 2^22 groups, nor at others when one is looked up:
 //
-//	ref = hash>>40<<40 | place
+//	ref = hash>>42<<42 | handle
 type stringSlot[V any] struct {
 	val V
 	ref uint64
 }
 
-const placeMask = 1<<placeBits - 1
+const (
+	handleBits = 42
+	handleMask = 1<<handleBits - 1
+	placeMask  = handleMask &^ longLength
+	maxPlace   = 1 << (handleBits - lengthBits)
+)
 
-func (s *stringSlot[V]) place() uint64 { return s.ref & placeMask }
+func (s *stringSlot[V]) handle() uint64 { return s.ref & handleMask }
 
 // NewStringMap returns an empty map on a; nil stands for galloc.Global. It takes no memory before it is used.
 func NewStringMap[V any](a galloc.Allocator) *StringMap[V] {
@@ -143,7 +146,7 @@ func (m *StringMap[V]) Take(key string) (v V, ok bool) {
 		return v, false
 	}
 	v = s.val
-	m.freeString(s.place())
+	m.keys.drop(s.handle(), m.t.busy())
 	m.t.removeSlot(s)
 	return v, true
 }
@@ -152,7 +155,6 @@ func (m *StringMap[V]) Take(key string) (v V, ok bool) {
 func (m *StringMap[V]) Clear() {
 	m.t.clear()
 	m.keys.reset()
-	m.dead = nil
 }
 
 // Reserve makes room in the table for n entries more than there are. Their keys will need memory still.
@@ -173,7 +175,7 @@ func (m *StringMap[V]) ShrinkToFit() { must(m.TryShrinkToFit()) }
 
 // TryShrinkToFit is ShrinkToFit with an error: it needs memory for the smaller copy.
 func (m *StringMap[V]) TryShrinkToFit() error {
-	if m.t.running.Load() != 0 {
+	if m.t.busy() {
 		return nil
 	}
 	c, err := m.TryClone()
@@ -199,42 +201,46 @@ func (m *StringMap[V]) Clone() *StringMap[V] {
 }
 
 // TryClone is Clone with an error.
-func (m *StringMap[V]) TryClone() (*StringMap[V], error) { return m.clone(nil) }
-
-// clone returns a copy, in which adopt, if there is one, has been called for each value: it may fail.
-func (m *StringMap[V]) clone(adopt func(c *StringMap[V], v *V) error) (*StringMap[V], error) {
+func (m *StringMap[V]) TryClone() (*StringMap[V], error) {
 	c := NewStringMap[V](m.t.alloc)
-	if m.t.used == 0 {
-		return c, nil
-	}
-	err := c.TryReserve(m.t.used)
-	if err == nil {
-		m.t.entries(nil, func(s *stringSlot[V]) bool {
-			v := s.val
-			if adopt != nil {
-				if err = adopt(c, &v); err != nil {
-					return false
-				}
-			}
-			err = c.add(m.keys.get(s.place()), v)
-			return err == nil
-		})
-	}
-	if err != nil {
+	if err := m.cloneTo(c, nil); err != nil {
 		c.Free()
 		return nil, err
 	}
 	return c, nil
 }
 
+// cloneTo makes c, which is empty, a copy, in which adopt, if there is one, has been called for each value: it may
+// fail. If there is an error, c has some of the entries.
+func (m *StringMap[V]) cloneTo(c *StringMap[V], adopt func(v *V) error) error {
+	if m.t.used == 0 {
+		return nil
+	}
+	err := c.TryReserve(m.t.used)
+	if err != nil {
+		return err
+	}
+	m.t.entries(nil, func(s *stringSlot[V]) bool {
+		v := s.val
+		if adopt != nil {
+			if err = adopt(&v); err != nil {
+				return false
+			}
+		}
+		err = c.add(m.keys.get(s.handle()), v)
+		return err == nil
+	})
+	return err
+}
+
 // add puts an entry that is not there into a table that has room.
 func (m *StringMap[V]) add(key string, v V) error {
-	place, err := m.keys.put(key)
+	handle, err := m.keys.put(key)
 	if err != nil {
 		return err
 	}
 	h := m.hash(key)
-	*m.t.take(h) = stringSlot[V]{v, h&^placeMask | place}
+	*m.t.take(h) = stringSlot[V]{v, h&^handleMask | handle}
 	return nil
 }
 
@@ -243,14 +249,13 @@ func (m *StringMap[V]) add(key string, v V) error {
 func (m *StringMap[V]) Free() {
 	m.t.free()
 	m.keys.release()
-	m.dead = nil
 }
 
 // FreeFunc calls release for each entry, and then does what Free does: for values that own memory
 // themselves. release must not use the map.
 func (m *StringMap[V]) FreeFunc(release func(key string, v *V)) {
 	m.t.entries(nil, func(s *stringSlot[V]) bool {
-		release(m.keys.get(s.place()), &s.val)
+		release(m.keys.get(s.handle()), &s.val)
 		return true
 	})
 	m.Free()
@@ -259,21 +264,21 @@ func (m *StringMap[V]) FreeFunc(release func(key string, v *V)) {
 // All gives all entries, under the rules of [Map.All]. The keys are views.
 func (m *StringMap[V]) All() iter.Seq2[string, V] {
 	return func(yield func(string, V) bool) {
-		m.entries(func(s *stringSlot[V]) bool { return yield(m.keys.get(s.place()), s.val) })
+		m.entries(func(s *stringSlot[V]) bool { return yield(m.keys.get(s.handle()), s.val) })
 	}
 }
 
 // Pointers is All with the addresses of the values, to change them: valid as said at [StringMap.GetPtr].
 func (m *StringMap[V]) Pointers() iter.Seq2[string, *V] {
 	return func(yield func(string, *V) bool) {
-		m.entries(func(s *stringSlot[V]) bool { return yield(m.keys.get(s.place()), &s.val) })
+		m.entries(func(s *stringSlot[V]) bool { return yield(m.keys.get(s.handle()), &s.val) })
 	}
 }
 
 // Keys gives all keys, as All does.
 func (m *StringMap[V]) Keys() iter.Seq[string] {
 	return func(yield func(string) bool) {
-		m.entries(func(s *stringSlot[V]) bool { return yield(m.keys.get(s.place())) })
+		m.entries(func(s *stringSlot[V]) bool { return yield(m.keys.get(s.handle())) })
 	}
 }
 
@@ -286,37 +291,24 @@ func (m *StringMap[V]) Values() iter.Seq[V] {
 
 func (m *StringMap[V]) entries(yield func(s *stringSlot[V]) bool) {
 	defer m.bury()
-	m.t.entries(func(s *stringSlot[V]) *stringSlot[V] { return m.find(m.keys.get(s.place())) }, yield)
+	m.t.entries(func(s *stringSlot[V]) *stringSlot[V] { return m.find(m.keys.get(s.handle())) }, yield)
 }
 
-// freeString frees a string, or later, if there are iterations: they may come to it in a table that has been
-// replaced, and their users may look at it still.
-func (m *StringMap[V]) freeString(place uint64) {
-	if m.t.running.Load() != 0 {
-		m.dead = append(m.dead, place)
-		return
-	}
-	m.keys.free(place)
-}
-
-// bury frees what freeString has left, after the last iteration.
+// bury frees the keys that have been removed, if no iteration is running any more.
 func (m *StringMap[V]) bury() {
-	if m.dead != nil && m.t.running.Load() == 0 {
-		for _, place := range m.dead {
-			m.keys.free(place)
-		}
-		m.dead = nil
+	if !m.t.busy() {
+		m.keys.bury()
 	}
 }
 
-func (m *StringMap[V]) hash(key string) uint64 { return maphash.String(m.t.seeds.rest, key) }
+func (m *StringMap[V]) hash(key string) uint64 { return m.t.seeds.text(key) }
 
 // rehash is the hasher of the table.
 func (m *StringMap[V]) rehash(control uint64, s *stringSlot[V]) uint64 {
-	if bits.Len64(uint64(m.t.mask)) <= 64-placeBits {
-		return s.ref&^placeMask | control&0x7f // all the bits that are used
+	if m.t.lg() <= 64-handleBits {
+		return s.ref&^handleMask | control&0x7f // all the bits that are used
 	}
-	return m.hash(m.keys.get(s.place()))
+	return m.hash(m.keys.get(s.handle()))
 }
 
 // find returns the slot of a key, or nil.
@@ -324,14 +316,21 @@ func (m *StringMap[V]) find(key string) *stringSlot[V] {
 	if m.t.base == nil {
 		return nil
 	}
-	h := m.hash(key)
+	return m.search(key, m.hash(key))
+}
+
+// search is find where there is a table, and h is the hash of the key.
+func (m *StringMap[V]) search(key string, h uint64) *stringSlot[V] {
+	// What is known of the ref: all but the place.
+	known := h&^handleMask | uint64(min(len(key), longLength))
+	tags := tagsOf(h)
 	g := m.t.home(h)
 	for d := uintptr(1); ; d++ {
 		grp := m.t.group(g)
 		control := grp.control
-		for x := matchTag(control, h); x != 0; x &= x - 1 {
+		for x := match(control, tags); x != 0; x &= x - 1 {
 			s := grp.slot(x.first())
-			if (s.ref^h)>>placeBits == 0 && m.keys.get(s.place()) == key {
+			if (s.ref^known)&^placeMask == 0 && m.keys.is(s.ref&handleMask, key) {
 				return s
 			}
 		}
@@ -344,8 +343,12 @@ func (m *StringMap[V]) find(key string) *stringSlot[V] {
 
 // put returns the slot of a key: the one that there is, or a new one with the zero V.
 func (m *StringMap[V]) put(key string) (s *stringSlot[V], found bool, err error) {
-	if s := m.find(key); s != nil {
-		return s, true, nil
+	var h uint64
+	if m.t.base != nil {
+		h = m.hash(key)
+		if s := m.search(key, h); s != nil {
+			return s, true, nil
+		}
 	}
 	if m.t.left == 0 {
 		if err := m.check(); err != nil {
@@ -354,14 +357,14 @@ func (m *StringMap[V]) put(key string) (s *stringSlot[V], found bool, err error)
 		if err := m.t.makeRoom(m.rehash); err != nil {
 			return nil, false, err
 		}
+		h = m.hash(key) // the first table comes with its seeds
 	}
-	place, err := m.keys.put(key)
+	handle, err := m.keys.put(key)
 	if err != nil {
 		return nil, false, err
 	}
-	h := m.hash(key)
 	s = m.t.take(h)
-	*s = stringSlot[V]{ref: h&^placeMask | place}
+	*s = stringSlot[V]{ref: h&^handleMask | handle}
 	return s, false, nil
 }
 
@@ -372,7 +375,7 @@ func (m *StringMap[V]) check() error {
 	if err := checkType[V](); err != nil {
 		return err
 	}
-	m.checked = true
+	m.keys.limit, m.checked = maxPlace, true
 	return nil
 }
 

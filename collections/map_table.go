@@ -59,10 +59,13 @@ type matches uint64
 
 func (m matches) first() uintptr { return uintptr(bits.TrailingZeros64(uint64(m))) / 8 }
 
-// matchTag returns the slots that are full with the tag of h. There may be others among them, full too.
-func matchTag(control, h uint64) matches {
-	v := control ^ (lowBits * (h&0x7f | full))
-	// A byte that is 0 borrows, which sets its high bit; a byte 1 above it is the false positive.
+// tagsOf returns a word whose bytes all are the control byte of a full slot with the tag of h.
+func tagsOf(h uint64) uint64 { return lowBits * (h&0x7f | full) }
+
+// match returns the slots that are full with the tag in tags. There may be others among them, full too.
+func match(control, tags uint64) matches {
+	v := control ^ tags
+	// A byte that is 0 borrows, which sets its high bit; a 1 in the byte above is the false positive.
 	return matches((v - lowBits) &^ v & highBits)
 }
 
@@ -211,7 +214,7 @@ func (t *table[S]) makeRoom(hash hasher[S]) error {
 		return t.resize(0, hash)
 	case t.used > t.limit()-t.limit()*7/32:
 		return t.resize(t.lg()+1, hash)
-	case t.running.Load() != 0: // where they are, entries must stay
+	case t.busy(): // where they are, entries must stay
 		return t.resize(t.lg(), hash)
 	}
 	return t.rehash(hash)
@@ -219,11 +222,8 @@ func (t *table[S]) makeRoom(hash hasher[S]) error {
 
 // reserve makes room for n more entries.
 func (t *table[S]) reserve(n int, hash hasher[S]) error {
-	if n <= t.left {
-		return nil
-	}
 	need, err := sum[S](t.used, n)
-	if err != nil {
+	if err != nil || n <= t.left {
 		return err
 	}
 	lg := groupsFor(need)
@@ -234,7 +234,7 @@ func (t *table[S]) reserve(n int, hash hasher[S]) error {
 }
 
 func (t *table[S]) makeRoomIn(hash hasher[S]) error {
-	if t.running.Load() != 0 {
+	if t.busy() {
 		return t.resize(t.lg(), hash)
 	}
 	return t.rehash(hash)
@@ -292,7 +292,7 @@ func (t *table[S]) place(h uint64, s *S) {
 func (t *table[S]) discard(old cells[S]) {
 	switch {
 	case old.base == nil:
-	case t.running.Load() != 0:
+	case t.busy():
 		t.retired = append(t.retired, old)
 	default:
 		t.freeCells(old)
@@ -437,6 +437,9 @@ func (t *table[S]) entries(find func(old *S) *S, yield func(s *S) bool) {
 		}
 	}
 }
+
+// busy reports whether there are iterations.
+func (t *table[S]) busy() bool { return t.running.Load() != 0 }
 
 // ended is called at the end of each iteration.
 func (t *table[S]) ended() {

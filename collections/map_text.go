@@ -15,14 +15,15 @@ import (
 //
 // Memory: 17 bytes of table for each slot, and keys and values packed as the keys of StringMap.
 type TextMap struct {
-	_ noCopy
-	m StringMap[uint64] // to the places of values, in keys as the keys are
+	_      noCopy
+	m      StringMap[uint64] // to the handles of values
+	values store
 }
 
 // NewTextMap returns an empty map on a; nil stands for galloc.Global. It takes no memory before it is used.
 func NewTextMap(a galloc.Allocator) *TextMap {
 	m := new(TextMap)
-	m.m.t.alloc, m.m.keys.alloc = a, a
+	m.m.t.alloc, m.m.keys.alloc, m.values.alloc = a, a, a
 	return m
 }
 
@@ -35,7 +36,7 @@ func (m *TextMap) Cap() int { return m.m.Cap() }
 // Get returns the value of key, as a view, and whether there is one; "" if not.
 func (m *TextMap) Get(key string) (v string, ok bool) {
 	if s := m.m.find(key); s != nil {
-		return m.m.keys.get(s.val), true
+		return m.values.get(s.val), true
 	}
 	return "", false
 }
@@ -52,17 +53,17 @@ func (m *TextMap) Put(key, v string) { must(m.TryPut(key, v)) }
 
 // TryPut is Put, but returns an error if there is no memory. The map is then as it was.
 func (m *TextMap) TryPut(key, v string) error {
-	value, err := m.m.keys.put(v)
+	value, err := m.values.put(v)
 	if err != nil {
 		return err
 	}
 	s, found, err := m.m.put(key)
 	if err != nil {
-		m.m.keys.free(value)
+		m.values.free(value)
 		return err
 	}
 	if found {
-		m.m.freeString(s.val)
+		m.values.drop(s.val, m.m.t.busy())
 	}
 	s.val = value
 	return nil
@@ -91,13 +92,16 @@ func (m *TextMap) TryPutIfAbsent(key, v string) (put bool, err error) {
 func (m *TextMap) Delete(key string) bool {
 	value, ok := m.m.Take(key)
 	if ok {
-		m.m.freeString(value)
+		m.values.drop(value, m.m.t.busy())
 	}
 	return ok
 }
 
 // Clear removes all entries, and keeps the memory but for that of strings of more than 64 KiB.
-func (m *TextMap) Clear() { m.m.Clear() }
+func (m *TextMap) Clear() {
+	m.m.Clear()
+	m.values.reset()
+}
 
 // Reserve makes room in the table for n entries more than there are. The strings will need memory still.
 // If n is negative, it panics.
@@ -112,14 +116,16 @@ func (m *TextMap) ShrinkToFit() { must(m.TryShrinkToFit()) }
 
 // TryShrinkToFit is ShrinkToFit with an error: it needs memory for the smaller copy.
 func (m *TextMap) TryShrinkToFit() error {
-	if m.m.t.running.Load() != 0 {
+	if m.m.t.busy() {
 		return nil
 	}
 	c, err := m.TryClone()
 	if err != nil {
 		return err
 	}
+	m.Free()
 	m.m.replace(&c.m)
+	m.values = c.values
 	return nil
 }
 
@@ -132,38 +138,54 @@ func (m *TextMap) Clone() *TextMap {
 
 // TryClone is Clone with an error.
 func (m *TextMap) TryClone() (*TextMap, error) {
-	copied, err := m.m.clone(func(c *StringMap[uint64], v *uint64) error {
-		place, err := c.keys.put(m.m.keys.get(*v))
-		*v = place
+	c := NewTextMap(m.m.t.alloc)
+	err := m.m.cloneTo(&c.m, func(v *uint64) error {
+		handle, err := c.values.put(m.values.get(*v))
+		*v = handle
 		return err
 	})
 	if err != nil {
+		c.Free()
 		return nil, err
 	}
-	c := NewTextMap(m.m.t.alloc)
-	c.m.replace(copied)
 	return c, nil
 }
 
 // Free gives back all memory. The map is then empty, on the same allocator, and can be used again. Iterations that
 // are running end.
-func (m *TextMap) Free() { m.m.Free() }
+func (m *TextMap) Free() {
+	m.m.Free()
+	m.values.release()
+}
 
 // All gives all entries, under the rules of [Map.All]. Keys and values are views.
 func (m *TextMap) All() iter.Seq2[string, string] {
 	return func(yield func(string, string) bool) {
-		m.m.entries(func(s *stringSlot[uint64]) bool {
-			return yield(m.m.keys.get(s.place()), m.m.keys.get(s.val))
+		m.entries(func(s *stringSlot[uint64]) bool {
+			return yield(m.m.keys.get(s.handle()), m.values.get(s.val))
 		})
 	}
 }
 
 // Keys gives all keys, as All does.
-func (m *TextMap) Keys() iter.Seq[string] { return m.m.Keys() }
+func (m *TextMap) Keys() iter.Seq[string] {
+	return func(yield func(string) bool) {
+		m.entries(func(s *stringSlot[uint64]) bool { return yield(m.m.keys.get(s.handle())) })
+	}
+}
 
 // Values gives all values, as All does.
 func (m *TextMap) Values() iter.Seq[string] {
 	return func(yield func(string) bool) {
-		m.m.entries(func(s *stringSlot[uint64]) bool { return yield(m.m.keys.get(s.val)) })
+		m.entries(func(s *stringSlot[uint64]) bool { return yield(m.values.get(s.val)) })
 	}
+}
+
+func (m *TextMap) entries(yield func(s *stringSlot[uint64]) bool) {
+	defer func() {
+		if !m.m.t.busy() {
+			m.values.bury()
+		}
+	}()
+	m.m.entries(yield)
 }

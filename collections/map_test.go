@@ -1,0 +1,776 @@
+package collections
+
+import (
+	"errors"
+	"iter"
+	"maps"
+	"math"
+	"math/rand/v2"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"unsafe"
+
+	"github.com/galloc-go/galloc"
+	"github.com/galloc-go/galloc/alloctest"
+)
+
+func TestFloatsAreKeysAsInGo(t *testing.T) {
+	type point struct{ x, y float64 }
+	var m Map[point, int]
+	defer m.Free()
+	zero := 0.0
+	m.Put(point{zero, 1}, 1)
+	m.Put(point{-zero, 1}, 2)
+	if v, ok := m.Get(point{zero, 1}); v != 2 || !ok || m.Len() != 1 {
+		t.Errorf("0 and -0 are two keys: %d, %v", v, ok)
+	}
+	for k := range m.Keys() {
+		if !math.Signbit(k.x) {
+			t.Error("Put does not replace the key, as Go's maps do")
+		}
+	}
+	const n = 5000
+	for i := range n {
+		m.Put(point{math.NaN(), 0}, i+10)
+	}
+	if m.Len() != n+1 || m.Has(point{math.NaN(), 0}) || m.Delete(point{math.NaN(), 0}) {
+		t.Errorf("NaNs are not keys of their own: %d", m.Len())
+	}
+	if far := farthest(&m.t); far > 20 {
+		t.Errorf("NaNs queue up: %d groups", far)
+	}
+	// They stay through growth, and an iteration comes to each once, whatever happens meanwhile.
+	seen := map[int]int{}
+	for _, v := range m.All() {
+		seen[v]++
+		if len(seen) == 100 {
+			for i := range n {
+				m.Put(point{float64(i), 2}, -1)
+			}
+		}
+	}
+	for i := range n {
+		if seen[i+10] != 1 {
+			t.Fatalf("NaN %d came %d times", i, seen[i+10])
+		}
+	}
+	m.Clear()
+	for range m.All() {
+		t.Error("Clear leaves NaNs")
+	}
+}
+
+// farthest returns how many groups the longest way of a search for an entry has.
+func farthest[S any](t *table[S]) (far int) {
+	for _, d := range distances(t) {
+		far = max(far, d)
+	}
+	return far
+}
+
+// distances returns how many groups a table has before it comes to an empty slot, from each home.
+func distances[S any](t *table[S]) (ds []int) {
+	for home := range t.mask + 1 {
+		d := 1
+		for g := home; matchEmpty(t.group(g).control) == 0; d++ {
+			g = (g + uintptr(d)) & t.mask
+		}
+		ds = append(ds, d)
+	}
+	return ds
+}
+
+type blank struct {
+	a uint8
+	_ uint8
+	b uint16
+}
+
+// Equal keys have equal hashes, whatever the bytes between their fields; unequal ones do not.
+func TestKeysAreHashedAsTheyAreCompared(t *testing.T) {
+	hashed(t, true, func(i int) uint8 { return uint8(i) })
+	hashed(t, true, func(i int) int16 { return int16(i) })
+	hashed(t, true, func(i int) [2]uint16 { return [2]uint16{0, uint16(i)} })
+	hashed(t, true, func(i int) [8]byte { return [8]byte{7: byte(i)} })
+	hashed(t, true, func(i int) struct{ a, b uint32 } { return struct{ a, b uint32 }{0, uint32(i)} })
+	hashed(t, false, func(i int) [3]byte { return [3]byte{2: byte(i)} })
+	hashed(t, false, func(i int) [16]byte { return [16]byte{byte(i), 15: 1} })
+	hashed(t, false, func(i int) float64 { return float64(i) })
+	hashed(t, false, func(i int) float32 { return float32(i) })
+	hashed(t, false, func(i int) complex128 { return complex(1, float64(i)) })
+	hashed(t, false, func(i int) complex64 { return complex(float32(i), 1) })
+	hashed(t, false, func(i int) [2]complex64 { return [2]complex64{1: complex(0, float32(i))} })
+	hashed(t, false, func(i int) [3]float32 { return [3]float32{2: float32(i)} })
+	hashed(t, false, func(i int) blank { return blank{a: uint8(i), b: 1} })
+	hashed(t, false, func(i int) [3]blank { return [3]blank{2: {b: uint16(i)}} })
+	hashed(t, false, func(i int) [2][2]blank { return [2][2]blank{1: {1: {a: uint8(i)}}} })
+	hashed(t, false, func(i int) [1]blank { return [1]blank{{a: uint8(i)}} })
+	hashed(t, false, func(i int) odd { return oddKey(i) })
+	hashed(t, false, func(i int) struct {
+		a uint8
+		b uint64
+	} {
+		return struct {
+			a uint8
+			b uint64
+		}{uint8(i), 1}
+	})
+	hashed(t, false, func(i int) struct {
+		a [0]float64
+		b struct{}
+		c uint8
+		d [2]bool
+		e int32
+	} {
+		return struct {
+			a [0]float64
+			b struct{}
+			c uint8
+			d [2]bool
+			e int32
+		}{d: [2]bool{i&1 != 0, i&2 != 0}, e: int32(i)}
+	})
+	if r := recipeOf[struct{}](); r.number || len(r.parts) != 0 {
+		t.Errorf("%+v", r)
+	}
+}
+
+func hashed[K comparable](t *testing.T, number bool, make func(i int) K) {
+	t.Helper()
+	if err := checkType[K](); err != nil {
+		t.Fatal(err)
+	}
+	var m Map[K, int]
+	if err := m.prepare(); err != nil {
+		t.Fatal(err)
+	}
+	if m.number != number {
+		t.Errorf("%T: number is %v", make(0), m.number)
+	}
+	m.t.seeds = newSeeds()
+	hashes := map[uint64]int{}
+	for i := range 256 {
+		// The key is made in memory full of garbage, field by field as Go does it.
+		keys := [2]struct{ k K }{}
+		for j := range keys {
+			b := unsafe.Slice((*byte)(unsafe.Pointer(&keys[j])), unsafe.Sizeof(keys[j]))
+			k := make(i)
+			copy(b, unsafe.Slice((*byte)(unsafe.Pointer(&k)), len(b)))
+			for o := range b { // bytes that == does not look at
+				was := b[o]
+				b[o] ^= 0xa5
+				if keys[j].k != k {
+					b[o] = was
+				} else if j == 0 {
+					b[o] = was
+				}
+			}
+			if keys[j].k != k {
+				t.Fatal("the test is wrong")
+			}
+		}
+		a, b := m.hash(&keys[0].k), m.hash(&keys[1].k)
+		if a != b {
+			t.Fatalf("%T: equal keys, but hashes %x and %x", keys[0].k, a, b)
+		}
+		if j, ok := hashes[a]; ok && make(i) == make(i) {
+			t.Fatalf("%T: keys %d and %d have the hash %x", keys[0].k, i, j, a)
+		}
+		hashes[a] = i
+	}
+}
+
+// Keys that are easy to get wrong: whatever is the same in all, searches stay short.
+func TestSearchesAreShortWhateverTheKeys(t *testing.T) {
+	const n = 7 * 8 << 10 * 7 / 8 // the table is full but for an eighth of its limit
+	check := func(name string, key func(i uint64) uint64) {
+		for range 3 { // seeds
+			var m Map[uint64, struct{}]
+			for i := range uint64(n) {
+				m.Put(key(i), struct{}{})
+			}
+			sum, ds := 0, distances(&m.t)
+			for _, d := range ds {
+				sum += d
+			}
+			if mean := float64(sum) / float64(len(ds)); mean > 2 || slices.Max(ds) > 30 {
+				t.Errorf("%s: %.2f groups on average, %d at most", name, mean, slices.Max(ds))
+			}
+			tags := map[uint64]int{}
+			for g := range m.t.mask + 1 {
+				for i := range uintptr(groupSlots) {
+					tags[m.t.group(g).byteOf(i)]++
+				}
+			}
+			if len(tags) < 129 {
+				t.Errorf("%s: only %d tags", name, len(tags))
+			}
+			m.Free()
+		}
+	}
+	check("random", func(uint64) uint64 { return rand.Uint64() })
+	for shift := range 48 {
+		check("i<<"+strconv.Itoa(shift), func(i uint64) uint64 { return i << shift })
+	}
+	check("reversed", func(i uint64) uint64 { return -i })
+	check("i*2^32+i", func(i uint64) uint64 { return i<<32 + i })
+	check("multiples of a constant", func(i uint64) uint64 { return i * 0x9e3779b97f4a7c15 })
+	check("floats", func(i uint64) uint64 { return math.Float64bits(float64(i)) })
+}
+
+// The same of strings, whose hashes must not agree either.
+func TestHashesOfStringsDiffer(t *testing.T) {
+	s := newSeeds()
+	seen := map[uint64]string{}
+	add := func(v string) {
+		h := s.text(v)
+		if was, ok := seen[h]; ok && was != v {
+			t.Fatalf("%q and %q have the hash %x", was, v, h)
+		}
+		seen[h] = strings.Clone(v)
+	}
+	for n := range 40 { // each byte counts, and the length
+		b := make([]byte, n)
+		add(string(b))
+		for i := range b {
+			for _, x := range []byte{1, 128, 255} {
+				b[i] = x
+				add(string(b))
+			}
+			b[i] = 0
+		}
+	}
+	for _, prefix := range []string{"", "a", "key-", "user:profile", "https://example.org/"} {
+		var m StringMap[struct{}]
+		for i := range 10000 {
+			k := prefix + strconv.Itoa(i*31)
+			m.Put(k, struct{}{})
+			add(k)
+		}
+		if far := farthest(&m.t); far > 40 {
+			t.Errorf("%q: %d groups", prefix, far)
+		}
+		m.Free()
+	}
+}
+
+// Filling a table in the order in which another enumerates would be quadratic, were the seeds the same.
+func TestOrderOfOneMapIsNoOrderOfAnother(t *testing.T) {
+	var m Map[int, int]
+	defer m.Free()
+	for i := range 100_000 {
+		m.Put(i, i)
+	}
+	cleared := m.Clone()
+	cleared.Clear()
+	shrunk := m.Clone()
+	for i := 10; i < 100_000; i++ {
+		shrunk.Delete(i)
+	}
+	shrunk.ShrinkToFit()
+	for name, c := range map[string]*Map[int, int]{"new": NewMap[int, int](nil), "cleared": cleared, "shrunk": shrunk} {
+		for k := range m.Keys() {
+			c.Put(k, k)
+			if c.Len() >= 20_000 && c.t.left <= c.t.limit()/10 || c.Len() == 60_000 {
+				break
+			}
+		}
+		if far := farthest(&c.t); far > 60 {
+			t.Errorf("%s: a search goes through %d groups", name, far)
+		}
+		c.Free()
+	}
+}
+
+func TestTombstonesAreRemovedWithoutGrowing(t *testing.T) {
+	a := alloctest.Failing(0)
+	m := NewMap[uint64, uint64](a)
+	m.Reserve(1700)
+	limit := m.Cap()
+	r := rand.New(rand.NewPCG(1, 2))
+	var keys []uint64
+	hash := func(_ uint64, s *slot[uint64, uint64]) uint64 { return m.hash(&s.key) }
+	for len(keys) < limit*25/32-1 {
+		k := r.Uint64()
+		keys = append(keys, k)
+		m.Put(k, ^k)
+	}
+	tombstones := false
+	for i := range 20 * limit {
+		j := r.IntN(len(keys))
+		m.Delete(keys[j])
+		keys[j] = r.Uint64()
+		m.Put(keys[j], ^keys[j])
+		tombstones = tombstones || m.t.left+m.t.used < limit
+		if i%200 == 0 {
+			if err := m.t.check(hash); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for _, k := range keys {
+		if v, ok := m.Get(k); !ok || v != ^k {
+			t.Fatalf("%d: %d, %v", k, v, ok)
+		}
+	}
+	if m.Cap() != limit || !tombstones {
+		t.Errorf("capacity %d, was %d; tombstones: %v", m.Cap(), limit, tombstones)
+	}
+	m.Free()
+	if len(a.Live()) != 0 {
+		t.Error(a.Live())
+	}
+}
+
+func TestIterationsMayStopAnyWay(t *testing.T) {
+	a := alloctest.Failing(0)
+	m := NewStringMap[int](a)
+	grow := func(n int) {
+		for range n {
+			m.Put(text(m.Len()), m.Len())
+		}
+	}
+	grow(50)
+	func() {
+		defer func() { _ = recover() }()
+		for k := range m.All() {
+			grow(200)
+			for range m.All() { // within
+				grow(500)
+				m.Delete(k)
+				if k == "" {
+					t.Error("the key of a deleted entry is gone during the iteration")
+				}
+				break
+			}
+			panic("out")
+		}
+	}()
+	if m.t.busy() || m.t.retired != nil || m.keys.dead != nil {
+		t.Errorf("left: %d, %v, %v", m.t.running.Load(), m.t.retired, m.keys.dead)
+	}
+	next, stop := iter.Pull2(m.All())
+	next()
+	grow(5000)
+	m.Free() // though the iteration has a table of its own
+	if live := a.Live(); len(live) != 0 {
+		t.Error(live)
+	}
+	grow(10)
+	if k, _, ok := next(); ok {
+		t.Errorf("%q after Free", k)
+	}
+	stop()
+	m.Free()
+	if len(a.Live())+len(a.Mistakes()) != 0 {
+		t.Error(a.Live(), a.Mistakes())
+	}
+}
+
+func TestReadersMayBeMany(t *testing.T) {
+	var m StringMap[int]
+	var n Map[int, int]
+	defer m.Free()
+	defer n.Free()
+	for i := range 500 {
+		m.Put(text(i), i)
+		n.Put(i, i)
+	}
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for k, v := range m.All() {
+				if w, ok := m.Get(k); !ok || v != w {
+					t.Error(k)
+				}
+			}
+			for k, v := range n.All() {
+				if w, ok := n.Get(k); !ok || v != w {
+					t.Error(k)
+				}
+			}
+			c := m.Clone()
+			c.Free()
+		})
+	}
+	wg.Wait()
+}
+
+func TestNothingOnTheGoHeapPerOperation(t *testing.T) {
+	var m Map[uint64, uint64]
+	var s StringMap[uint64]
+	var x TextMap
+	defer m.Free()
+	defer s.Free()
+	defer x.Free()
+	key := []byte("some key")
+	m.Reserve(100)
+	s.PutBytes(key, 1)
+	s.Delete(string(key)) // makes the lists of free records
+	x.PutBytes(key, key)
+	n := testing.AllocsPerRun(100, func() {
+		m.Put(7, 8)
+		m.Get(7)
+		m.Delete(7)
+		s.PutBytes(key, 9)
+		s.GetBytes(key)
+		s.Delete("some key")
+		x.PutBytes(key, key)
+		x.GetBytes(key)
+		for range m.All() {
+			break
+		}
+	})
+	if n != 0 {
+		t.Errorf("%v allocations on the Go heap", n)
+	}
+}
+
+func TestFreedStringsAreUsedAgain(t *testing.T) {
+	a := alloctest.Failing(0)
+	m := NewTextMap(a)
+	defer m.Free()
+	live := func() (n uintptr) {
+		for _, l := range a.Live() {
+			n += l.Size()
+		}
+		return n
+	}
+	key := func(i int) string { return text(i%1000) + text(i)[:2] }
+	var most uintptr
+	for i := range 20_000 {
+		k := key(i)
+		if i == 2000 {
+			most = live() * 5 / 4
+		}
+		m.Put(k, k+k)
+		m.Delete(key(i - 100))
+	}
+	if live() > most {
+		t.Errorf("%d bytes, and %d with as many entries before", live(), most)
+	}
+	views := map[string]string{}
+	for k := range m.Keys() {
+		views[k] = strings.Clone(k)
+	}
+	for i := range 3000 { // none of them moves
+		m.Put("other "+text(i), "")
+	}
+	for k, was := range views {
+		if k != was {
+			t.Fatal("a key has moved")
+		}
+	}
+	m.Clear()
+	before := a.Calls()
+	for i := range 12 {
+		m.Put(text(i), text(i))
+	}
+	if a.Calls() != before {
+		t.Errorf("%d allocations after Clear", a.Calls()-before)
+	}
+}
+
+func TestSizesOfRecords(t *testing.T) {
+	lengths := map[int]uintptr{} // of lists
+	for n := range 70_000 {
+		size, list := recordSize(n)
+		need := uintptr(n)
+		if n >= longLength {
+			need += 8
+		}
+		switch {
+		case list < 0:
+			if need <= largeRecord || size != need {
+				t.Fatalf("%d bytes in %d", n, size)
+			}
+			continue
+		case size < need || size < minRecord || size%granule != 0 || list >= lists || size > largeRecord:
+			t.Fatalf("%d bytes in %d, list %d", n, size, list)
+		case size > max(need+granule-1, minRecord) && size-need >= need/8+1:
+			t.Fatalf("%d bytes in %d", n, size)
+		}
+		if was, ok := lengths[list]; ok && was != size {
+			t.Fatalf("list %d has records of %d and %d bytes", list, was, size)
+		}
+		lengths[list] = size
+	}
+	for _, n := range []int{0, 1, 7, 8, 9, 16, 17, 246, 247, 254, 255, 256, 1015, 1016, 1017, 65527, 65528, 65529, 1 << 20, 3 << 20} {
+		var m TextMap
+		s := strings.Repeat("x", n)
+		m.Put(s, s)
+		m.Put(s+"y", s)
+		if n > 0 {
+			m.Put(s[1:], "")
+		}
+		if v, ok := m.Get(strings.Clone(s)); !ok || v != s {
+			t.Errorf("%d bytes are not found", n)
+		}
+		if v, ok := m.Get(s + "y"); !ok || v != s || m.Has(s+"z") {
+			t.Errorf("%d bytes: %v", n, ok)
+		}
+		m.Put(s, m.values.get(m.m.find(s).val)) // a view of itself
+		if v, _ := m.Get(s); v != s {
+			t.Errorf("%d bytes put over themselves", n)
+		}
+		m.Free()
+	}
+}
+
+// 64 GiB of keys are not to be had here: the limit is lowered.
+func TestPlacesHaveALimit(t *testing.T) {
+	var m StringMap[int]
+	defer m.Free()
+	m.Put("a", 1)
+	m.keys.limit = 8 << offsetBits
+	var err error
+	n := 0
+	for err == nil {
+		n++
+		err = m.TryPut(strings.Repeat("x", 70_000+n), n)
+	}
+	if !errors.Is(err, galloc.ErrUnsupported) || n < 4 || m.Len() != n {
+		t.Errorf("%d entries, then %v", m.Len(), err)
+	}
+	m.Delete(strings.Repeat("x", 70_001))
+	if err := m.TryPut(strings.Repeat("y", 70_000), 0); err != nil {
+		t.Error(err)
+	}
+}
+
+// The garbage collector does not see what is in the table: chunks are known to it all the same.
+func TestMapsOnTheGoHeap(t *testing.T) {
+	m := NewTextMap(galloc.GoHeap)
+	for i := range 3000 {
+		m.Put(text(i), text(i))
+		if i%500 == 0 {
+			runtime.GC()
+		}
+	}
+	for range 3 {
+		runtime.GC()
+	}
+	for i := range 3000 {
+		if v, ok := m.Get(text(i)); !ok || v != text(i) {
+			t.Fatal(i)
+		}
+	}
+	m.Free()
+}
+
+func TestTypesWithPointersAreRefused(t *testing.T) {
+	type pair struct {
+		n    int
+		name string
+	}
+	var m Map[pair, int]
+	err := m.TryPut(pair{}, 1)
+	if !errors.Is(err, galloc.ErrPointers) || !strings.Contains(err.Error(), "pair.name is a string") {
+		t.Error(err)
+	}
+	var v Map[int, pair]
+	if err := v.TryReserve(1); !errors.Is(err, galloc.ErrPointers) {
+		t.Error(err)
+	}
+	if m.Has(pair{}) || m.Delete(pair{}) || m.Len() != 0 {
+		t.Error("an empty map has something")
+	}
+	s := NewStringMap[*int](galloc.GoHeap)
+	if err := s.TryPut("", nil); !errors.Is(err, galloc.ErrPointers) {
+		t.Error(err)
+	}
+	defer func() {
+		if err, ok := recover().(error); !ok || !errors.Is(err, galloc.ErrPointers) {
+			t.Error("Put does not panic with the error")
+		}
+	}()
+	m.Put(pair{}, 1)
+}
+
+func TestCapacitiesThatCannotBe(t *testing.T) {
+	var m Map[uint64, uint64]
+	defer m.Free()
+	for _, n := range []int{math.MaxInt, math.MaxInt - 1, math.MaxInt / 2, math.MaxInt / 16} {
+		var e *galloc.LayoutError
+		if err := m.TryReserve(n); !errors.As(err, &e) {
+			t.Errorf("Reserve(%d): %v", n, err)
+		}
+		m.Put(1, 1)
+	}
+	for n := range 500 {
+		var m Map[uint64, struct{}]
+		m.Reserve(n)
+		if n > 0 && (m.Cap() < n || n > 7 && m.Cap() >= 2*n+14) {
+			t.Errorf("Reserve(%d) makes room for %d", n, m.Cap())
+		}
+		limit := m.Cap()
+		for i := range n {
+			m.Put(uint64(i), struct{}{})
+		}
+		if m.Cap() != limit {
+			t.Errorf("Reserve(%d) is not enough", n)
+		}
+		m.Free()
+	}
+	defer func() {
+		if recover() == nil {
+			t.Error("Reserve(-1) does not panic")
+		}
+	}()
+	m.Reserve(-1)
+}
+
+func TestRunningOutOfMemoryCallsTheHook(t *testing.T) {
+	galloc.SetAllocErrorHook(func(l galloc.Layout) { panic(l) })
+	defer galloc.SetAllocErrorHook(nil)
+	for name, f := range map[string]func(){
+		"Map":       func() { NewMap[int, int](galloc.Null).Put(1, 1) },
+		"StringMap": func() { NewStringMap[int](galloc.Null).Put("", 1) },
+		"TextMap":   func() { NewTextMap(galloc.Null).Put("", "") },
+		"Set":       func() { NewSet[int](galloc.Null).Add(1) },
+		"Reserve":   func() { NewMap[int, int](galloc.Null).Reserve(9) },
+		"GetOrPut":  func() { NewStringMap[int](galloc.Null).GetOrPut("x") },
+	} {
+		func() {
+			defer func() {
+				if l, ok := recover().(galloc.Layout); !ok || l.Size() == 0 {
+					t.Errorf("%s: no layout", name)
+				}
+			}()
+			f()
+		}()
+	}
+}
+
+func TestFreeFuncReleasesEach(t *testing.T) {
+	a := alloctest.Failing(0)
+	type owner struct{ size uintptr }
+	released := map[int]uintptr{}
+	n := NewMap[int, owner](a)
+	for i := range 100 {
+		n.Put(i, owner{uintptr(i)})
+	}
+	n.FreeFunc(func(k *int, v *owner) { released[*k] += v.size + 1 })
+	for i := range 100 {
+		if released[i] != uintptr(i)+1 {
+			t.Fatalf("%d released: %d", i, released[i])
+		}
+	}
+	s := NewStringMap[owner](a)
+	s.Put("x", owner{3})
+	s.FreeFunc(func(k string, v *owner) {
+		if k != "x" || v.size != 3 {
+			t.Error(k, v)
+		}
+		v.size = 0
+		released = nil
+	})
+	if released != nil || n.Len() != 0 || s.Len() != 0 || len(a.Live()) != 0 {
+		t.Error("not released, or not free")
+	}
+}
+
+func TestPointersLeadToTheValues(t *testing.T) {
+	var m Map[int, int]
+	var s StringMap[int]
+	defer m.Free()
+	defer s.Free()
+	for i := range 100 {
+		p, found := m.GetOrPut(i % 10)
+		if found != (i >= 10) {
+			t.Error(i, found)
+		}
+		*p++
+		q, _ := s.GetOrPut(text(i % 10))
+		*q++
+	}
+	for _, p := range m.Pointers() {
+		*p *= 2
+	}
+	for _, p := range s.Pointers() {
+		*p *= 3
+	}
+	if v := slices.Collect(m.Values()); len(v) != 10 || slices.Min(v) != 20 || slices.Max(v) != 20 {
+		t.Error(v)
+	}
+	if v := slices.Collect(s.Values()); len(v) != 10 || slices.Min(v) != 30 || slices.Max(v) != 30 {
+		t.Error(v)
+	}
+	*m.GetPtr(3) = 5
+	*s.GetPtr(text(3)) = 6
+	if v, ok := m.Take(3); v != 5 || !ok || m.GetPtr(3) != nil {
+		t.Error(v, ok)
+	}
+	if v, ok := s.Take(text(3)); v != 6 || !ok || s.GetPtr(text(3)) != nil || s.PutIfAbsent(text(4), 9) {
+		t.Error(v, ok)
+	}
+	// A slot that is used again has a zero value.
+	for i := range 50 {
+		m.Put(i, 99)
+		m.Delete(i)
+		if p, _ := m.GetOrPut(i); *p != 0 {
+			t.Fatal("GetOrPut gives an old value")
+		}
+	}
+}
+
+func TestSetAlgebra(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 4))
+	for range 200 {
+		var a, b Set[int8]
+		ma, mb := map[int8]bool{}, map[int8]bool{}
+		for range r.IntN(40) {
+			k := int8(r.IntN(30))
+			if a.Add(k) == ma[k] {
+				t.Fatal("Add")
+			}
+			ma[k] = true
+		}
+		for range r.IntN(40) {
+			k := int8(r.IntN(30))
+			b.Add(k)
+			mb[k] = true
+		}
+		want := func(f func(inA, inB bool) bool) (ks []int8) {
+			for k := range int8(30) {
+				if f(ma[k], mb[k]) {
+					ks = append(ks, k)
+				}
+			}
+			return ks
+		}
+		for name, c := range map[string]struct {
+			seq iter.Seq[int8]
+			f   func(a, b bool) bool
+		}{
+			"Union":               {a.Union(&b), func(a, b bool) bool { return a || b }},
+			"Intersection":        {a.Intersection(&b), func(a, b bool) bool { return a && b }},
+			"Difference":          {a.Difference(&b), func(a, b bool) bool { return a && !b }},
+			"SymmetricDifference": {a.SymmetricDifference(&b), func(a, b bool) bool { return a != b }},
+		} {
+			if got := slices.Sorted(c.seq); !slices.Equal(got, want(c.f)) {
+				t.Fatalf("%s of %v and %v: %v", name, ma, mb, got)
+			}
+			for range c.seq {
+				break
+			}
+		}
+		subset := len(want(func(a, b bool) bool { return a && !b })) == 0
+		if a.Subset(&b) != subset || a.Equal(&b) != maps.Equal(ma, mb) || a.Disjoint(&b) != (len(want(func(a, b bool) bool { return a && b })) == 0) {
+			t.Fatal("Subset, Equal or Disjoint")
+		}
+		a.AddSeq(b.All())
+		if !b.Subset(&a) {
+			t.Fatal("AddSeq")
+		}
+		a.Free()
+		b.Free()
+	}
+	if size := unsafe.Sizeof(slot[uint64, struct{}]{}); size != 8 {
+		t.Errorf("an element of 8 bytes takes %d", size)
+	}
+}
