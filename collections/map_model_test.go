@@ -496,9 +496,9 @@ func FuzzHashTables(f *testing.F) {
 func TestHashTablesDoAsGoMapsDo(t *testing.T) {
 	for i, sub := range subjects {
 		t.Run(sub.name, func(t *testing.T) {
-			rounds := 60
+			rounds := 25
 			if testing.Short() {
-				rounds = 10
+				rounds = 5
 			}
 			for seed := range rounds {
 				r := rand.New(rand.NewPCG(uint64(seed), uint64(i)))

@@ -172,6 +172,9 @@ func (st *store) drop(handle uint64, iterations bool) {
 
 // bury frees what drop has left.
 func (st *store) bury() {
+	if st.dead == nil {
+		return // several readers may come here at once
+	}
 	for _, handle := range st.dead {
 		st.free(handle)
 	}

@@ -428,6 +428,21 @@ func TestNothingOnTheGoHeapPerOperation(t *testing.T) {
 	if n != 0 {
 		t.Errorf("%v allocations on the Go heap", n)
 	}
+	// Nor for failing, or growing.
+	none, nothing := NewMap[uint64, uint64](galloc.Null), NewStringMap[uint64](galloc.Null)
+	_ = none.TryPut(1, 1) // makes the error, and the recipe
+	_ = nothing.TryPut("", 1)
+	n = testing.AllocsPerRun(100, func() {
+		_ = none.TryPut(1, 1)
+		_ = nothing.TryPut("", 1)
+		for i := range uint64(100) {
+			m.Put(i, i)
+		}
+		m.Free()
+	})
+	if n != 0 {
+		t.Errorf("%v allocations on the Go heap when growing or failing", n)
+	}
 }
 
 func TestFreedStringsAreUsedAgain(t *testing.T) {
@@ -716,6 +731,22 @@ func TestPointersLeadToTheValues(t *testing.T) {
 			t.Fatal("GetOrPut gives an old value")
 		}
 	}
+}
+
+func TestKeysAndValuesOfSizeZero(t *testing.T) {
+	var s Set[struct{}]
+	var m Map[[0]uint64, int]
+	for range 3 {
+		if !s.Add(struct{}{}) || s.Add(struct{}{}) || s.Len() != 1 || !s.Delete(struct{}{}) || s.Len() != 0 {
+			t.Error("a Set of struct{}")
+		}
+		m.Put([0]uint64{}, 5)
+		if v, ok := m.Get([0]uint64{}); v != 5 || !ok || !m.Delete([0]uint64{}) || m.Len() != 0 {
+			t.Error("a Map of [0]uint64")
+		}
+	}
+	s.Free()
+	m.Free()
 }
 
 func TestSetAlgebra(t *testing.T) {
