@@ -419,10 +419,10 @@ func (t *table[S]) entries(find func(old *S) *S, yield func(s *S) bool) {
 				switch {
 				case t.epoch != epoch:
 					return // nothing of what there was is there any more, perhaps not even the memory
+				case grp.byteOf(m.first()) < full:
+					continue // removed since m was made, and perhaps put elsewhere, before the table was replaced
 				case t.base != c.base:
 					s = find(s)
-				case grp.byteOf(m.first()) < full:
-					continue
 				}
 				if s == nil {
 					continue

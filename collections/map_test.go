@@ -805,3 +805,33 @@ func TestSetAlgebra(t *testing.T) {
 		t.Errorf("an element of 8 bytes takes %d", size)
 	}
 }
+
+// An entry whose slot an iteration has noted already is removed, put anew into another slot, and then the table is replaced.
+func TestEntriesMoveUnderIterationsOnce(t *testing.T) {
+	for range 200 {
+		var m Map[int, int]
+		for i := range 6 {
+			m.Put(i, i)
+		}
+		seen := map[int]int{}
+		for k := range m.All() {
+			if len(seen) == 0 {
+				for i := range 6 {
+					if i != k {
+						m.Delete(i)
+					}
+				}
+				for i := 5; i >= 0; i-- {
+					m.Put(i, i)
+				}
+				for i := range 100 {
+					m.Put(10+i, i)
+				}
+			}
+			if seen[k]++; seen[k] > 1 {
+				t.Fatalf("%d came twice", k)
+			}
+		}
+		m.Free()
+	}
+}
