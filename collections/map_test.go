@@ -824,9 +824,7 @@ func TestEntriesMoveUnderIterationsOnce(t *testing.T) {
 					m.Delete(i)
 				}
 				m.Put(5, 5)
-				for i := range 100 {
-					m.Put(10+i, i)
-				}
+				m.Reserve(100)
 			}
 			if seen[k]++; seen[k] > 1 {
 				t.Fatalf("%d came twice", k)
