@@ -19,7 +19,10 @@ var floors = [][]string{
 	{"trace", "traces", "heap", "jemalloc", "mimalloc", "buddy", "tlsf", "freelist", "bump", "pool", "fixed"},
 	{"alloctest", "internal/workload", "wrap", "collections"},
 	{"global/heap", "global/jemalloc", "global/mimalloc", "global/system", "capi", "global/debug", "global/stats"},
-	{"cmd/galloc", "capi/libgalloc"},
+	{
+		"cmd/galloc", "capi/libgalloc", "docs/rust", "docs/rust/myallocator", "docs/rust/system", "docs/rust/jemalloc", "docs/rust/five",
+		"docs/rust/counting", "docs/rust/functions", "docs/rust/allocerror", "docs/rust/hook",
+	},
 }
 
 // only says which packages may import what, besides the tests.
@@ -28,8 +31,8 @@ var only = map[string][]string{
 	"golang.org/x/sys/unix":    {"internal/vm", "internal/libc"},
 	"golang.org/x/sys/windows": {"internal/vm", "internal/libc"},
 	"net/http":                 {},
-	"unsafe":                   {"internal/vm", "internal/libc", "internal/libc/direct", "internal/engine", "", "heap", "jemalloc", "mimalloc", "trace", "alloctest", "internal/workload", "buddy", "tlsf", "freelist", "global/heap", "global/system", "global/jemalloc", "global/mimalloc", "bump", "pool", "fixed", "capi", "wrap", "internal/shard", "internal/class", "internal/debug", "global/debug", "global/stats", "collections"},
-	"C":                        {"internal/libc", "internal/libc/direct", "jemalloc", "mimalloc", "capi"},
+	"unsafe":                   {"internal/vm", "internal/libc", "internal/libc/direct", "internal/engine", "", "heap", "jemalloc", "mimalloc", "trace", "alloctest", "internal/workload", "buddy", "tlsf", "freelist", "global/heap", "global/system", "global/jemalloc", "global/mimalloc", "bump", "pool", "fixed", "capi", "wrap", "internal/shard", "internal/class", "internal/debug", "global/debug", "global/stats", "collections", "docs/rust/myallocator", "docs/rust/five", "docs/rust/counting", "docs/rust/functions", "docs/rust/allocerror"},
+	"C":                        {"internal/libc", "internal/libc/direct", "jemalloc", "mimalloc", "capi", "docs/rust/jemalloc", "docs/rust/five"},
 }
 
 const module = "github.com/galloc-go/galloc"

@@ -1,0 +1,180 @@
+// Package rust holds the examples of ../rust.md: each folder is a program in Go and, where it compiles, the same one in
+// Rust. The tests run both, and compare what they print with each other, by way of the folder's output.txt.
+package rust
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	_ "github.com/galloc-go/galloc/collections" // what the programs are made of: go test runs them again when that changes
+)
+
+// need skips a test without the tools that it runs. With GALLOC_REQUIRE=1 that is a failure, but not where a
+// platform has no processes.
+func need(t *testing.T, tools ...string) {
+	t.Helper()
+	for _, tool := range tools {
+		_, err := exec.LookPath(tool)
+		if err == nil {
+			continue
+		}
+		if os.Getenv("GALLOC_REQUIRE") == "1" && runtime.GOOS != "js" && runtime.GOOS != "wasip1" {
+			t.Fatalf("there is no %s here, and GALLOC_REQUIRE=1", tool)
+		}
+		t.Skipf("there is no %s here: %v", tool, err)
+	}
+}
+
+// An outcome is what a process has printed, and how it has ended.
+type outcome struct {
+	stdout, stderr string
+	err            error // nil if it has exited with 0
+}
+
+// run runs a command, for no more than two minutes, without what selects an allocator.
+func run(env []string, name string, args ...string) outcome {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Env = append(append(os.Environ(), "GALLOC="), env...)
+	cmd.WaitDelay = time.Second
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	err := cmd.Run()
+	if ctx.Err() != nil {
+		err = fmt.Errorf("killed, since it hangs: %w", err)
+	}
+	return outcome{stdout.String(), stderr.String(), err}
+}
+
+// build runs a compiler, whose arguments end in "-o" and a file's name and what else, and returns the path of
+// the file, in a folder of its own.
+func build(t *testing.T, env []string, command ...string) string {
+	t.Helper()
+	i := slices.Index(command, "-o") + 1
+	path := filepath.Join(t.TempDir(), command[i])
+	command[i] = path
+	if o := run(env, command[0], command[1:]...); o.err != nil {
+		t.Fatalf("%s: %v\n%s%s", strings.Join(command, " "), o.err, o.stdout, o.stderr)
+	}
+	return path
+}
+
+// golden returns what the programs of a folder print.
+func golden(t *testing.T, folder string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(folder, "output.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// printed checks what a program has printed: to standard output, or else, if it was to end with an error, with the first
+// line on standard error added.
+func printed(t *testing.T, o outcome, ends, want string) {
+	t.Helper()
+	got, end := o.stdout, "" // of "signal: aborted (core dumped)", where cores are, the first half is enough
+	if o.err != nil {
+		end, _, _ = strings.Cut(o.err.Error(), " (")
+	}
+	if ends != "" {
+		got += strings.SplitAfterN(o.stderr, "\n", 2)[0]
+	}
+	if end != ends {
+		t.Errorf("it ended with %q, not %q\n%s", end, ends, o.stderr)
+	}
+	if got != want {
+		t.Errorf("it printed\n%s\nand not\n%s", got, want)
+	}
+}
+
+// The programs that need nothing but their compilers, and how they end.
+var programs = []struct{ folder, ends string }{
+	{"myallocator", ""},
+	{"system", ""},
+	{"counting", ""},
+	{"functions", ""},
+	{"allocerror", "signal: aborted"},
+	{"hook", "exit status 3"},
+}
+
+func TestProgramsInGo(t *testing.T) {
+	need(t, "go")
+	for _, p := range programs {
+		t.Run(p.folder, func(t *testing.T) {
+			if runtime.GOOS == "windows" && strings.HasPrefix(p.ends, "signal") {
+				t.Skip("there are no signals here")
+			}
+			program := build(t, nil, "go", "build", "-o", "program.exe", "./"+p.folder)
+			printed(t, run(nil, program), p.ends, golden(t, p.folder))
+		})
+	}
+}
+
+func TestProgramsInRust(t *testing.T) {
+	need(t, "rustc")
+	for _, p := range programs {
+		t.Run(p.folder, func(t *testing.T) {
+			if runtime.GOOS == "windows" && strings.HasPrefix(p.ends, "signal") {
+				t.Skip("there are no signals here")
+			}
+			source := filepath.Join(p.folder, "main.rs")
+			command := []string{"rustc", "--edition=2021", "-Dwarnings", "-o", "program.exe", source}
+			if text, err := os.ReadFile(source); err != nil {
+				t.Fatal(err)
+			} else if bytes.HasPrefix(text, []byte("#![feature(")) {
+				compilesUnstable(t, source)
+				program := build(t, []string{"RUSTC_BOOTSTRAP=1"}, command...)
+				printed(t, run(nil, program), p.ends, golden(t, p.folder))
+				return
+			}
+			program := build(t, nil, command...)
+			printed(t, run(nil, program), p.ends, golden(t, p.folder))
+		})
+	}
+}
+
+// compilesUnstable skips the test if what is unstable in Rust is no longer, or not yet, as the program wants it. A
+// compiler of the stable channel takes it too if it is told that it were not.
+func compilesUnstable(t *testing.T, source string) {
+	t.Helper()
+	o := run([]string{"RUSTC_BOOTSTRAP=1"}, "rustc", "--edition=2021", "--emit=metadata", "-o", filepath.Join(t.TempDir(), "metadata"), source)
+	var exit *exec.ExitError
+	if errors.As(o.err, &exit) {
+		t.Skipf("this rustc does not take what is unstable in %s:\n%s", source, o.stderr)
+	}
+}
+
+// Every folder here is run by some test.
+func TestAllFoldersAreTested(t *testing.T) {
+	folders, err := filepath.Glob("*/output.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tested := []string{"five", "jemalloc"}
+	for _, p := range programs {
+		tested = append(tested, p.folder)
+	}
+	slices.Sort(tested)
+	for i, f := range folders {
+		folders[i] = filepath.Dir(f)
+	}
+	if !slices.Equal(folders, tested) {
+		t.Errorf("the folders are %q, and tested %q", folders, tested)
+	}
+	all, err := filepath.Glob("*/main.go")
+	if err != nil || len(all) != len(folders) {
+		t.Errorf("%v: %q, but output.txt in %q", err, all, folders)
+	}
+}
