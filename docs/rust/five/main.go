@@ -27,7 +27,7 @@ func (MyAllocator) Realloc(p unsafe.Pointer, l galloc.Layout, newSize uintptr) u
 	return galloc.System.Realloc(p, l, newSize)
 }
 
-// It has neither of galloc.GlobalResize and galloc.GlobalUsableSize: the defaults are as they were in the crate.
+// It is neither a galloc.Resizer nor a galloc.UsableSizer: the other two functions do what they did in the crate.
 
 func init() { galloc.RegisterGlobal(MyAllocator{}) }
 
