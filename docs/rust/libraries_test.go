@@ -38,17 +38,23 @@ func TestLibrariesWithJemalloc(t *testing.T) {
 	})
 }
 
-// One program in Rust runs on the five functions, be they written in Go or in Rust, without being linked anew.
+// One program in Rust, and one in C, run on the five functions, be they written in Go or in Rust, without being
+// linked anew.
 func TestFiveFunctions(t *testing.T) {
-	need(t, "go", "gcc", "rustc")
-	libs := map[string]string{
-		"Go":   build(t, nil, "go", "build", "-buildmode=c-shared", "-o", "libmy_allocator.so", "./five"),
-		"Rust": build(t, nil, "rustc", "--edition=2021", "-Dwarnings", "--crate-type=cdylib", "-o", "libmy_allocator.so", "five/my_allocator.rs"),
-	}
-	program := build(t, nil, "rustc", "--edition=2021", "-Dwarnings", "-L", "native="+filepath.Dir(libs["Rust"]), "-o", "program", "five/main.rs")
-	for language, lib := range libs {
-		t.Run(language, func(t *testing.T) {
-			printed(t, run([]string{"LD_LIBRARY_PATH=" + filepath.Dir(lib)}, program), "", golden(t, "five"))
+	need(t, "go", "gcc")
+	inGo := filepath.Dir(build(t, nil, "go", "build", "-buildmode=c-shared", "-o", "libmy_allocator.so", "./five"))
+	inC := build(t, nil, "gcc", "-std=c11", "-Wall", "-Wextra", "-Werror", "-o", "program", "five/host.c", "-L"+inGo, "-lmy_allocator")
+	try := func(name, program, dir string) {
+		t.Run(name, func(t *testing.T) {
+			printed(t, run([]string{"LD_LIBRARY_PATH=" + dir}, program), "", golden(t, "five"))
 		})
 	}
+	try("C on Go", inC, inGo)
+
+	need(t, "rustc")
+	inRust := filepath.Dir(build(t, nil, "rustc", "--edition=2021", "-Dwarnings", "--crate-type=cdylib", "-o", "libmy_allocator.so", "five/my_allocator.rs"))
+	rust := build(t, nil, "rustc", "--edition=2021", "-Dwarnings", "-L", "native="+inRust, "-o", "program", "five/main.rs")
+	try("C on Rust", inC, inRust)
+	try("Rust on Go", rust, inGo)
+	try("Rust on Rust", rust, inRust)
 }

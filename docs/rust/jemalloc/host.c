@@ -1,3 +1,5 @@
+//go:build ignore
+
 // Calls foo of the library that it is linked with, and asks jemalloc what that has allocated. What malloc
 // gives is not in it: that is libc's, which comes before the libraries of a library.
 #define _GNU_SOURCE
