@@ -47,6 +47,9 @@ func run(env []string, name string, args ...string) outcome {
 	defer cancel()
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Env = append(append(os.Environ(), "GALLOC="), env...)
+	if filepath.IsAbs(name) {
+		cmd.Dir = filepath.Dir(name) // of a program that was built, and may dump core
+	}
 	cmd.WaitDelay = time.Second
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
