@@ -82,6 +82,7 @@ func (m keyed[K]) remove(k int) bool                  { return m.Delete(m.key(k)
 func (m keyed[K]) check() error {
 	return m.t.check(func(_ uint64, s *slot[K, int]) uint64 { return m.hash(&s.key) })
 }
+
 func (m keyed[K]) clone() (subject, error) {
 	c, err := m.TryClone()
 	if err != nil {
@@ -89,6 +90,7 @@ func (m keyed[K]) clone() (subject, error) {
 	}
 	return keyed[K]{c, m.key, m.number}, nil
 }
+
 func (m keyed[K]) all() iter.Seq2[int, int] {
 	return func(yield func(int, int) bool) {
 		for k, v := range m.All() {
@@ -165,6 +167,7 @@ func (m *StringMap[V]) wholeHash(control uint64, s *stringSlot[V]) uint64 {
 	}
 	return h
 }
+
 func (m strung) clone() (subject, error) {
 	c, err := m.TryClone()
 	if err != nil {
@@ -172,6 +175,7 @@ func (m strung) clone() (subject, error) {
 	}
 	return strung{c}, nil
 }
+
 func (m strung) all() iter.Seq2[int, int] {
 	return func(yield func(int, int) bool) {
 		for k, v := range m.All() {
@@ -195,6 +199,7 @@ func (m texts) get(k int) (int, bool) {
 	}
 	return numberOf(v), true
 }
+
 func (m texts) clone() (subject, error) {
 	c, err := m.TryClone()
 	if err != nil {
@@ -202,6 +207,7 @@ func (m texts) clone() (subject, error) {
 	}
 	return texts{c}, nil
 }
+
 func (m texts) all() iter.Seq2[int, int] {
 	return func(yield func(int, int) bool) {
 		for k, v := range m.All() {
@@ -222,6 +228,7 @@ func (s member) remove(k int) bool                  { return s.Delete(uint16(k))
 func (s member) check() error {
 	return s.m.t.check(func(_ uint64, e *slot[uint16, struct{}]) uint64 { return s.m.hash(&e.key) })
 }
+
 func (s member) clone() (subject, error) {
 	c, err := s.TryClone()
 	if err != nil {
@@ -229,6 +236,7 @@ func (s member) clone() (subject, error) {
 	}
 	return member{c}, nil
 }
+
 func (s member) all() iter.Seq2[int, int] {
 	return func(yield func(int, int) bool) {
 		for k := range s.All() {

@@ -8,9 +8,8 @@ import (
 	"math/rand/v2"
 	"testing"
 
-	"github.com/google/btree"
-
 	"github.com/galloc-go/galloc/collections"
+	"github.com/google/btree"
 )
 
 // item is an entry of google/btree, which has items instead of keys and values.
