@@ -425,10 +425,18 @@ func callers() []runtime.Frame {
 	return all
 }
 
-// outside returns the first frame that is not of this package, nor of the engine, or else the last.
+// outside returns the first frame that is not of this package, nor of those that allocate for their callers, or else the last.
 func outside(frames []runtime.Frame) runtime.Frame {
+	ours := func(f runtime.Frame) bool {
+		for _, p := range []string{".", "/internal/engine.", "/collections."} {
+			if strings.HasPrefix(f.Function, packagePath+p) {
+				return true
+			}
+		}
+		return false
+	}
 	for _, f := range frames {
-		if !strings.HasPrefix(f.Function, packagePath+".") && !strings.HasPrefix(f.Function, packagePath+"/internal/engine.") {
+		if !ours(f) {
 			return f
 		}
 	}

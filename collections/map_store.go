@@ -210,7 +210,7 @@ func (st *store) addChunk(size uintptr, large bool) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	if st.limit != 0 && uint64(len(st.chunks)) >= st.limit>>offsetBits && !(large && len(st.spare) > 0) {
+	if st.limit != 0 && uint64(len(st.chunks)) >= st.limit>>offsetBits && (!large || len(st.spare) == 0) {
 		return 0, galloc.ErrUnsupported.For(l)
 	}
 	b, err := allocate(st.alloc, l)
