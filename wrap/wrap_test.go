@@ -22,6 +22,13 @@ import (
 
 func layout(size, align uintptr) galloc.Layout { return galloc.Must(galloc.NewLayout(size, align)) }
 
+// needMemory skips a test that makes more heaps than there is address space for.
+func needMemory(t *testing.T) {
+	if runtime.GOARCH == "wasm" {
+		t.Skip("there is not enough address space for as many heaps")
+	}
+}
+
 func newHeap(t testing.TB) *heap.Heap {
 	h, err := heap.New(heap.Options{})
 	if err != nil {
@@ -157,6 +164,7 @@ var wrappers = map[string]func(a galloc.Allocator) wrap.Allocator{
 }
 
 func TestWrappersKeepTheContract(t *testing.T) {
+	needMemory(t)
 	for name, w := range wrappers {
 		var options []alloctest.Option
 		if name == "Trace" {
@@ -185,6 +193,7 @@ func TestWrappersKeepTheContract(t *testing.T) {
 }
 
 func TestFallbackKeepsTheContract(t *testing.T) {
+	needMemory(t)
 	h := newHeap(t)
 	alloctest.Run(t, func() galloc.Allocator { return wrap.Fallback(wrap.Limit(newHeap(t), 1<<20), h) })
 	alloctest.RunGlobal(t, func() galloc.GlobalAlloc { return wrap.Fallback(wrap.Limit(newHeap(t), 1<<20), h) })
@@ -195,6 +204,7 @@ func TestFallbackKeepsTheContract(t *testing.T) {
 }
 
 func TestNestedWrappersKeepTheContract(t *testing.T) {
+	needMemory(t)
 	h := newHeap(t)
 	for i, nested := range []func() wrap.Allocator{
 		func() wrap.Allocator { return wrap.Stats(wrap.Limit(wrap.Lock(h), 256<<20)) },
