@@ -11,4 +11,4 @@ require (
 	modernc.org/memory v1.12.1
 )
 
-require github.com/google/btree v1.1.3 // indirect
+require github.com/google/btree v1.1.3
