@@ -39,16 +39,10 @@ const (
 //
 // The fields have 32 bits, though 16 would do: top goes to memory with each call and is needed back at the next, and newer processors keep
 // such values at hand if they have 32 or 64 bits, but need 8 cycles if they have fewer.
-//
-// The fast path needs two fields of them, so these lie together: eight magazines in a cache line, and a place that is found without a shift.
 type magazine struct {
-	top uint32
-	end uint32 // the magazine is full if top is here
-}
-
-// A backing is the other fields.
-type backing struct {
-	bottom uint32 // the magazine is empty if top is here
+	top    uint32
+	end    uint32 // the magazine is full if top is here
+	bottom uint32 // and empty if it is here
 	seen   uint32 // top at the last tick; see drain.go
 }
 
@@ -56,7 +50,6 @@ type backing struct {
 // period by who has taken it away (drain.go). It is Go memory without pointers: the garbage collector does not look into it.
 type Cache struct {
 	magazines [classLimit]magazine // first: see magazine
-	backings  [classLimit]backing  // then: see backing
 	slots     [numSlots + rooms*(1+roomSlots)]ref
 
 	roomsTaken int
@@ -73,14 +66,6 @@ func (k *Cache) magazine(c uint8) *magazine {
 	// SAFETY: classes are less than classLimit, and the magazines come first in a Cache.
 	return (*magazine)(unsafe.Add(unsafe.Pointer(k), uintptr(c)*unsafe.Sizeof(magazine{})))
 }
-
-// backing returns the other fields of a magazine of a cache.
-func (m *magazine) backing() *backing {
-	// SAFETY: in a Cache, backings follow magazines, as many and of the same size.
-	return (*backing)(unsafe.Add(unsafe.Pointer(m), unsafe.Offsetof(Cache{}.backings)))
-}
-
-func (m *magazine) bottom() uint32 { return m.backing().bottom }
 
 // slot returns slot i.
 //
@@ -117,12 +102,12 @@ func (k *Cache) Push(c uint8, p unsafe.Pointer) bool {
 	return true
 }
 
-func (m *magazine) len() int    { return int(m.top - m.bottom()) }
-func (m *magazine) limit() int  { return int(m.end - m.bottom()) }
-func (m *magazine) empty() bool { return m.top == m.bottom() }
+func (m *magazine) len() int    { return int(m.top - m.bottom) }
+func (m *magazine) limit() int  { return int(m.end - m.bottom) }
+func (m *magazine) empty() bool { return m.top == m.bottom }
 
 // about is len for who does not own the cache, and may see the fields at different moments.
-func (m *magazine) about() int { return min(max(int(int32(m.top-m.bottom())), 0), roomSlots) }
+func (m *magazine) about() int { return min(max(int(int32(m.top-m.bottom)), 0), roomSlots) }
 
 // noCache is the cache of Ps that have none. Its magazines are empty, and full.
 var noCache Cache
@@ -133,8 +118,7 @@ func init() { noCache.reset(0) }
 func (k *Cache) reset(slots uint32) {
 	for c := range k.magazines {
 		first := classes[c].slots
-		k.magazines[c] = magazine{top: first, end: first + min(slots, classes[c].most)}
-		k.backings[c] = backing{bottom: first}
+		k.magazines[c] = magazine{top: first, bottom: first, end: first + min(slots, classes[c].most)}
 	}
 	k.roomsTaken, k.roomed = 0, 0
 	clear(k.given[:])
@@ -157,7 +141,7 @@ func (k *Cache) grow(c uint8) bool {
 	if m.limit() >= most {
 		return false
 	}
-	m.end = m.bottom() + uint32(min(2*m.limit(), most))
+	m.end = m.bottom + uint32(min(2*m.limit(), most))
 	return true
 }
 
@@ -185,24 +169,24 @@ func (k *Cache) swing(c uint8, most uintptr) {
 	}
 	limit := uint32(min(2*m.limit(), wide))
 	more := uintptr(limit) * uintptr(classes[c].size)
-	if m.bottom() != classes[c].slots {
+	if m.bottom != classes[c].slots {
 		more -= uintptr(m.limit()) * uintptr(classes[c].size)
 	}
 	if k.roomed+more > most {
 		return
 	}
-	if m.bottom() == classes[c].slots {
+	if m.bottom == classes[c].slots {
 		if k.roomsTaken == rooms {
 			return
 		}
 		bottom := uint32(numSlots + k.roomsTaken*(1+roomSlots) + 1)
 		k.roomsTaken++
 		k.slots[bottom-1] = 0
-		m.top = bottom + uint32(copy(k.slots[bottom:], k.slots[m.bottom():m.top]))
-		m.backing().bottom = bottom
+		m.top = bottom + uint32(copy(k.slots[bottom:], k.slots[m.bottom:m.top]))
+		m.bottom = bottom
 	}
 	k.roomed += more
-	m.end = m.bottom() + limit
+	m.end = m.bottom + limit
 }
 
 // fill adds blocks until the magazine is full, the last first, so that the first will come out first. It returns those left over.
@@ -220,7 +204,7 @@ func (k *Cache) fill(c uint8, blocks []ref) []ref {
 // pull moves the blocks that have been in the magazine for longest to buf.
 func (k *Cache) pull(c uint8, buf []ref) {
 	m := k.magazine(c)
-	from := k.slots[m.bottom():m.top]
+	from := k.slots[m.bottom:m.top]
 	copy(buf, from)
 	copy(from, from[len(buf):])
 	m.top -= uint32(len(buf))

@@ -487,21 +487,21 @@ func (c *checker) magazine(k *Cache, p int, i uint8, seen map[ref]struct{}) {
 	}
 	m := k.magazine(i)
 	most := classes[i].most
-	ok := m.bottom() == classes[i].slots
-	if m.bottom() > numSlots {
+	ok := m.bottom == classes[i].slots
+	if m.bottom > numSlots {
 		most = classes[i].wide
-		room := (m.bottom() - numSlots) / (1 + roomSlots)
-		ok = m.bottom() == numSlots+room*(1+roomSlots)+1 && int(room) < k.roomsTaken
+		room := (m.bottom - numSlots) / (1 + roomSlots)
+		ok = m.bottom == numSlots+room*(1+roomSlots)+1 && int(room) < k.roomsTaken
 	}
-	if !ok || m.bottom() > m.top || m.top > m.end || m.end > m.bottom()+most {
+	if !ok || m.bottom > m.top || m.top > m.end || m.end > m.bottom+most {
 		c.fail("cache of P %d, class %d: slots <= bottom <= top <= end <= bottom + most: %d, %d, %d, %d, %d",
-			p, i, classes[i].slots, m.bottom(), m.top, m.end, m.bottom()+most)
+			p, i, classes[i].slots, m.bottom, m.top, m.end, m.bottom+most)
 		return
 	}
-	if k.slots[m.bottom()-1] != 0 {
-		c.fail("cache of P %d, class %d: slots[bottom-1] == %#x, want 0", p, i, k.slots[m.bottom()-1])
+	if k.slots[m.bottom-1] != 0 {
+		c.fail("cache of P %d, class %d: slots[bottom-1] == %#x, want 0", p, i, k.slots[m.bottom-1])
 	}
-	for j := m.bottom(); j < m.top; j++ {
+	for j := m.bottom; j < m.top; j++ {
 		b := k.slots[j]
 		s := c.heap.spanOf(b, i)
 		if s == nil {

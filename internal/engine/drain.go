@@ -90,10 +90,10 @@ func (h *Heap) drainIdle() uintptr {
 	return h.drain(func(p int, k *Cache) bool {
 		busy, stale := false, uintptr(0)
 		for c := range k.magazines {
-			m, b := &k.magazines[c], &k.backings[c]
+			m := &k.magazines[c]
 			switch {
-			case m.top != b.seen:
-				b.seen, busy = m.top, true
+			case m.top != m.seen:
+				m.seen, busy = m.top, true
 			case !m.empty():
 				stale += uintptr(m.about()) * uintptr(classes[c].size)
 			}

@@ -17,7 +17,7 @@
 //
 //  1. The layout knows its class ([ClassOf], a table): 24 bytes. The magazine of the class, in the cache of the P that we run on, gives
 //     the block that was put in last ([Cache.Pop]). Nobody else can be there (pin.go says why), so there is no lock and no
-//     atomic operation. In the heap in force this takes 18 instructions (fast_amd64.s; fast.go says the same in Go), and is nearly
+//     atomic operation. In the heap in force this takes some 20 instructions (fast_amd64.s; fast.go says the same in Go), and is nearly
 //     always the end.
 //  2. The magazine is empty: AllocSlow, refill. Half a magazine of blocks comes from the central of this class and P, under
 //     its lock. They are taken out of the bitmap of a span, lowest address first: the bits are cleared, the blocks not touched.

@@ -17,17 +17,22 @@
 	LEAQ ·inForce(SB), SI \
 	MOVQ (SI)(DX*8), DX
 
+// MAGAZINE turns the class in a register into the place of its magazine in the cache: classes are less than classLimit.
+#define MAGAZINE(class) \
+	SHLQ $4, class
+
 // func fastAlloc(size uintptr, lg, class uint32) unsafe.Pointer
 // size AX, lg BX, class CX; result AX
 TEXT ·fastAllocAsm(SB), NOSPLIT|NOFRAME, $0-0
 	CACHE
-	MOVL  CX, SI // of arguments of 32 bits, the upper half is anything
-	MOVL  magazine_top(DX)(SI*8), DI
+	MOVL  CX, SI
+	MAGAZINE(SI)
+	MOVL  magazine_top(DX)(SI*1), DI
 	DECL  DI
 	MOVQ  Cache_slots(DX)(DI*8), R8
 	TESTQ R8, R8
 	JZ    slow
-	MOVL  DI, magazine_top(DX)(SI*8)
+	MOVL  DI, magazine_top(DX)(SI*1)
 	MOVQ  (Cache_slots-8)(DX)(DI*8), R9
 	PREFETCHT0 (R9) // the block that comes next: it has not been touched lately, and will be written to
 	MOVQ  R8, AX
@@ -43,14 +48,15 @@ slow:
 TEXT ·fastFreeAsm(SB), NOSPLIT|NOFRAME, $0-0
 	CACHE
 	MOVL DI, SI
-	MOVL magazine_top(DX)(SI*8), R8
-	CMPL R8, magazine_end(DX)(SI*8)
+	MAGAZINE(SI)
+	MOVL magazine_top(DX)(SI*1), R8
+	CMPL R8, magazine_end(DX)(SI*1)
 	JEQ  slow
 	CMPQ AX, (Cache_slots-8)(DX)(R8*8)
 	JEQ  slow
 	MOVQ AX, Cache_slots(DX)(R8*8)
 	INCL R8
-	MOVL R8, magazine_top(DX)(SI*8)
+	MOVL R8, magazine_top(DX)(SI*1)
 	RET
 
 slow:

@@ -66,7 +66,7 @@ func TestMagazinesGetRooms(t *testing.T) {
 	d.verify()
 	sum := uintptr(0)
 	for c := range uint8(numClasses) {
-		if m := cache().magazine(c); m.bottom() > numSlots {
+		if m := cache().magazine(c); m.bottom > numSlots {
 			sum += uintptr(m.limit()) * uintptr(classes[c].size)
 		}
 	}
