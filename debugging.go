@@ -29,6 +29,14 @@ func newDebugged(a GlobalAlloc, s debug.Settings) GlobalAlloc {
 	return g
 }
 
+// Sampling makes it a sampler.
+func (g *debugged) Sampling() (*debug.Debugger, any) {
+	if !g.d.Sampled() {
+		return nil, nil
+	}
+	return g.d, g.inner.alloc
+}
+
 // watch begins what is to be done after a while, when g is in force.
 func (g *debugged) watch() { g.watched.Do(func() { g.d.Watch(g.settings, os.Stderr) }) }
 

@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"unsafe"
 
@@ -231,14 +232,23 @@ func newRegistration(a GlobalAlloc, why, place string) *registration {
 		a = newDebugged(a, *p.debug)
 		why += ", with " + p.String()
 	}
+	if s := sampledHeapOf(a); s != nil {
+		a = s
+	}
 	r := &registration{resolved: resolve(a), why: why, place: place}
 	_, r.system = r.alloc.(platform)
 	if h, ok := r.alloc.(interface{ Engine() *engine.Heap }); ok {
-		if r.heap = h.Engine(); r.heap == nil {
-			panic("galloc: the global allocator is to be a heap that has not been made yet: use heap.New, or heap.Default")
-		}
+		r.heap = engineOf(h)
 	}
 	return r
+}
+
+// engineOf returns the heap that h is a handle of.
+func engineOf(h interface{ Engine() *engine.Heap }) *engine.Heap {
+	if e := h.Engine(); e != nil {
+		return e
+	}
+	panic("galloc: the global allocator is to be a heap that has not been made yet: use heap.New, or heap.Default")
 }
 
 // enter lets the engine know that r is in force.
@@ -246,7 +256,12 @@ func (r *registration) enter() {
 	if r.heap != nil {
 		r.heap.PutInForce()
 	}
-	if g, ok := r.alloc.(*debugged); ok {
+	a := r.alloc
+	if s, ok := a.(*sampledHeap); ok {
+		s.enter()
+		a = s.as
+	}
+	if g, ok := a.(*debugged); ok {
 		g.watch()
 	}
 }
@@ -263,12 +278,20 @@ func current() *registration {
 	return settle()
 }
 
+// settling is held by who puts a registration in force, from before it has looked whether there is one until it has entered.
+var settling sync.Mutex
+
 // settle puts the default in force, unless somebody else has settled it meanwhile.
 func settle() *registration {
+	settling.Lock()
+	defer settling.Unlock()
+	if r := inForce.Load(); r != nil {
+		return r
+	}
 	a, why := defaultGlobal()
-	inForce.CompareAndSwap(nil, newRegistration(a, why, callerOutside()))
-	r := inForce.Load()
+	r := newRegistration(a, why, callerOutside())
 	r.enter()
+	inForce.Store(r)
 	return r
 }
 
@@ -346,12 +369,15 @@ func RegisterGlobal(a GlobalAlloc) {
 	if isGlobal(a) {
 		panic("galloc: RegisterGlobal at " + here + " of an allocator made of galloc.Global, which would call itself" + alreadyAt())
 	}
-	r := newRegistration(a, "registered at "+here, here)
-	r.explicit = true
-	if !inForce.CompareAndSwap(nil, r) {
+	settling.Lock()
+	defer settling.Unlock()
+	if inForce.Load() != nil {
 		panic("galloc: RegisterGlobal at " + here + alreadyAt())
 	}
+	r := newRegistration(a, "registered at "+here, here)
+	r.explicit = true
 	r.enter()
+	inForce.Store(r)
 }
 
 // alreadyAt returns the second half of the messages above: what came first.

@@ -45,7 +45,7 @@ func GlobalUsableSize(l Layout) uintptr {
 	}
 	r := current()
 	if r.heap != nil {
-		return min(engine.UsableSize(l.size, l.Align()), maxSize(l.Align()))
+		return usableSize(l)
 	}
 	switch a := r.alloc.(type) {
 	case asGlobal:
@@ -55,3 +55,6 @@ func GlobalUsableSize(l Layout) uintptr {
 	}
 	return l.size
 }
+
+// usableSize is GlobalUsableSize of a heap.
+func usableSize(l Layout) uintptr { return min(engine.UsableSize(l.size, l.Align()), maxSize(l.Align())) }

@@ -126,8 +126,8 @@ func init() {
 	case selection != nil:
 		r := newRegistration(selection.make(), "selected by the import of "+selection.Path, "")
 		r.selection = selection
-		inForce.Store(r)
 		r.enter()
+		inForce.Store(r)
 	case p != nil && p.named != nil:
 		p.alloc = p.named.make()
 	}

@@ -279,6 +279,14 @@ type debugger struct {
 
 func (w *debugger) String() string { return "debug(" + nameOf(w.a) + ")" }
 
+// Sampling is for package galloc: a sampled heap that is registered as the global allocator keeps its fast path.
+func (w *debugger) Sampling() (d *debug.Debugger, inner any) {
+	if !w.sampled {
+		return nil, nil
+	}
+	return w.d, w.a
+}
+
 // The methods of package galloc are documented there. Those that have it easy come first: what is passed on costs a look at chance, or at p.
 func (w *debugger) Alloc(l galloc.Layout) unsafe.Pointer {
 	if w.sampled && l.Size() != 0 && !w.d.Picks() {

@@ -28,6 +28,7 @@ var loops = []loop{
 	{"face", "the same by way of galloc.GlobalAlloc", func(n int) { wrapped(n, plainHeap()) }},
 	{"stats", "the same with wrap.Stats around the heap", func(n int) { wrapped(n, wrap.Stats(plainHeap())) }},
 	{"limit", "the same with wrap.Limit around the heap", func(n int) { wrapped(n, wrap.Limit(plainHeap(), 1<<30)) }},
+	{"sampled", "as pair, with wrap.Debug around the global heap that looks after one block in a billion", watched},
 	{"batch", "as pair, but 1000 blocks before the first is freed: the magazine has a room", func(n int) { batch(n, 64, 1000) }},
 	{"exchange", "as pair, but 5000 blocks of 512 bytes: magazines are exchanged with the centrals", func(n int) { batch(n, 512, 5000) }},
 	{"realloc", "Realloc within the class", realloc},
@@ -42,14 +43,15 @@ func runLoop(args []string) error {
 	if err != nil || n < 1 {
 		return fmt.Errorf("%s: N must be a number from 1", args[1])
 	}
-	if name := galloc.GlobalName(); !strings.HasPrefix(name, "galloc heap,") {
-		return fmt.Errorf("the heap is not the global allocator, but %s", name)
-	}
 	for _, l := range loops {
-		if l.name == args[0] {
-			l.do(n)
-			return nil
+		if l.name != args[0] {
+			continue
 		}
+		l.do(n)
+		if name := galloc.GlobalName(); !strings.Contains(name, "galloc heap") {
+			return fmt.Errorf("the heap is not the global allocator, but %s", name)
+		}
+		return nil
 	}
 	return fmt.Errorf("there is no loop %q", args[0])
 }
@@ -92,6 +94,11 @@ func instance(n int) {
 		h.Dealloc(h.Alloc(l), l)
 	}
 	h.Close()
+}
+
+func watched(n int) {
+	galloc.RegisterGlobal(wrap.Debug(heap.Default(), wrap.Sample(1e9)))
+	pair(n)
 }
 
 // batch allocates many blocks, frees them in the same order, and so on, n blocks in all or a few more.

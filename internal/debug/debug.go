@@ -151,11 +151,23 @@ func (d *Debugger) Guards() (pool, crash bool) {
 // Picks reports whether the next block is one to be looked after: always in full mode, now and then in sampled mode.
 func (d *Debugger) Picks() bool { return d.options.Sample == 0 || cheaprand() < d.threshold }
 
+// PicksFor is Picks for a call that stands for as many allocations as n returns, which are most at most. It is nearly always done without n.
+func (d *Debugger) PicksFor(most uint32, n func() int) bool {
+	draw := uint64(cheaprand())
+	return draw < uint64(d.threshold)*uint64(most) && draw < uint64(d.threshold)*uint64(n())
+}
+
 // Passes reports whether the block at p was passed on, so that its end is the inner allocator's business.
 func (d *Debugger) Passes(p unsafe.Pointer) bool { return d.options.Sample != 0 && !d.pool.contains(p) }
 
 // Sampled reports whether d is in sampled mode.
 func (d *Debugger) Sampled() bool { return d.options.Sample != 0 }
+
+// SampleRate returns that one of how many allocations is guarded, in sampled mode.
+func (d *Debugger) SampleRate() uint32 { return d.options.Sample }
+
+// PoolRange returns where guarded blocks are: nothing if there is no pool.
+func (d *Debugger) PoolRange() (base unsafe.Pointer, size uintptr) { return d.pool.base, d.pool.size }
 
 // Alloc returns a block of size bytes, not 0, at a multiple of align, a power of two; or nil if the inner allocator has no memory, even
 // after the quarantine was emptied. In full mode, the block is filled with a pattern (0xa5).

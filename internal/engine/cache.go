@@ -380,3 +380,54 @@ func (h *Heap) PutInForce() {
 		}
 	}
 }
+
+// Divert sends the next operation of each P that has a cache of h, the heap in force, down the slow path, so that what Slow has set has a look at it:
+// a program that frees each block before it allocates another one of that class may not get there otherwise. It costs the fast path nothing: the
+// caches are only hidden from it. Resume brings them back.
+func (h *Heap) Divert() {
+	h.seating.Lock()
+	defer h.seating.Unlock()
+	if h != heapInForce.Load() {
+		return
+	}
+	for p := range inForce {
+		if inForce[p].Load() != &noCache {
+			inForce[p].Store(&noCache)
+		}
+	}
+}
+
+// Resume ends that for the P that we are on, and reports whether it was diverted.
+func (h *Heap) Resume() bool {
+	p := ProcHint()
+	if p >= MaxProcs || inForce[p].Load() == h.caches[p].Load() { // as nearly always
+		return false
+	}
+	// Under the lock nobody else changes the two, so that no cache comes back that drain takes away just now. We may be on another P meanwhile.
+	h.seating.Lock()
+	defer h.seating.Unlock()
+	k := h.caches[p].Load()
+	if h != heapInForce.Load() || inForce[p].Load() == k {
+		return false
+	}
+	inForce[p].Store(k)
+	return true
+}
+
+// MaxRefill is the most that RefillSize returns.
+const MaxRefill = roomSlots / 2
+
+// RefillSize returns how many blocks of class c the cache of the P that we are on takes from the central at a time: how many allocations a call of
+// AllocSlow stands for, if each block is handed out once. Class 0, which is none, has no cache.
+func (h *Heap) RefillSize(c uint8) int {
+	if c == 0 {
+		return 1
+	}
+	k := h.Cache(Pin())
+	n := 1
+	if k != &noCache {
+		n = (k.magazine(c).limit() + 1) / 2
+	}
+	k.Leave()
+	return max(n, 1)
+}

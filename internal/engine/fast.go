@@ -49,3 +49,26 @@ func fastFree(p unsafe.Pointer, size uintptr, lg, class uint32) {
 	}
 	slowFree(p, size, lg, class)
 }
+
+// apart is the range of addresses that FastFree leaves to the slow path: see Apart. (The assembly relies on this order.)
+var apart struct{ base, size uintptr }
+
+// Apart has FastFree call what Slow has set for every block among the size bytes from base on, which are not the heap's but handed out in
+// its place. It is for package galloc, before there is such a block, and before a heap is put in force. From then on FastFree is another
+// function, so that those who have no such blocks do not look for them.
+func Apart(base unsafe.Pointer, size uintptr) {
+	apart.base, apart.size = uintptr(base), size
+	FastFree = fastFreeLooking
+}
+
+// fastFreeLooking is fastFree that looks whether the block is one of those apart.
+var fastFreeLooking = fastFreeApart
+
+//go:nosplit
+func fastFreeApart(p unsafe.Pointer, size uintptr, lg, class uint32) {
+	if uintptr(p)-apart.base < apart.size {
+		slowFree(p, size, lg, class)
+		return
+	}
+	fastFree(p, size, lg, class)
+}

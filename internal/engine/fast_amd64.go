@@ -13,16 +13,18 @@ func init() {
 	if idLimit == 0 || offsetOfP != knownOffsetOfP {
 		return
 	}
-	codes := [2]*uintptr{new(uintptr), new(uintptr)}
-	*codes[0], *codes[1] = fastAllocCode(), fastFreeCode()
+	codes := [3]*uintptr{new(uintptr), new(uintptr), new(uintptr)}
+	*codes[0], *codes[1], *codes[2] = fastAllocCode(), fastFreeCode(), fastFreeApartCode()
 	// SAFETY: a function value is a pointer to a variable that begins with the address of the code. See above for the rest.
 	*(*unsafe.Pointer)(unsafe.Pointer(&FastAlloc)) = unsafe.Pointer(codes[0])
 	*(*unsafe.Pointer)(unsafe.Pointer(&FastFree)) = unsafe.Pointer(codes[1])
+	*(*unsafe.Pointer)(unsafe.Pointer(&fastFreeLooking)) = unsafe.Pointer(codes[2])
 }
 
 // knownOffsetOfP is offsetOfP in the versions above.
 const knownOffsetOfP = 0xd0
 
-// fastAllocCode and fastFreeCode return the addresses of fastAllocAsm and fastFreeAsm, which cannot be called from Go.
+// fastAllocCode and the others return the addresses of fastAllocAsm and so on, which cannot be called from Go.
 func fastAllocCode() uintptr
 func fastFreeCode() uintptr
+func fastFreeApartCode() uintptr

@@ -43,26 +43,37 @@ slow:
 	MOVQ (DX), SI
 	JMP  SI
 
-// func fastFree(p unsafe.Pointer, size uintptr, lg, class uint32)
+// FREE is what comes of fastFree once it is known that the block is the heap's.
 // p AX, size BX, lg CX, class DI
-TEXT ·fastFreeAsm(SB), NOSPLIT|NOFRAME, $0-0
-	CACHE
-	MOVL DI, SI
-	MAGAZINE(SI)
-	MOVL magazine_top(DX)(SI*1), R8
-	CMPL R8, magazine_end(DX)(SI*1)
-	JEQ  slow
-	CMPQ AX, (Cache_slots-8)(DX)(R8*8)
-	JEQ  slow
-	MOVQ AX, Cache_slots(DX)(R8*8)
-	INCL R8
-	MOVL R8, magazine_top(DX)(SI*1)
-	RET
-
-slow:
-	MOVQ ·slowFree(SB), DX
-	MOVQ (DX), SI
+#define FREE \
+	CACHE \
+	MOVL DI, SI \
+	MAGAZINE(SI) \
+	MOVL magazine_top(DX)(SI*1), R8 \
+	CMPL R8, magazine_end(DX)(SI*1) \
+	JEQ  slow \
+	CMPQ AX, (Cache_slots-8)(DX)(R8*8) \
+	JEQ  slow \
+	MOVQ AX, Cache_slots(DX)(R8*8) \
+	INCL R8 \
+	MOVL R8, magazine_top(DX)(SI*1) \
+	RET \
+slow: \
+	MOVQ ·slowFree(SB), DX \
+	MOVQ (DX), SI \
 	JMP  SI
+
+// func fastFree(p unsafe.Pointer, size uintptr, lg, class uint32)
+TEXT ·fastFreeAsm(SB), NOSPLIT|NOFRAME, $0-0
+	FREE
+
+// func fastFreeApart(p unsafe.Pointer, size uintptr, lg, class uint32)
+TEXT ·fastFreeApartAsm(SB), NOSPLIT|NOFRAME, $0-0
+	MOVQ AX, R9
+	SUBQ ·apart(SB), R9
+	CMPQ R9, ·apart+8(SB)
+	JB   slow
+	FREE
 
 // func fastAllocCode() uintptr
 TEXT ·fastAllocCode(SB), NOSPLIT, $0-8
@@ -73,5 +84,11 @@ TEXT ·fastAllocCode(SB), NOSPLIT, $0-8
 // func fastFreeCode() uintptr
 TEXT ·fastFreeCode(SB), NOSPLIT, $0-8
 	LEAQ ·fastFreeAsm(SB), AX
+	MOVQ AX, ret+0(FP)
+	RET
+
+// func fastFreeApartCode() uintptr
+TEXT ·fastFreeApartCode(SB), NOSPLIT, $0-8
+	LEAQ ·fastFreeApartAsm(SB), AX
 	MOVQ AX, ret+0(FP)
 	RET
