@@ -28,6 +28,8 @@ func GlobalResize(p unsafe.Pointer, l Layout, newSize uintptr) bool {
 		return Resize(a.a, p, l, newSize)
 	case Resizer:
 		return a.Resize(p, l, newSize)
+	case *sampledHeap:
+		return a.resize(p, l, newSize)
 	}
 	return false
 }
@@ -52,9 +54,13 @@ func GlobalUsableSize(l Layout) uintptr {
 		return UsableSize(a.a, l)
 	case UsableSizer:
 		return a.UsableSize(l)
+	case *sampledHeap:
+		return usableSize(l)
 	}
 	return l.size
 }
 
 // usableSize is GlobalUsableSize of a heap.
-func usableSize(l Layout) uintptr { return min(engine.UsableSize(l.size, l.Align()), maxSize(l.Align())) }
+func usableSize(l Layout) uintptr {
+	return min(engine.UsableSize(l.size, l.Align()), maxSize(l.Align()))
+}

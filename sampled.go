@@ -1,6 +1,7 @@
 package galloc
 
 import (
+	"sync/atomic"
 	"time"
 	"unsafe"
 
@@ -26,14 +27,15 @@ type sampler interface {
 // A program that frees a block whenever it allocates one may never find a cache empty. So after each detourPause the next operation
 // of each P is sent here, and its block is picked.
 type sampledHeap struct {
-	as     sampler // to the outside
-	d      *debug.Debugger
-	heap   *engine.Heap
-	detour *time.Timer // calls heap.Divert
+	as       sampler // to the outside
+	d        *debug.Debugger
+	heap     *engine.Heap
+	detour   *time.Timer // calls heap.Divert, and sets diverted
+	diverted atomic.Bool // the detour is not set again yet
 }
 
-// detourPause is from when the first P has come by until all are sent here again. At 5 µs for a block with pages of its own it
-// costs 0.05 % of a P.
+// detourPause is from the first operation here after a detour until the next detour, so that a program that does nothing is not woken. At 5 µs for a
+// block with pages of its own it costs 0.05 % of a P.
 const detourPause = 10 * time.Millisecond
 
 // leastSample is the Sample from which on chance may be that inexact. With a lower one, which is for tests, each allocation is weighed.
@@ -61,20 +63,23 @@ func sampledHeapOf(a GlobalAlloc) *sampledHeap {
 func (s *sampledHeap) enter() {
 	if base, size := s.d.PoolRange(); size != 0 {
 		engine.Apart(base, size)
-		s.detour = time.AfterFunc(detourPause, s.heap.Divert)
+		s.detour = time.AfterFunc(detourPause, func() {
+			s.heap.Divert()
+			s.diverted.Store(true)
+		})
 	}
 	s.heap.PutInForce()
 }
 
 func (s *sampledHeap) String() string { return allocatorName(s.as) }
 
-// resumes ends the detour of the P that we are on, and reports whether there was one.
+// resumes ends the detour of the P that we are on, and reports whether there was one. Whichever P comes by first sets the next; one does, since
+// without a cache in sight all operations lead here.
 func (s *sampledHeap) resumes() bool {
-	if !s.heap.Resume() {
-		return false
+	if s.diverted.Load() && s.diverted.CompareAndSwap(true, false) {
+		s.detour.Reset(detourPause)
 	}
-	s.detour.Reset(detourPause)
-	return true
+	return s.heap.Resume()
 }
 
 // pick returns a block that is looked after, if this is to be one.
@@ -131,13 +136,10 @@ func (s *sampledHeap) Realloc(p unsafe.Pointer, l Layout, newSize uintptr) unsaf
 	return s.heap.Realloc(p, l.size, l.Align(), newSize)
 }
 
-// Resize is for GlobalResize.
-func (s *sampledHeap) Resize(p unsafe.Pointer, l Layout, newSize uintptr) bool {
+// resize is GlobalResize.
+func (s *sampledHeap) resize(p unsafe.Pointer, l Layout, newSize uintptr) bool {
 	if s.d.Passes(p) {
 		return s.heap.Resize(p, l.size, l.Align(), newSize)
 	}
 	return s.d.Check(debug.OpRealloc, p, l.size, l.Align()) && newSize == l.size
 }
-
-// UsableSize is for GlobalUsableSize.
-func (*sampledHeap) UsableSize(l Layout) uintptr { return usableSize(l) }

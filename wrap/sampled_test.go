@@ -89,15 +89,18 @@ func sampledRate(t *testing.T) {
 	}
 }
 
-// The cache is never empty, and a mistake is found all the same.
+// The cache is never empty, and mistakes are found all the same, but only now and then.
 func sampledOneAtATime(t *testing.T) {
-	var found sync.Map
-	register(t, func(r *wrap.Report) { found.Store(r.Kind, true) }, wrap.Guard(wrap.AtStart, 0, 0))
+	found, blocks := 0, 0
+	d, _ := register(t, func(r *wrap.Report) { found++ }, wrap.Guard(wrap.AtStart, 0, 0))
 	l := layout(20, 4) // the heap's blocks are larger
-	for done := false; !done; _, done = found.Load(wrap.Overflow) {
+	for ; found < 20; blocks++ {
 		p := galloc.Alloc(l)
 		*offset(p, 20) = 1
 		galloc.Dealloc(p, l)
+	}
+	if d.Mark()*100 > uint64(blocks) {
+		t.Errorf("%d of %d blocks were picked", d.Mark(), blocks)
 	}
 }
 
@@ -124,7 +127,7 @@ func take(d wrap.Debugging, l galloc.Layout, alloc func() unsafe.Pointer) unsafe
 
 func sampledMistakes(t *testing.T) {
 	var kinds []wrap.MistakeKind
-	d, _ := register(t, func(r *wrap.Report) { kinds = append(kinds, r.Kind) }, wrap.Guard(wrap.AtStart, 0, 0))
+	d, h := register(t, func(r *wrap.Report) { kinds = append(kinds, r.Kind) }, wrap.Guard(wrap.AtStart, 0, 0))
 	expect := func(what string, want ...wrap.MistakeKind) {
 		t.Helper()
 		if !slices.Equal(kinds, want) {
@@ -134,6 +137,18 @@ func sampledMistakes(t *testing.T) {
 	}
 	for _, size := range []uintptr{20, 3000, 100_000} { // the last has no class
 		l := layout(size, 4)
+		if galloc.GlobalUsableSize(l) != h.UsableSize(l) {
+			t.Errorf("%v has room for %d bytes", l, galloc.GlobalUsableSize(l))
+		}
+		plain := galloc.Alloc(l)
+		for n := picked(d); n != 0; n = picked(d) { // by chance
+			galloc.Dealloc(plain, l)
+			plain = galloc.Alloc(l)
+		}
+		if !galloc.GlobalResize(plain, l, size-1) || galloc.Realloc(plain, layout(size-1, 4), size) != plain {
+			t.Error("what the heap can do in place, it cannot any more")
+		}
+		galloc.Dealloc(plain, l)
 		alloc := func() unsafe.Pointer { return galloc.Alloc(l) }
 		p := take(d, l, alloc)
 		galloc.Dealloc(p, layout(size+1, 4))
@@ -142,6 +157,10 @@ func sampledMistakes(t *testing.T) {
 			t.Error("it was resized in place")
 		}
 		expect("resize")
+		if galloc.GlobalResize(p, layout(size+1, 4), size+2) {
+			t.Error("a block was resized that is not so large")
+		}
+		expect("resize with a wrong size", wrap.WrongLayout)
 		galloc.Dealloc(p, l)
 		expect("free")
 		galloc.Dealloc(p, l)
