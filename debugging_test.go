@@ -64,7 +64,7 @@ func TestGallocDebug(t *testing.T) {
 			t.Errorf("%s: %v:\n%s", env, o.err, o.stderr)
 		}
 	}
-	for _, env := range []string{"GALLOC=debug,quarantine=1MiB", "GALLOC=debug,guard=either,guardmax=1000", "GALLOC=debug,sample=5"} {
+	for _, env := range []string{"GALLOC=debug,quarantine=1MiB", "GALLOC=debug,guard=either,guardmax=1000", "GALLOC=debug,sample=5", "GALLOC=debug,sample=4096"} {
 		if o := runChild(t, "contract with GALLOC=debug", env); o.err != nil || !strings.Contains(o.stdout, "PASS") {
 			t.Errorf("%s: %v:\n%s%s", env, o.err, o.stdout, o.stderr)
 		}
