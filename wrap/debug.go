@@ -33,19 +33,23 @@ type Debugging interface {
 	// bytes first. In sampled mode it knows the blocks that were picked.
 	Leaks(mark uint64) []Leak
 
-	// CheckLeaks fails the test t when it ends, with a list by place of allocation, if anything is still allocated that was
-	// allocated since the call. So it is called at the start:
+	// CheckLeaks verifies all blocks when the test t ends, its subtests included, and fails it, with a list by place of allocation, if anything is
+	// still allocated that was allocated since the call. So it is called at the start:
 	//
 	//	a := wrap.Debug(nil)
 	//	a.CheckLeaks(t)
+	//
+	// What another test allocates at the same time is taken to be of this one: give tests that run in parallel an allocator each.
 	CheckLeaks(t TB)
 
-	// ReportLeaks writes to w what is allocated, and nothing if nothing is, and returns the number of blocks. Go has no way to
-	// have something done when a program exits: defer it in main, and mind that os.Exit and log.Fatal do not run what is deferred.
+	// ReportLeaks verifies all blocks, as CheckAll does; then it writes to w what is allocated, and nothing if nothing is, and returns the number
+	// of blocks. Go has no way to have something done when a program exits: defer it in main, and mind that os.Exit and log.Fatal do
+	// not run what is deferred.
 	ReportLeaks(w io.Writer) int
 
 	// Explain returns what is known about an address, as from a crash: which block it is in or near, whether that is freed,
-	// and its stacks. It returns nil if no block of this allocator is or was near.
+	// and its stacks. It returns nil if no block of this allocator is or was near. The Kind is 0 if the address is in a block that is
+	// allocated, so that nothing is wrong.
 	Explain(addr uintptr) *Report
 
 	// Faults makes accesses to guarded memory mistakes that are reported, on this goroutine, until the function that it
@@ -53,8 +57,8 @@ type Debugging interface {
 	//
 	//	defer a.Faults()()
 	//
-	// Otherwise such an access ends the program, with Go's own "unexpected fault address", and its stack. If the handler
-	// returns, the panic goes on, with the *Report for a value. All other panics pass.
+	// Otherwise such an access ends the program, with Go's own "unexpected fault address", and its stack: other goroutines need a Faults of
+	// their own. If the handler returns, the panic goes on, with the *Report for a value. All other panics pass.
 	Faults() (done func())
 }
 
@@ -88,6 +92,7 @@ const (
 	Underflow    = debug.Underflow    // bytes before it were
 	UseAfterFree = debug.UseAfterFree // bytes of the block were, after it was freed; or it was resized
 	WildAccess   = debug.WildAccess   // guarded memory was touched, and no block is near
+	Overlap      = debug.Overlap      // the inner allocator has handed out the memory of a block that it has not got back
 )
 
 // How mistakes are found.
@@ -96,6 +101,7 @@ const (
 	AtRealloc = debug.OpRealloc // when it was resized
 	AtVerify  = debug.OpVerify  // when freed memory was to be used again, or by CheckAll: later than it was done
 	AtAccess  = debug.OpAccess  // at the access to guarded memory
+	AtAlloc   = debug.OpAlloc   // when a block was allocated
 )
 
 // The sides: see Guard.
@@ -109,7 +115,7 @@ const (
 type DebugOption func(*debug.Options)
 
 // OnMistake has h called for each mistake, in place of ending the program, by the goroutine that has found it; several may at once. It
-// may use the allocator. When it returns, a block that was given back in a way that cannot be obeyed is as it was before.
+// may use the allocator, and may panic or fail a test. When it returns, a block that was given back in a way that cannot be obeyed is as it was before.
 func OnMistake(h func(*Report)) DebugOption { return func(o *debug.Options) { o.Handler = h } }
 
 // Quarantine sets how many bytes of freed blocks are held back, with their zones, from 0 on: 64 MiB if it is not given, 8 MiB
@@ -118,7 +124,8 @@ func Quarantine(bytes uintptr) DebugOption {
 	return func(o *debug.Options) { o.Quarantine = orNone("Quarantine", bytes) }
 }
 
-// RedZone sets how many bytes on each side of a block are watched at least, from 0 to 1 MiB: 32 if it is not given. Those before a block
+// RedZone sets how many bytes on each side of a block are watched at least, from 0 to 1 MiB: 32 if it is not given. Beside larger blocks it is an
+// eighth of their size, up to 2 KiB, unless bytes is 0. Those before a block
 // are as many as a multiple of its alignment has; with alignments beyond 64 KiB there are none.
 func RedZone(bytes uintptr) DebugOption {
 	if bytes > 1<<20 {
@@ -129,6 +136,9 @@ func RedZone(bytes uintptr) DebugOption {
 
 // Stacks sets how many calls are kept of each stack, from 0 to 64: 16 if it is not given.
 func Stacks(depth uint) DebugOption {
+	if depth > 64 {
+		panic("galloc/wrap: Stacks of more than 64 calls")
+	}
 	return func(o *debug.Options) { o.Stacks = orNone("Stacks", uintptr(depth)) }
 }
 
@@ -180,12 +190,16 @@ func orNone(what string, n uintptr) int {
 // Every block gets a zone of 32 bytes or more on both sides, filled with a pattern (0xfb) that is verified when the block is freed or
 // resized, and by CheckAll. New blocks are filled with 0xa5. Freed ones are filled with 0x5a and held back, 64 MiB of them, and
 // verified when they are given back. A resize always moves. So reads of memory that is not one's own are not found, but
-// see [Guard]; and writes are found later than they are done, with the stacks of the block and not of the write.
+// see [Guard]; and writes are found later than they are done, with the stacks of the block and not of the write. A write that no free and no
+// CheckAll comes after is not found: defer ReportLeaks or CheckAll in main, or use CheckLeaks in tests.
 //
 // A mistake is written to standard error, and the program is aborted (SIGABRT on Unix); or an [OnMistake] handler is told. Blocks are
 // exactly as large as asked for, and only that layout fits. Blocks of size 0 take no memory; to give back a block as one
 // of size 0 is a mistake, where it can be seen (the methods here; galloc.Dealloc does nothing with size 0). Memory from
 // AllocateTyped is known, but not watched, since the garbage collector scans it.
+//
+// The inner allocator must not be reset behind the back of this one: an arena is reset by the method Reset of this one, which all its blocks are freed
+// by, as reports will say; and not by a mark of its own. That it was shows as an [Overlap], or as writes that nobody has done.
 //
 // The result may be registered as the global allocator, if inner is another. Safe for concurrent use if inner is. An allocation
 // and a free cost about 2 µs together, mostly for the stacks (see Stacks), and what filling the block takes; 10 µs if it is guarded; a record of some 100 bytes
@@ -454,6 +468,7 @@ func (w *debugger) CheckLeaks(t TB)              { t.Helper(); w.d.CheckLeaks(t)
 func (w *debugger) Explain(addr uintptr) *Report { return w.d.Explain(addr) }
 
 func (w *debugger) ReportLeaks(to io.Writer) (blocks int) {
+	w.d.CheckAll()
 	leaks := w.d.Leaks(0)
 	for _, l := range leaks {
 		blocks += l.Blocks

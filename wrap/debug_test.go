@@ -189,11 +189,11 @@ var mistakes = []mistake{
 		d.Dealloc(p, layout(1, 1))
 		d.Realloc(p, layout(1, 1), 1)
 	}},
-	{name: "free of the stack", kind: wrap.ForeignFree, say: "no block of this allocator is or was there", do: func(d wrap.Debugging) {
+	{name: "free of the stack", kind: wrap.ForeignFree, say: "no block of this allocator is there, or was lately", do: func(d wrap.Debugging) {
 		var local [16]byte
 		d.Dealloc(unsafe.Pointer(&local), layout(16, 1))
 	}},
-	{name: "global and System mixed up", kind: wrap.ForeignFree, say: "no block of this allocator is or was there", do: func(d wrap.Debugging) {
+	{name: "global and System mixed up", kind: wrap.ForeignFree, say: "no block of this allocator is there, or was lately", do: func(d wrap.Debugging) {
 		d.Dealloc(galloc.System.Alloc(layout(16, 8)), layout(16, 8))
 	}},
 	{name: "free of size 0 with a size", kind: wrap.ZeroSize, say: "the address stands for blocks of size 0", do: func(d wrap.Debugging) {
@@ -282,6 +282,85 @@ var mistakes = []mistake{
 	{name: "write to a block of size 0", kind: wrap.ZeroSize, say: "it was written to, 1 byte from 0x", do: func(d wrap.Debugging) {
 		*(*byte)(d.Alloc(layout(0, 8))) = 1
 		d.CheckAll()
+	}},
+
+	// The layout and address of before a resize, and whatever can be done to a freed block.
+	{name: "old size after a realloc", kind: wrap.WrongLayout, say: "as 24 bytes (align 8), but it is the 48-byte block", do: func(d wrap.Debugging) {
+		d.Dealloc(d.Realloc(d.Alloc(layout(24, 8)), layout(24, 8), 48), layout(24, 8))
+	}},
+	{name: "old address after a realloc", kind: wrap.DoubleFree, say: "the freed 24-byte block", do: func(d wrap.Debugging) {
+		p := d.Alloc(layout(24, 8))
+		d.Realloc(p, layout(24, 8), 48)
+		d.Dealloc(p, layout(24, 8))
+	}},
+	{name: "grow of a freed block", kind: wrap.UseAfterFree, say: "realloc of 0x… as 24 bytes (align 8): that is the freed 24-byte block", do: func(d wrap.Debugging) {
+		p := d.Alloc(layout(24, 8))
+		d.Dealloc(p, layout(24, 8))
+		_, _ = d.GrowZeroed(p, layout(24, 8), layout(48, 8))
+	}},
+	{name: "shrink of a freed block", kind: wrap.UseAfterFree, say: "realloc of 0x… as 24 bytes", do: func(d wrap.Debugging) {
+		p := d.Alloc(layout(24, 8))
+		d.Dealloc(p, layout(24, 8))
+		_, _ = d.Shrink(p, layout(24, 8), layout(8, 8))
+	}},
+	{name: "resize of a freed block", kind: wrap.UseAfterFree, say: "realloc of 0x… as 24 bytes", do: func(d wrap.Debugging) {
+		p := d.Alloc(layout(24, 8))
+		d.Dealloc(p, layout(24, 8))
+		d.Resize(p, layout(24, 8), 8)
+	}},
+	{name: "shrink of a freed block to size 0", kind: wrap.DoubleFree, say: "the freed 24-byte block", do: func(d wrap.Debugging) {
+		p := d.Alloc(layout(24, 8))
+		d.Dealloc(p, layout(24, 8))
+		_, _ = d.Shrink(p, layout(24, 8), layout(0, 8))
+	}},
+	{name: "free of a freed block as one of size 0", kind: wrap.DoubleFree, say: "the freed 24-byte block", do: func(d wrap.Debugging) {
+		p := d.Alloc(layout(24, 8))
+		d.Dealloc(p, layout(24, 8))
+		d.Dealloc(p, layout(0, 8))
+	}},
+	{name: "realloc of size 0 with a size", kind: wrap.ZeroSize, say: "realloc of 0x… as 24 bytes (align 8): the address stands for", do: func(d wrap.Debugging) {
+		d.Realloc(d.Alloc(layout(0, 8)), layout(24, 8), 48)
+	}},
+	{name: "write to a block of size 0, and a free", kind: wrap.ZeroSize, say: "it was written to, 8 bytes from 0x", do: func(d wrap.Debugging) {
+		p := d.Alloc(layout(24, 8))
+		copy(unsafe.Slice((*byte)(d.Alloc(layout(0, 8))), 8), "mistaken")
+		d.Dealloc(p, layout(24, 8))
+	}},
+	{name: "free through another Debug", kind: wrap.ForeignFree, say: "no block of this allocator", do: func(d wrap.Debugging) {
+		d.Dealloc(wrap.Debug(heap.Default()).Alloc(layout(24, 8)), layout(24, 8))
+	}},
+
+	// The typed face.
+	{name: "slice freed from its second element on", kind: wrap.InteriorFree, say: "as 72 bytes (align 8): that is 8 bytes into the 80-byte block", do: func(d wrap.Debugging) {
+		galloc.FreeSlice(d, galloc.Must(galloc.MakeSlice[uint64](d, 10))[1:])
+	}},
+	{name: "slice freed with less capacity", kind: wrap.WrongLayout, say: "as 16 bytes (align 8), but it is the 80-byte block", do: func(d wrap.Debugging) {
+		galloc.FreeSlice(d, galloc.Must(galloc.MakeSlice[uint64](d, 10))[:2:2])
+	}},
+	{name: "old slice freed after it has grown", kind: wrap.DoubleFree, say: "the freed 80-byte block", do: func(d wrap.Debugging) {
+		s := galloc.Must(galloc.MakeSlice[uint64](d, 10))
+		_ = galloc.Must(galloc.GrowSlice(d, s, 20))
+		galloc.FreeSlice(d, s)
+	}},
+	{name: "value freed as one of another type", kind: wrap.WrongLayout, say: "as 4 bytes (align 4), but it is the 8-byte block (align 8)", do: func(d wrap.Debugging) {
+		galloc.Free(d, (*int32)(unsafe.Pointer(galloc.Must(galloc.New[uint64](d)))))
+	}},
+	{name: "value freed by two faces", kind: wrap.DoubleFree, say: "the freed 32-byte block (align 8)", do: func(d wrap.Debugging) {
+		p := galloc.Must(galloc.New[[4]uint64](d))
+		d.Deallocate(unsafe.Pointer(p), galloc.LayoutOf[[4]uint64]())
+		galloc.Free(d, p)
+	}},
+
+	// Further than a small zone reaches.
+	{name: "overflow by 64", kind: wrap.Overflow, say: "64 bytes were written, from 0 bytes past the end of the 512-byte block", do: overflow(512, 512, 64)},
+	{name: "overflow by 2000", kind: wrap.Overflow, say: "2000 bytes were written, from 0 bytes past the end of the 16384-byte block", do: overflow(16384, 16384, 2000)},
+	{name: "write 2000 bytes behind a large block", kind: wrap.Overflow, say: "1 byte was written, 2000 bytes past the end of the 1000000-byte block", do: overflow(1_000_000, 1_002_000, 1)},
+	{name: "write 2000 bytes before a large block", kind: wrap.Underflow, say: "1 byte was written, 2000 bytes before the 1000000-byte block", do: overflow(1_000_000, -2000, 1)},
+	{name: "free between guarded blocks", options: []wrap.DebugOption{wrap.Guard(wrap.AtEnd, 0, 0)}, kind: wrap.InteriorFree, say: "that is 1000 bytes past the end of the 24-byte block", do: func(d wrap.Debugging) {
+		d.Dealloc(unsafe.Add(d.Alloc(layout(24, 8)), 1024), layout(24, 8))
+	}},
+	{name: "free beyond all guarded blocks", options: []wrap.DebugOption{wrap.Guard(wrap.AtEnd, 0, 0)}, kind: wrap.ForeignFree, say: "no block of this allocator", do: func(d wrap.Debugging) {
+		d.Dealloc(unsafe.Add(d.Alloc(layout(24, 8)), 1<<20), layout(24, 8))
 	}},
 
 	// What only pages can find: reads, and what is far away.

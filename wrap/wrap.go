@@ -10,6 +10,7 @@
 //	Stats          counts calls and bytes, by size, with the peak
 //	Tag            the same, for a purpose: all allocators with a tag together
 //	Limit          has no more than so many bytes in use
+//	Debug          finds mistakes in the use of memory
 //	Fallback       asks a second allocator when the first one fails
 //	Segregate      asks one for small blocks, another for large ones
 //	StackFallback  takes from a buffer first
@@ -28,7 +29,7 @@
 // everything wrapped can be registered as the global allocator, nested to any depth; only not
 // if galloc.Global is at the bottom, which RegisterGlobal reports.
 //
-// Blocks are those of the allocator inside, without headers. But each must be freed through
+// Blocks are those of the allocator inside, without headers; those of Debug lie within them. But each must be freed through
 // the wrapper that it was allocated through, since others would not know of it: a wrapper is
 // equivalent to itself only. Blocks of size 0 pass by: they are not counted, not refused, and
 // take nothing.
@@ -44,7 +45,7 @@
 // A call of a wrapper is a call of an interface method more. Stats, Tag and Limit do their
 // work in sections of the P that they run on, without atomics, which costs about what the
 // allocator itself does if that is as fast as the heap: BenchmarkComposition prints it. Fail
-// and NoAlloc cost an atomic operation, Lock a mutex, Trace microseconds. No wrapper allocates
-// on the Go heap per call, but Trace, and NoAlloc where it refuses. Failing does not allocate
+// and NoAlloc cost an atomic operation, Lock a mutex, Trace and Debug microseconds. No wrapper
+// allocates on the Go heap per call, but these two, and NoAlloc where it refuses. Failing does not allocate
 // either.
 package wrap

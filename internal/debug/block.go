@@ -69,7 +69,11 @@ type wound struct {
 	at    uintptr // address of the first
 	last  uintptr
 	count uintptr
+	seen  []byte // what was there instead, from at on: up to maxSeen bytes, of which those behind last are right
 }
+
+// maxSeen is how many bytes of a wound a report shows.
+const maxSeen = 64
 
 // damage looks for wounds before, in and behind the block, and heals them, so that each is found once. The block belongs to the caller, or
 // has its table locked.
@@ -99,6 +103,7 @@ func inspect(kind Kind, part []byte, pattern byte) wound {
 				w.last = uintptr(unsafe.Pointer(&piece[j]))
 				if w.count == 0 {
 					w.at = w.last
+					w.seen = bytes.Clone(part[i+j : min(i+j+maxSeen, len(part))]) // nothing behind is healed yet
 				}
 				w.count++
 				piece[j] = pattern
@@ -115,8 +120,8 @@ func fill(part []byte, pattern byte) {
 	}
 }
 
-// patterns are a page of each, to copy from and to compare with.
-var patterns [3][4096]byte
+// patterns are a page of each, to copy from and to compare with, and one of zeros.
+var patterns [4][4096]byte
 
 func init() {
 	for i, pattern := range [...]byte{freshPattern, freedPattern, zonePattern} {
@@ -132,8 +137,10 @@ func patternOf(pattern byte) *[4096]byte {
 		return &patterns[0]
 	case freedPattern:
 		return &patterns[1]
+	case zonePattern:
+		return &patterns[2]
 	}
-	return &patterns[2]
+	return &patterns[3]
 }
 
 // A table is the records of some blocks, by address.
@@ -153,6 +160,8 @@ func (d *Debugger) table(addr uintptr) *table {
 // quarantine is the queue of freed blocks, by their addresses.
 //
 //	bytes == Σ total of its blocks
+//
+// An entry whose number is not that of the block that is known at the address stands for nothing any more: see Overlap.
 type quarantine struct {
 	mu    sync.Mutex
 	bound uintptr
@@ -162,7 +171,10 @@ type quarantine struct {
 	count int
 }
 
-type waiting struct{ addr, bytes uintptr }
+type waiting struct {
+	addr, bytes uintptr
+	number      uint64
+}
 
 func (q *quarantine) push(b *block) {
 	q.mu.Lock()
@@ -173,26 +185,26 @@ func (q *quarantine) push(b *block) {
 		copy(ring[n:], q.ring[:q.first])
 		q.ring, q.first = ring, 0
 	}
-	q.ring[(q.first+q.count)%len(q.ring)] = waiting{b.addr, b.total}
+	q.ring[(q.first+q.count)%len(q.ring)] = waiting{b.addr, b.total, b.number}
 	q.count++
 	q.bytes += b.total
 }
 
 // pop takes out the oldest block if more than bound bytes are in the queue.
-func (q *quarantine) pop(bound uintptr) (addr uintptr, ok bool) {
+func (q *quarantine) pop(bound uintptr) (w waiting, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.count == 0 || q.bytes <= bound {
-		return 0, false
+		return w, false
 	}
-	w := q.ring[q.first]
+	w = q.ring[q.first]
 	q.first = (q.first + 1) % len(q.ring)
 	q.count--
 	q.bytes -= w.bytes
-	return w.addr, true
+	return w, true
 }
 
-// history is the records of the blocks that have left the quarantine last.
+// history is the records of the blocks that were given back to the inner allocator last.
 type history struct {
 	mu   sync.Mutex
 	ring [4096]block

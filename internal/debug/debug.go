@@ -38,10 +38,12 @@
 // Whether a block that was never freed is still wanted: Leaks lists what is allocated. What happened to memory that has left the
 // quarantine. Reads of blocks with red zones. Where a wrong write came from: only where the block did.
 //
-// All tables are Go memory, and grow with the number of blocks; none of it comes from the inner allocator.
+// All tables are Go memory, and grow with the number of blocks, live and in quarantine; none of it comes from the inner allocator. The table of stacks
+// has a bound.
 package debug
 
 import (
+	"bytes"
 	"math"
 	"math/bits"
 	"os"
@@ -98,7 +100,8 @@ type Debugger struct {
 	quarantine quarantine
 	history    history
 	stacks     stackTable
-	next       atomic.Uint64 // the number of the last allocation
+	next       atomic.Uint64  // the number of the last allocation
+	zero       unsafe.Pointer // where blocks of size 0 are said to be, if that is known
 	mistakes   atomic.Uint64
 }
 
@@ -114,7 +117,10 @@ const (
 func New(inner Inner, o Options) *Debugger {
 	d := &Debugger{inner: inner, options: o}
 	d.redZone = uintptr(orDefault(o.RedZone, defaultRedZone))
-	d.stacks.depth = min(orDefault(o.Stacks, defaultStack), maxStack)
+	if o.ZeroSize != nil {
+		d.zero = o.ZeroSize(1)
+	}
+	d.stacks.depth, d.stacks.most = min(orDefault(o.Stacks, defaultStack), maxStack), mostStacks/stackShards
 	quarantine := 64 << 20
 	if small {
 		quarantine = 8 << 20
@@ -213,23 +219,40 @@ func (d *Debugger) zoned(size, align uintptr) unsafe.Pointer {
 	fill(b.zoneAfter(), zonePattern)
 	t := d.table(b.addr)
 	t.mu.Lock()
+	old, taken := t.blocks[b.addr]
 	t.blocks[b.addr] = b
 	t.mu.Unlock()
+	if taken && !old.plain { // the garbage collector may have taken back one that is plain
+		d.tell(&Report{Kind: Overlap, Op: OpAlloc, Addr: b.addr, Size: size, Align: align, Block: d.describe(&old)})
+	}
 	return p
 }
+
+// zone returns how many bytes on each side of a block are watched at least: more of them beside larger blocks, since what goes wrong there
+// goes further, as with AddressSanitizer.
+func (d *Debugger) zone(size uintptr) uintptr {
+	if d.redZone == 0 {
+		return 0
+	}
+	return max(d.redZone, min(size/8, maxGrownZone))
+}
+
+// maxGrownZone is the largest zone that nobody has asked for.
+const maxGrownZone = 2048
 
 // maxZoneAlign is the greatest alignment of blocks that have a left zone, which must be a multiple of it.
 const maxZoneAlign = 64 << 10
 
 // extent returns the bytes before a block, and those of all of it with its zones: 0 if that is too large.
 func (d *Debugger) extent(size, align uintptr) (left, total uintptr) {
+	zone := d.zone(size)
 	if align <= maxZoneAlign {
-		left = roundUp(d.redZone, align)
+		left = roundUp(zone, align)
 	}
-	if size > math.MaxInt+1-align-left-d.redZone-8 {
+	if size > math.MaxInt+1-align-left-zone-8 {
 		return 0, 0
 	}
-	return left, roundUp(left+size+d.redZone, 8)
+	return left, roundUp(left+size+zone, 8)
 }
 
 // Free takes back the block at p, of that size and alignment. A mistake is reported; if it is about which block is meant, nothing else is done.
@@ -247,29 +270,44 @@ func (d *Debugger) free(op Op, p unsafe.Pointer, size, align uintptr) {
 		return
 	}
 	stack := d.stacks.here()
+	d.checkZero()
 	t := d.table(uintptr(p))
 	t.mu.Lock()
 	b, ok := t.blocks[uintptr(p)]
 	if !ok || b.mistaken(op, size, align) != 0 {
 		t.mu.Unlock()
-		d.refuse(op, p, size, align)
+		d.refuse(op, p, size, align, b, ok)
 		return
 	}
+	freed := b
+	freed.freed, freed.freeStack = true, stack
 	if b.plain {
-		delete(t.blocks, b.addr)
+		d.forget(t, freed)
 		t.mu.Unlock()
 		d.inner.Free(p, size, align)
 		return
 	}
 	damage := b.damage()
-	freed := b
-	freed.freed, freed.freeStack = true, stack
-	t.blocks[b.addr] = freed
 	fill(b.bytes(), freedPattern)
+	// The handler may panic: so it is told when all is done that must be.
+	if b.total > d.quarantine.bound { // it would push all others out of the quarantine, and follow them
+		d.forget(t, freed)
+		t.mu.Unlock()
+		d.inner.Free(b.base, b.total, align)
+		d.tellDamage(op, &b, damage)
+		return
+	}
+	t.blocks[b.addr] = freed
 	t.mu.Unlock()
-	d.tellDamage(op, &b, damage)
 	d.quarantine.push(&b)
+	d.tellDamage(op, &b, damage)
 	d.release(d.quarantine.bound)
+}
+
+// forget moves the record of a freed block to the history. So at any time it is either in its table, which is locked, or there.
+func (d *Debugger) forget(t *table, b block) {
+	d.history.add(b)
+	delete(t.blocks, b.addr)
 }
 
 // Adopt makes the block at p one that is known, and that is all: it has no zones, and is given back to the inner allocator at once when it is
@@ -285,13 +323,14 @@ func (d *Debugger) Adopt(p unsafe.Pointer, size, align uintptr) {
 	t.mu.Unlock()
 }
 
-// FreeZero is told of the end of a block of size 0. They have no memory: so p is not to be the address of one that has.
+// FreeZero is told of the end of a block of size 0. They have no memory: so p is not to be the address of one that has, or had lately.
 func (d *Debugger) FreeZero(p unsafe.Pointer, align uintptr) {
 	if d.Passes(p) {
 		return
 	}
-	if b, ok := d.exact(uintptr(p)); ok && !b.freed {
-		d.tell(&Report{Kind: WrongLayout, Op: OpFree, Addr: uintptr(p), Align: align, Block: d.describe(&b)})
+	d.checkZero()
+	if b, ok := d.exact(uintptr(p)); ok {
+		d.refuse(OpFree, p, 0, align, b, ok)
 	}
 }
 
@@ -330,10 +369,12 @@ func (d *Debugger) Check(op Op, p unsafe.Pointer, size, align uintptr) bool {
 	if d.Passes(p) {
 		return true
 	}
-	if b, ok := d.exact(uintptr(p)); ok && b.mistaken(op, size, align) == 0 {
+	d.checkZero()
+	b, ok := d.exact(uintptr(p))
+	if ok && b.mistaken(op, size, align) == 0 {
 		return true
 	}
-	d.refuse(op, p, size, align)
+	d.refuse(op, p, size, align, b, ok)
 	return false
 }
 
@@ -359,31 +400,46 @@ func (d *Debugger) Owns(p unsafe.Pointer) bool {
 // release takes blocks out of the quarantine until no more than bound bytes are in it, and gives them back to the inner allocator.
 func (d *Debugger) release(bound uintptr) {
 	for {
-		addr, ok := d.quarantine.pop(bound)
+		w, ok := d.quarantine.pop(bound)
 		if !ok {
 			return
 		}
-		t := d.table(addr)
+		t := d.table(w.addr)
 		t.mu.Lock()
-		b := t.blocks[addr]
-		delete(t.blocks, addr)
+		b := t.blocks[w.addr]
+		if b.number != w.number {
+			t.mu.Unlock()
+			continue
+		}
+		d.forget(t, b)
 		t.mu.Unlock()
-		d.tellDamage(OpVerify, &b, b.damage())
-		d.history.add(b)
+		damage := b.damage()
 		d.inner.Free(b.base, b.total, 1<<b.lg)
+		d.tellDamage(OpVerify, &b, damage)
 	}
 }
 
 // Drain empties the quarantine: all that is in it is verified, and given back.
-func (d *Debugger) Drain() { d.release(0) }
+func (d *Debugger) Drain() {
+	d.release(0)
+	d.checkZero()
+}
 
-// Reset forgets all blocks, after the inner allocator has. It verifies nothing. It must not be called at the same time as another method.
+// Reset makes all blocks freed ones, after the inner allocator has taken them back. It verifies nothing. It must not be called at the same time as
+// another method.
 func (d *Debugger) Reset() {
+	stack := d.stacks.here()
 	for i := range d.tables {
+		for _, b := range d.tables[i].blocks {
+			if !b.freed {
+				b.freed, b.freeStack = true, stack
+			}
+			d.history.add(b)
+		}
 		clear(d.tables[i].blocks)
 	}
 	d.quarantine.ring, d.quarantine.first, d.quarantine.count, d.quarantine.bytes = nil, 0, 0, 0
-	d.pool.reset()
+	d.pool.reset(stack)
 }
 
 // CheckAll verifies all blocks, live and freed, and returns how many are damaged. Each is reported, once.
@@ -409,30 +465,38 @@ func (d *Debugger) CheckAll() int {
 	return len(found)
 }
 
+// checkZero reports what was written where blocks of size 0 are said to be. It is called often, since it costs some nanoseconds, and nothing else says
+// when that was.
+func (d *Debugger) checkZero() {
+	for _, r := range d.verifyZero() {
+		d.tell(r)
+	}
+}
+
 // verifyZero looks whether something was written where blocks of size 0 are said to be, and zeros are.
 func (d *Debugger) verifyZero() []*Report {
-	if d.options.ZeroSize == nil {
+	if d.zero == nil {
 		return nil
 	}
-	w := wound{}
 	// SAFETY: the variable is larger; see Options.
-	for i, v := range view(d.options.ZeroSize(1), zeroSizeBytes) {
-		if v != 0 {
-			if w.last = uintptr(i); w.count == 0 {
-				w.at = uintptr(i)
-			}
-			w.count++
-		}
+	part := view(d.zero, zeroSizeBytes)
+	if bytes.Equal(part, patternOf(0)[:zeroSizeBytes]) {
+		return nil
 	}
+	healing.Lock()
+	defer healing.Unlock()
+	w := inspect(ZeroSize, part, 0)
 	if w.count == 0 {
 		return nil
 	}
-	clear(view(d.options.ZeroSize(1), zeroSizeBytes))
-	at := uintptr(d.options.ZeroSize(1))
-	return []*Report{{Kind: ZeroSize, Op: OpVerify, Addr: at + w.at, Offset: int(w.at), Bytes: w.count, Last: at + w.last}}
+	r := d.damageReport(OpVerify, &block{addr: uintptr(d.zero)}, w)
+	r.Block = Block{} // there is none
+	return []*Report{r}
 }
 
 const zeroSizeBytes = 256
+
+var healing sync.Mutex // of that variable, which is one for all
 
 // Mistakes returns how many have been reported.
 func (d *Debugger) Mistakes() uint64 { return d.mistakes.Load() }

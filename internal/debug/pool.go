@@ -190,8 +190,13 @@ func (p *pool) free(op Op, at unsafe.Pointer, size, align uintptr) {
 	p.mu.Lock()
 	i := p.find(uintptr(at))
 	if i < 0 || p.slots[i].addr != uintptr(at) || p.slots[i].mistaken(op, size, align) != 0 {
+		var b block
+		known := i >= 0 && p.slots[i].addr == uintptr(at)
+		if known {
+			b = p.slots[i]
+		}
 		p.mu.Unlock()
-		p.d.refuse(op, at, size, align)
+		p.d.refuse(op, at, size, align, b, known)
 		return
 	}
 	s := &p.slots[i]
@@ -212,7 +217,7 @@ func (p *pool) free(op Op, at unsafe.Pointer, size, align uintptr) {
 	p.d.tellDamage(op, &b, damage)
 }
 
-// find returns the index of the slot nearest to an address, or -1. The pool is locked.
+// find returns the index of the slot that an address is in, or else of the one whose block is nearest to it, or -1. The pool is locked.
 func (p *pool) find(addr uintptr) int {
 	after := sort.Search(len(p.slots), func(i int) bool { return uintptr(p.slots[i].base) > addr })
 	switch {
@@ -223,18 +228,18 @@ func (p *pool) find(addr uintptr) int {
 	case after == len(p.slots):
 		return after - 1
 	}
-	before := &p.slots[after-1]
-	if past := addr - uintptr(before.base); past < before.total || past-before.total < uintptr(p.slots[after].base)-addr {
+	before, next := &p.slots[after-1], &p.slots[after]
+	if addr-uintptr(before.base) < before.total || addr-(before.addr+before.size) < next.addr-addr {
 		return after - 1
 	}
 	return after
 }
 
-// nearest returns the record of the block nearest to an address in the pool.
+// nearest returns the record of the block nearest to an address in the pool. Nothing is near what lies beyond the last gap.
 func (p *pool) nearest(addr uintptr) (block, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if i := p.find(addr); i >= 0 && p.slots[i].number != 0 {
+	if i := p.find(addr); i >= 0 && p.slots[i].number != 0 && addr-uintptr(p.base) < p.used+p.gap {
 		return p.slots[i], true
 	}
 	return block{}, false
@@ -258,8 +263,8 @@ func (p *pool) verify() (found []*Report) {
 	return found
 }
 
-// reset frees all blocks.
-func (p *pool) reset() {
+// reset frees all blocks, as from the given stack.
+func (p *pool) reset(stack stackID) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for i := range p.slots {
@@ -267,7 +272,7 @@ func (p *pool) reset() {
 		if s.freed {
 			continue
 		}
-		s.freed = true
+		s.freed, s.freeStack = true, stack
 		if vm.GoMemory || vm.Guard(s.base, s.total) != nil {
 			fill(s.bytes(), freedPattern)
 		}

@@ -22,9 +22,10 @@ const (
 	Underflow                    // bytes before it were
 	UseAfterFree                 // bytes of the block were, after it was freed; or it was resized
 	WildAccess                   // an access to guarded pages crashed, and no block is near
+	Overlap                      // the inner allocator has handed out a block that it has not got back
 )
 
-var kinds = [...]string{"mistake", "double free", "foreign free", "interior free", "wrong layout", "block of size 0", "overflow", "underflow", "use after free", "wild access"}
+var kinds = [...]string{"no mistake", "double free", "foreign free", "interior free", "wrong layout", "block of size 0", "overflow", "underflow", "use after free", "wild access", "overlap"}
 
 func (k Kind) String() string { return kinds[min(int(k), len(kinds)-1)] }
 
@@ -37,24 +38,26 @@ const (
 	OpRealloc               // resized one
 	OpVerify                // nothing: the block left the quarantine, its slot was taken up again, or CheckAll was called
 	OpAccess                // touched a guarded page
+	OpAlloc                 // asked for a block
 )
 
-var ops = [...]string{"", "free", "realloc", "verification", "access"}
+var ops = [...]string{"", "free", "realloc", "verification", "access", "allocation"}
 
 func (o Op) String() string { return ops[min(int(o), len(ops)-1)] }
 
 // A Report says what is wrong. It is the caller's.
 type Report struct {
-	Kind   Kind
-	Op     Op      // how it was found
-	Addr   uintptr // what was given back, or the first byte that was written or touched
-	Size   uintptr // as it was given back
-	Align  uintptr // as it was given back
-	Block  Block   // the block concerned; its Addr is 0 if there is none
-	Offset int     // Addr - Block.Addr
-	Bytes  uintptr // that were written, as far as they differ from the pattern; 0 if something else is wrong
-	Last   uintptr // the last of these
-	Stack  Stack   // where it was found, which need not be where it was done
+	Kind    Kind
+	Op      Op      // how it was found
+	Addr    uintptr // what was given back, or the first byte that was written or touched
+	Size    uintptr // as it was given back
+	Align   uintptr // as it was given back
+	Block   Block   // the block concerned; its Addr is 0 if there is none
+	Offset  int     // Addr - Block.Addr
+	Bytes   uintptr // that were written, as far as they differ from the pattern; 0 if something else is wrong
+	Last    uintptr // the last of these
+	Written []byte  // what the bytes from Addr to Last were found to be, the first 64 of them
+	Stack   Stack   // where it was found, which need not be where it was done
 }
 
 // Block is what is known of a block.
@@ -86,7 +89,7 @@ func (r *Report) Error() string {
 	case DoubleFree:
 		return fmt.Sprintf("double free: %s, which is free already", r.Block)
 	case ForeignFree:
-		return fmt.Sprintf("foreign free: %s: no block of this allocator is or was there", given)
+		return fmt.Sprintf("foreign free: %s: no block of this allocator is there, or was lately", given)
 	case InteriorFree:
 		return fmt.Sprintf("interior free: %s: that is %s", given, where)
 	case WrongLayout:
@@ -98,6 +101,10 @@ func (r *Report) Error() string {
 		return fmt.Sprintf("block of size 0: %s: the address stands for blocks of size 0, and has no memory", given)
 	case WildAccess:
 		return fmt.Sprintf("wild access to %#x: no block is or was near", r.Addr)
+	case Overlap:
+		return fmt.Sprintf("overlap: the inner allocator has handed out the memory of %s, which it has not got back: was it reset, or that freed, behind this one?", r.Block)
+	case 0:
+		return fmt.Sprintf("no mistake: %#x is %s", r.Addr, where)
 	}
 	switch {
 	case r.Op == OpAccess:
@@ -119,6 +126,7 @@ func (r *Report) String() string {
 			fmt.Fprintf(&b, "%s:\n%s", what, s)
 		}
 	}
+	r.dump(&b)
 	stack("found here", r.Stack)
 	if r.Block.Addr != 0 {
 		stack(fmt.Sprintf("the block at %#x was allocated here (allocation %d)", r.Block.Addr, r.Block.Number), r.Block.AllocStack)
@@ -127,6 +135,40 @@ func (r *Report) String() string {
 		}
 	}
 	return b.String()
+}
+
+// dump shows what was written, 16 bytes on a line.
+func (r *Report) dump(b *strings.Builder) {
+	if len(r.Written) == 0 {
+		return
+	}
+	pattern := byte(zonePattern)
+	switch r.Kind {
+	case UseAfterFree:
+		pattern = freedPattern
+	case ZeroSize:
+		pattern = 0
+	}
+	b.WriteString("what is there now (.. is as it was):\n")
+	for i := 0; i < len(r.Written); i += 16 {
+		line := r.Written[i:min(i+16, len(r.Written))]
+		fmt.Fprintf(b, "\t%#x:", r.Addr+uintptr(i))
+		for _, v := range line {
+			if v == pattern {
+				b.WriteString(" ..")
+			} else {
+				fmt.Fprintf(b, " %02x", v)
+			}
+		}
+		fmt.Fprintf(b, "%*s", 3*(16-len(line))+2, "")
+		for _, v := range line {
+			if v < ' ' || v > '~' {
+				v = '.'
+			}
+			b.WriteByte(v)
+		}
+		b.WriteByte('\n')
+	}
 }
 
 func (b Block) String() string {
@@ -151,7 +193,10 @@ func (d *Debugger) describe(b *block) Block {
 }
 
 func (d *Debugger) damageReport(op Op, b *block, w wound) *Report {
-	return &Report{Kind: w.kind, Op: op, Addr: w.at, Block: d.describe(b), Offset: int(w.at - b.addr), Bytes: w.count, Last: w.last}
+	return &Report{
+		Kind: w.kind, Op: op, Addr: w.at, Block: d.describe(b), Offset: int(w.at - b.addr),
+		Bytes: w.count, Last: w.last, Written: w.seen[:min(int(w.last-w.at)+1, len(w.seen))],
+	}
 }
 
 func (d *Debugger) tellDamage(op Op, b *block, damage [3]wound) {
@@ -162,23 +207,24 @@ func (d *Debugger) tellDamage(op Op, b *block, damage [3]wound) {
 	}
 }
 
-// refuse finds out what is wrong with op of p, and reports it.
-func (d *Debugger) refuse(op Op, p unsafe.Pointer, size, align uintptr) {
+// refuse reports what is wrong with op of p. b is the record of the block that began there, if known: it was not to be ended like that.
+func (d *Debugger) refuse(op Op, p unsafe.Pointer, size, align uintptr, b block, known bool) {
 	r := &Report{Op: op, Addr: uintptr(p), Size: size, Align: align, Kind: ForeignFree}
-	b, ok := d.around(r.Addr)
-	switch {
-	case d.options.ZeroSize != nil && p == d.options.ZeroSize(align):
-		r.Kind = ZeroSize
-	case !ok:
-	default:
-		r.Block = d.describe(&b)
-		r.Offset = int(r.Addr - b.addr)
-		if r.Kind = InteriorFree; r.Offset == 0 {
+	if !known {
+		b, known = d.around(r.Addr)
+	}
+	if known {
+		r.Kind = InteriorFree
+		if r.Addr == b.addr {
 			r.Kind = b.mistaken(op, size, align)
 		}
-		if r.Kind == 0 {
-			return // it has become right meanwhile: two goroutines are at it, and the other will be told
-		}
+		r.Block, r.Offset = d.describe(&b), int(r.Addr-b.addr)
+	}
+	switch {
+	case r.Kind == 0: // it was allocated meanwhile, so p was none when it was given back
+		r.Kind, r.Block = ForeignFree, Block{}
+	case !known && d.options.ZeroSize != nil && p == d.options.ZeroSize(align):
+		r.Kind = ZeroSize
 	}
 	d.tell(r)
 }
@@ -239,6 +285,9 @@ func (d *Debugger) Fault(recovered any) *Report {
 		return nil
 	}
 	r := d.Explain(e.Addr())
+	if r.Kind == 0 { // there is a block again, and of the one that was meant nothing is known any more
+		r.Kind, r.Block, r.Offset = WildAccess, Block{}, 0
+	}
 	r.Stack = d.stacks.now()
 	return r
 }

@@ -46,6 +46,14 @@ func Parse(text string) (s Settings, err error) {
 			return Settings{}, fmt.Errorf("%q: %w; known are %s", field, err, Known)
 		}
 	}
+	for _, name := range [...]string{"guardmin", "guardmax", "guarded", "gap", "pool"} {
+		if seen[name] && s.Guard == Nowhere && s.Sample == 0 {
+			return Settings{}, fmt.Errorf("%q: no block is guarded: give guard or sample too; known are %s", name, Known)
+		}
+	}
+	if s.GuardMax != 0 && s.GuardMin > s.GuardMax {
+		return Settings{}, fmt.Errorf(`"guardmin": it is more than guardmax, so that no block is guarded; known are %s`, Known)
+	}
 	return s, nil
 }
 
@@ -53,8 +61,8 @@ func (s *Settings) set(name, value string) (err error) {
 	switch name {
 	case "sample":
 		var n uint64
-		if n, err = strconv.ParseUint(value, 10, 32); err == nil && n == 0 {
-			err = errors.New("1 of how many? give 1 or more")
+		if n, err = strconv.ParseUint(value, 10, 32); err != nil || n == 0 {
+			err = errors.New("1 of how many? give a number from 1 to 4294967295")
 		}
 		s.Sample = uint32(n)
 	case "guard":
@@ -84,11 +92,17 @@ func (s *Settings) set(name, value string) (err error) {
 	case "quarantine":
 		s.Quarantine, err = parseOrNone(value)
 	case "stacks":
-		s.Stacks, err = parseOrNone(value)
+		s.Stacks, err = strconv.Atoi(value)
+		switch {
+		case err != nil || s.Stacks < 0 || s.Stacks > maxStack:
+			err = fmt.Errorf("want a number of calls from 0 to %d", maxStack)
+		case s.Stacks == 0:
+			s.Stacks = -1
+		}
 	case "guarded":
 		s.MaxGuarded, err = strconv.Atoi(value)
-		if err == nil && s.MaxGuarded < 1 {
-			err = errors.New("give 1 or more")
+		if err != nil || s.MaxGuarded < 1 {
+			err = errors.New("want a number of blocks, 1 or more")
 		}
 	case "leaks":
 		s.Leaks, err = parseDuration(value)

@@ -64,11 +64,18 @@ type stackID uint32
 
 const stackShards = 16
 
-// stackTable holds each stack once.
+// stackTable holds each stack once. It is bounded: where a shard is full, as when many ways of a recursion lead to allocations, new stacks are cut
+// to their latest calls, for which there is room as long as they are twice as many; and then no stack is kept.
 type stackTable struct {
 	depth  int
+	most   int // stacks in a shard, longer ones than cutStack
 	shards [stackShards]stackShard
 }
+
+const (
+	mostStacks = 1 << 19 // in all shards
+	cutStack   = 8       // calls, some of them galloc's own
+)
 
 // A stackShard is the stacks whose hash is the same modulo stackShards.
 //
@@ -107,6 +114,22 @@ func (s *stackTable) add(pcs []uintptr) stackID {
 	}
 	n := uint32(hash % stackShards)
 	t := &s.shards[n]
+	most := s.most
+	if len(pcs) <= cutStack {
+		most *= 2
+	}
+	i := t.place(hash, pcs, most)
+	switch {
+	case i != 0:
+		return stackID(i*stackShards + n)
+	case len(pcs) > cutStack:
+		return s.add(pcs[:cutStack])
+	}
+	return 0
+}
+
+// place returns the index of a stack in the shard, or 0 if it is not there, and most others are.
+func (t *stackShard) place(hash uint64, pcs []uintptr, most int) uint32 {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.byHash == nil {
@@ -114,15 +137,19 @@ func (s *stackTable) add(pcs []uintptr) stackID {
 	}
 	for ; ; hash++ {
 		i, ok := t.byHash[hash]
-		if !ok {
-			i = uint32(len(t.ends))
-			t.pcs = append(t.pcs, pcs...)
-			t.ends = append(t.ends, uint32(len(t.pcs)))
-			t.byHash[hash] = i
-		} else if !slices.Equal(t.pcs[t.ends[i-1]:t.ends[i]], pcs) {
+		switch {
+		case ok && slices.Equal(t.pcs[t.ends[i-1]:t.ends[i]], pcs):
+			return i
+		case ok:
 			continue
+		case len(t.ends) > most:
+			return 0
 		}
-		return stackID(i*stackShards + n)
+		i = uint32(len(t.ends))
+		t.pcs = append(t.pcs, pcs...)
+		t.ends = append(t.ends, uint32(len(t.pcs)))
+		t.byHash[hash] = i
+		return i
 	}
 }
 
