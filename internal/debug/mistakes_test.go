@@ -262,12 +262,11 @@ func TestReportShowsWhatWasWritten(t *testing.T) {
 	*at(p, 24+31) = '!'
 	b.Free(p, 24, 8)
 	r := b.take(debug.Overflow, debug.OpFree)
-	want := fmt.Sprintf("found at free\nwhat is there now (.. is as it was):\n"+
+	want := fmt.Sprintf("what was written (.. is as it was before):\n"+
 		"\t%#x: 68 65 6c 6c 6f 2c 20 77 6f 72 6c 64 21 00 ff 2c  hello, world!..,\n"+
-		"\t%#x: 20 61 6e 64 20 6d 6f 72 65 .. .. .. .. .. 21      and more.....!\n"+
-		"found here:\n", uintptr(p)+25, uintptr(p)+41)
-	if !strings.Contains(r.String(), want) {
-		t.Errorf("%q is not in\n%v", want, r)
+		"\t%#x: 20 61 6e 64 20 6d 6f 72 65 .. .. .. .. .. 21      and more.....!\n", uintptr(p)+25, uintptr(p)+41)
+	if !strings.HasSuffix(r.String(), want) {
+		t.Errorf("%q is not at the end of\n%v", want, r)
 	}
 	q := b.Alloc(300, 8)
 	b.Free(q, 300, 8)
@@ -355,5 +354,21 @@ func TestStacksAreBounded(t *testing.T) {
 	}
 	if blocks != 1<<10 || short < 800 {
 		t.Errorf("%d blocks, %d with stacks that are cut", blocks, short)
+	}
+}
+
+// Of all blocks that were at an address, the latest is meant.
+func TestLateFreesAreAboutTheLatestBlock(t *testing.T) {
+	var found []*debug.Report
+	d := debug.New(&forgetful{}, debug.Options{Quarantine: -1, Handler: func(r *debug.Report) { found = append(found, r) }})
+	var p unsafe.Pointer
+	for size := uintptr(100); size > 90; size-- {
+		p = d.Alloc(size, 8)
+		d.Free(p, size, 8)
+	}
+	d.Free(p, 91, 8)
+	d.Free(unsafe.Add(p, 8), 91, 8)
+	if len(found) != 2 || found[0].Kind != debug.DoubleFree || found[0].Block.Size != 91 || found[1].Kind != debug.InteriorFree || found[1].Block.Size != 91 {
+		t.Errorf("found %v", found)
 	}
 }

@@ -126,7 +126,6 @@ func (r *Report) String() string {
 			fmt.Fprintf(&b, "%s:\n%s", what, s)
 		}
 	}
-	r.dump(&b)
 	stack("found here", r.Stack)
 	if r.Block.Addr != 0 {
 		stack(fmt.Sprintf("the block at %#x was allocated here (allocation %d)", r.Block.Addr, r.Block.Number), r.Block.AllocStack)
@@ -134,6 +133,7 @@ func (r *Report) String() string {
 			stack("it was freed here", r.Block.FreeStack)
 		}
 	}
+	r.dump(&b)
 	return b.String()
 }
 
@@ -149,7 +149,7 @@ func (r *Report) dump(b *strings.Builder) {
 	case ZeroSize:
 		pattern = 0
 	}
-	b.WriteString("what is there now (.. is as it was):\n")
+	b.WriteString("what was written (.. is as it was before):\n")
 	for i := 0; i < len(r.Written); i += 16 {
 		line := r.Written[i:min(i+16, len(r.Written))]
 		fmt.Fprintf(b, "\t%#x:", r.Addr+uintptr(i))
