@@ -1,10 +1,7 @@
 package wrap
 
 import (
-	"fmt"
-	"io"
 	"reflect"
-	rtdebug "runtime/debug"
 	"unsafe"
 
 	"github.com/galloc-go/galloc"
@@ -15,51 +12,7 @@ import (
 // Debugging is an allocator that finds mistakes in the use of its blocks: see [Debug].
 type Debugging interface {
 	Allocator
-
-	// CheckAll verifies the zones of all blocks and what freed blocks are filled with, and returns how many mistakes it
-	// has reported. Each is reported once. It costs a pass over all of that memory.
-	CheckAll() int
-
-	// Drain verifies all freed blocks that are held back, and gives them to the inner allocator.
-	Drain()
-
-	// Mistakes returns how many mistakes have been reported.
-	Mistakes() uint64
-
-	// Mark returns the number of the last allocation, for Leaks.
-	Mark() uint64
-
-	// Leaks returns what was allocated after the given Mark (0: ever) and is allocated still, by place of allocation, most
-	// bytes first. In sampled mode it knows the blocks that were picked.
-	Leaks(mark uint64) []Leak
-
-	// CheckLeaks verifies all blocks when the test t ends, its subtests included, and fails it, with a list by place of allocation, if anything is
-	// still allocated that was allocated since the call. So it is called at the start:
-	//
-	//	a := wrap.Debug(nil)
-	//	a.CheckLeaks(t)
-	//
-	// What another test allocates at the same time is taken to be of this one: give tests that run in parallel an allocator each.
-	CheckLeaks(t TB)
-
-	// ReportLeaks verifies all blocks, as CheckAll does; then it writes to w what is allocated, and nothing if nothing is, and returns the number
-	// of blocks. Go has no way to have something done when a program exits: defer it in main, and mind that os.Exit and log.Fatal do
-	// not run what is deferred.
-	ReportLeaks(w io.Writer) int
-
-	// Explain returns what is known about an address, as from a crash: which block it is in or near, whether that is freed,
-	// and its stacks. It returns nil if no block of this allocator is or was near. The Kind is 0 if the address is in a block that is
-	// allocated, so that nothing is wrong.
-	Explain(addr uintptr) *Report
-
-	// Faults makes accesses to guarded memory mistakes that are reported, on this goroutine, until the function that it
-	// returns has been called. That has to be deferred:
-	//
-	//	defer a.Faults()()
-	//
-	// Otherwise such an access ends the program, with Go's own "unexpected fault address", and its stack: other goroutines need a Faults of
-	// their own. If the handler returns, the panic goes on, with the *Report for a value. All other panics pass.
-	Faults() (done func())
+	Checks
 }
 
 // These are what mistakes are reported as.
@@ -290,7 +243,7 @@ func (b beneath) Free(p unsafe.Pointer, size, align uintptr) {
 //	sampled == d.Sampled()
 type debugger struct {
 	inner
-	d       *debug.Debugger
+	checks
 	sampled bool
 }
 
@@ -457,40 +410,6 @@ func (w *debugger) AllocateTyped(t reflect.Type, n int) (unsafe.Pointer, error) 
 		}
 	}
 	return p, err
-}
-
-func (w *debugger) CheckAll() int                { return w.d.CheckAll() }
-func (w *debugger) Drain()                       { w.d.Drain() }
-func (w *debugger) Mistakes() uint64             { return w.d.Mistakes() }
-func (w *debugger) Mark() uint64                 { return w.d.Mark() }
-func (w *debugger) Leaks(mark uint64) []Leak     { return w.d.Leaks(mark) }
-func (w *debugger) CheckLeaks(t TB)              { t.Helper(); w.d.CheckLeaks(t) }
-func (w *debugger) Explain(addr uintptr) *Report { return w.d.Explain(addr) }
-
-func (w *debugger) ReportLeaks(to io.Writer) (blocks int) {
-	w.d.CheckAll()
-	leaks := w.d.Leaks(0)
-	for _, l := range leaks {
-		blocks += l.Blocks
-	}
-	fmt.Fprint(to, debug.LeakText(leaks))
-	return blocks
-}
-
-func (w *debugger) Faults() (done func()) {
-	was := rtdebug.SetPanicOnFault(true)
-	return func() {
-		rtdebug.SetPanicOnFault(was)
-		v := recover()
-		if v == nil {
-			return
-		}
-		if r := w.d.Fault(v); r != nil {
-			w.d.Report(r)
-			panic(r)
-		}
-		panic(v)
-	}
 }
 
 // debugBlock returns the memory of a block of layout l at p, or the error if there is none.

@@ -2,6 +2,7 @@ package wrap_test
 
 import (
 	"fmt"
+	"os"
 	"unsafe"
 
 	"github.com/galloc-go/galloc"
@@ -60,6 +61,17 @@ func ExampleSample() {
 	defer func() { fmt.Println(d.Mistakes(), "mistakes found") }()
 	p := d.Alloc(galloc.LayoutOf[int64]())
 	d.Dealloc(p, galloc.LayoutOf[int64]())
+	// Output: 0 mistakes found
+}
+
+// What a program has in main for whenever it is run with GALLOC=debug. Otherwise this does nothing.
+func ExampleGlobalChecks() {
+	defer wrap.GlobalChecks().ReportLeaks(os.Stderr)
+	defer wrap.GlobalChecks().Faults()()
+
+	p := galloc.Alloc(galloc.LayoutOf[int64]())
+	galloc.Dealloc(p, galloc.LayoutOf[int64]())
+	fmt.Println(wrap.GlobalChecks().Mistakes(), "mistakes found")
 	// Output: 0 mistakes found
 }
 

@@ -1,7 +1,11 @@
 package wrap_test
 
 import (
+	"bytes"
 	"errors"
+	"fmt"
+	"os"
+	"os/exec"
 	"runtime"
 	"strings"
 	"sync"
@@ -182,3 +186,67 @@ func TestFaultsSayWhereTheAccessWas(t *testing.T) {
 
 //go:noinline
 func touch(p *byte) { *p = 1 }
+
+// TestGlobalChecksChild is the child process of the next.
+func TestGlobalChecksChild(t *testing.T) {
+	what := os.Getenv(mistakeVar + "_GLOBAL")
+	if what == "" {
+		t.Skip("for child processes")
+	}
+	if what == "registered" {
+		galloc.RegisterGlobal(wrap.Stats(wrap.Debug(galloc.System)))
+	}
+	c := wrap.GlobalChecks()
+	defer c.ReportLeaks(os.Stderr)
+	defer c.Faults()()
+	l := layout(48, 8)
+	p := galloc.Alloc(l)
+	if r := c.Explain(uintptr(p) + 50); r == nil || r.Kind != wrap.Overflow || c.Mark() != 1 || c.Mistakes() != 0 || c.CheckAll() != 0 || len(c.Leaks(0)) != 1 {
+		fmt.Fprintf(os.Stderr, "%v, mark %d\n", r, c.Mark())
+	}
+	switch what {
+	case "write at the end", "registered":
+		galloc.Dealloc(p, l)
+		*offset(p, 7) = 1
+	case "access":
+		galloc.Dealloc(p, l)
+		sink = *offset(p, 7)
+	}
+}
+
+// What finds mistakes for the global allocator, without the program being changed for it, can be asked.
+func TestGlobalChecks(t *testing.T) {
+	c := wrap.GlobalChecks()
+	var text strings.Builder
+	defer c.Faults()()
+	p := galloc.Alloc(layout(24, 8))
+	if strings.Contains(galloc.GlobalName(), "debug(") {
+		t.Skip("the tests themselves run with a debug allocator")
+	}
+	if c.CheckAll() != 0 || c.Mistakes() != 0 || c.Mark() != 0 || c.Leaks(0) != nil || c.ReportLeaks(&text) != 0 || text.Len() != 0 || c.Explain(uintptr(p)) != nil {
+		t.Error("something is known, where nothing looks after the global allocator")
+	}
+	c.Drain()
+	c.CheckLeaks(t)
+	if runtime.GOOS == "js" || runtime.GOOS == "wasip1" {
+		t.Skip("this platform has no child processes")
+	}
+	for _, child := range []struct{ what, env, say string }{
+		{"write at the end", "debug", "galloc: use after free: 1 byte was written, 7 bytes into the freed 48-byte block"},
+		{"access", "debug,guard=end", "galloc: use after free: access to 0x…, 7 bytes into the freed 48-byte block"},
+		{"leak", "debug", "galloc: 48 bytes in 1 block allocated at 1 place are not freed\n48 bytes in 1 block, from allocation 1 on, allocated here:\n\tgithub.com/galloc-go/galloc/wrap_test.TestGlobalChecksChild\n"},
+		{"registered", "", "galloc: use after free: 1 byte was written, 7 bytes into the freed 48-byte block"},
+	} {
+		if vm.GoMemory && child.what == "access" {
+			continue // it does not crash
+		}
+		cmd := exec.Command(galloc.Must(os.Executable()), "-test.run=^TestGlobalChecksChild$")
+		cmd.Env = append(os.Environ(), mistakeVar+"_GLOBAL="+child.what, "GALLOC="+child.env)
+		var out bytes.Buffer
+		cmd.Stderr = &out
+		if err := cmd.Run(); !says(out.String(), child.say) || !strings.HasPrefix(out.String(), "galloc: ") || (err == nil) != (child.what == "leak") {
+			t.Errorf("%s: it ends with %v:\n%s", child.what, err, &out)
+		}
+	}
+	galloc.Dealloc(p, layout(24, 8))
+}
