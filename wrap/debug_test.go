@@ -331,23 +331,23 @@ var mistakes = []mistake{
 	}},
 
 	// The typed face.
-	{name: "slice freed from its second element on", kind: wrap.InteriorFree, say: "as 72 bytes (align 8): that is 8 bytes into the 80-byte block", do: func(d wrap.Debugging) {
-		galloc.FreeSlice(d, galloc.Must(galloc.MakeSlice[uint64](d, 10))[1:])
+	{name: "slice freed from its second element on", kind: wrap.InteriorFree, say: "as 72 bytes (align 4): that is 8 bytes into the 80-byte block", do: func(d wrap.Debugging) {
+		galloc.FreeSlice(d, galloc.Must(galloc.MakeSlice[[2]uint32](d, 10))[1:])
 	}},
-	{name: "slice freed with less capacity", kind: wrap.WrongLayout, say: "as 16 bytes (align 8), but it is the 80-byte block", do: func(d wrap.Debugging) {
-		galloc.FreeSlice(d, galloc.Must(galloc.MakeSlice[uint64](d, 10))[:2:2])
+	{name: "slice freed with less capacity", kind: wrap.WrongLayout, say: "as 16 bytes (align 4), but it is the 80-byte block", do: func(d wrap.Debugging) {
+		galloc.FreeSlice(d, galloc.Must(galloc.MakeSlice[[2]uint32](d, 10))[:2:2])
 	}},
 	{name: "old slice freed after it has grown", kind: wrap.DoubleFree, say: "the freed 80-byte block", do: func(d wrap.Debugging) {
-		s := galloc.Must(galloc.MakeSlice[uint64](d, 10))
+		s := galloc.Must(galloc.MakeSlice[[2]uint32](d, 10))
 		_ = galloc.Must(galloc.GrowSlice(d, s, 20))
 		galloc.FreeSlice(d, s)
 	}},
-	{name: "value freed as one of another type", kind: wrap.WrongLayout, say: "as 4 bytes (align 4), but it is the 8-byte block (align 8)", do: func(d wrap.Debugging) {
-		galloc.Free(d, (*int32)(unsafe.Pointer(galloc.Must(galloc.New[uint64](d)))))
+	{name: "value freed as one of another type", kind: wrap.WrongLayout, say: "as 4 bytes (align 4), but it is the 8-byte block (align 4)", do: func(d wrap.Debugging) {
+		galloc.Free(d, (*int32)(unsafe.Pointer(galloc.Must(galloc.New[[2]uint32](d)))))
 	}},
-	{name: "value freed by two faces", kind: wrap.DoubleFree, say: "the freed 32-byte block (align 8)", do: func(d wrap.Debugging) {
-		p := galloc.Must(galloc.New[[4]uint64](d))
-		d.Deallocate(unsafe.Pointer(p), galloc.LayoutOf[[4]uint64]())
+	{name: "value freed by two faces", kind: wrap.DoubleFree, say: "the freed 32-byte block (align 4)", do: func(d wrap.Debugging) {
+		p := galloc.Must(galloc.New[[8]uint32](d))
+		d.Deallocate(unsafe.Pointer(p), galloc.LayoutOf[[8]uint32]())
 		galloc.Free(d, p)
 	}},
 

@@ -164,6 +164,10 @@ func TestOverlap(t *testing.T) {
 	if len(found) != 1 || inner.frees != 1 {
 		t.Errorf("%d frees, found %v", inner.frees, found)
 	}
+	d.Adopt(p, 64, 8) // the garbage collector may take that back, and say nothing
+	if q := d.Alloc(100, 8); q != p || len(found) != 1 {
+		t.Errorf("found %v", found[1:])
+	}
 }
 
 // A block that is too large for the quarantine does not push all others out of it.
@@ -216,6 +220,7 @@ func TestWriteToBlockOfSize0(t *testing.T) {
 		"realloc":   func() { p = b.Change(p, 24, 8, 24, 8) },
 		"free zero": func() { b.FreeZero(unsafe.Pointer(&zeroSize), 1) },
 		"drain":     b.Drain,
+		"in place":  func() { b.Check(debug.OpRealloc, p, 24, 8) },
 		"check":     func() { b.CheckAll() },
 	} {
 		zeroSize[2], zeroSize[5] = 'a', 'z'
@@ -370,5 +375,29 @@ func TestLateFreesAreAboutTheLatestBlock(t *testing.T) {
 	d.Free(unsafe.Add(p, 8), 91, 8)
 	if len(found) != 2 || found[0].Kind != debug.DoubleFree || found[0].Block.Size != 91 || found[1].Kind != debug.InteriorFree || found[1].Block.Size != 91 {
 		t.Errorf("found %v", found)
+	}
+}
+
+// New memory and freed memory look like nothing that a program would take for its own.
+func TestWhatBlocksAreFilledWith(t *testing.T) {
+	for name, o := range modes {
+		b := setUp(t, o)
+		for _, size := range []uintptr{1, 100, 10_000} {
+			p := b.Alloc(size, 8)
+			for i := range int(size) {
+				if *at(p, i) != 0xa5 {
+					t.Fatalf("%s: byte %d of %d is %#x", name, i, size, *at(p, i))
+				}
+			}
+			b.Free(p, size, 8)
+			if _, crash := b.Guards(); crash {
+				continue
+			}
+			for i := range int(size) {
+				if *at(p, i) != 0x5a {
+					t.Fatalf("%s: byte %d of %d, freed, is %#x", name, i, size, *at(p, i))
+				}
+			}
+		}
 	}
 }
