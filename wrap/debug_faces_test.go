@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	rtdebug "runtime/debug"
 	"strings"
 	"sync"
 	"testing"
@@ -249,4 +250,51 @@ func TestGlobalChecks(t *testing.T) {
 		}
 	}
 	galloc.Dealloc(p, layout(24, 8))
+}
+
+// What a goroutine does with faults outside of Faults is as it was.
+func TestFaultsRestores(t *testing.T) {
+	d := wrap.Debug(heap.Default(), failOnMistake(t))
+	for _, want := range []bool{true, false} {
+		was := rtdebug.SetPanicOnFault(want)
+		d.Faults()()
+		if got := rtdebug.SetPanicOnFault(was); got != want {
+			t.Errorf("it was %v, and is %v", want, got)
+		}
+	}
+}
+
+// A crash elsewhere is none of a Debug's, and goes on as it came: also to the Faults of another, to whom it may belong.
+func TestFaultsElsewherePass(t *testing.T) {
+	if vm.GoMemory {
+		t.Skip("pages of Go memory do not crash")
+	}
+	elsewhere := galloc.Must(vm.Reserve(vm.PageSize(), 0))
+	outer, foundOuter := collect(heap.Default(), wrap.Guard(wrap.AtEnd, 0, 0))
+	inner, foundInner := collect(heap.Default(), wrap.Guard(wrap.AtEnd, 0, 0))
+	p := outer.Alloc(layout(8, 8))
+	for _, at := range []unsafe.Pointer{elsewhere, unsafe.Add(p, 8)} {
+		func() {
+			defer func() {
+				switch v := recover().(type) {
+				case *wrap.Report:
+					if at == elsewhere || v.Addr != uintptr(at) {
+						t.Errorf("reported: %v", v)
+					}
+				case interface{ Addr() uintptr }:
+					if at != elsewhere || v.Addr() != uintptr(at) {
+						t.Errorf("recovered %v", v)
+					}
+				default:
+					t.Errorf("recovered %v", v)
+				}
+			}()
+			defer outer.Faults()()
+			defer inner.Faults()()
+			touch((*byte)(at))
+		}()
+	}
+	if len(foundInner()) != 0 || len(foundOuter()) != 1 {
+		t.Error("not one mistake, of the outer one")
+	}
 }
