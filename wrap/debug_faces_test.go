@@ -66,6 +66,10 @@ func TestDebugOfMemoryWithGoPointers(t *testing.T) {
 		}
 	}
 	runtime.KeepAlive(s)
+	galloc.FreeSlice(d, galloc.Must(galloc.MakeSlice[*int](d, 0)))
+	if f := found(); len(f) != 0 {
+		t.Errorf("size 0: found %v", f)
+	}
 }
 
 // An arena is reset through the Debug in front of it: then its blocks are freed ones.

@@ -401,3 +401,25 @@ func TestWhatBlocksAreFilledWith(t *testing.T) {
 		}
 	}
 }
+
+type fault uintptr
+
+func (fault) Error() string   { return "fault" }
+func (fault) RuntimeError()   {}
+func (f fault) Addr() uintptr { return uintptr(f) }
+
+// When a crash is looked into, its address may be that of another block already, which is not to be blamed.
+func TestFaultWhereThereIsABlockAgain(t *testing.T) {
+	b := setUp(t, debug.Options{Guard: debug.AtEnd})
+	p := b.Alloc(24, 8)
+	if r := b.Fault(fault(uintptr(p) + 3)); r == nil || r.Kind != debug.WildAccess || r.Block.Addr != 0 {
+		t.Error(r)
+	}
+	b.Free(p, 24, 8)
+	if r := b.Fault(fault(uintptr(p) + 3)); r == nil || r.Kind != debug.UseAfterFree || r.Offset != 3 {
+		t.Error(r)
+	}
+	if r := b.Fault(fault(uintptr(unsafe.Pointer(&zeroSize)))); r != nil {
+		t.Error(r)
+	}
+}

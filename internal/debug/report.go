@@ -273,7 +273,7 @@ func (d *Debugger) Explain(addr uintptr) *Report {
 	return r
 }
 
-// Fault turns what was recovered from a panic into a report, if it is an access to guarded pages of d. That is a panic only
+// Fault turns what was recovered from a panic into a report, for Report to add the stack to, if it is an access to guarded pages of d. That is a panic only
 // where [runtime/debug.SetPanicOnFault] is set, and the end of the program otherwise.
 func (d *Debugger) Fault(recovered any) *Report {
 	e, ok := recovered.(interface {
@@ -288,9 +288,8 @@ func (d *Debugger) Fault(recovered any) *Report {
 	if r.Kind == 0 { // there is a block again, and of the one that was meant nothing is known any more
 		r.Kind, r.Block, r.Offset = WildAccess, Block{}, 0
 	}
-	r.Stack = d.stacks.now()
 	return r
 }
 
-// Report tells the handler.
+// Report tells the handler, with the stack that it is called on.
 func (d *Debugger) Report(r *Report) { d.tell(r) }
