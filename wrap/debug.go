@@ -17,18 +17,42 @@ type Debugging interface {
 
 // These are what mistakes are reported as.
 type (
-	// Report says what is wrong: of what kind it is, which block it is about, with its stacks, and where in or near that it is. Its String
-	// is all of it, on several lines; it is an error too, whose message is one line.
+	// Report says what is wrong. String is all of it, on several lines; it is an error too, whose message is the first of these. Fields:
+	//
+	//	Kind    MistakeKind
+	//	Op      MistakeOp    how it was found
+	//	Addr    uintptr      what was given back, or the first byte that was written or touched
+	//	Size    uintptr      as it was given back, in bytes
+	//	Align   uintptr      as it was given back, in bytes
+	//	Block   BlockInfo    the block concerned; its Addr is 0 if there is none
+	//	Offset  int          Addr - Block.Addr; Distance says it in words: "4 bytes past the end of"
+	//	Bytes   uintptr      that were written, as far as they differ from what was there; 0 if something else is wrong
+	//	Last    uintptr      the last of these
+	//	Written []byte       what is in the bytes from Addr to Last, the first 64 of them
+	//	Stack   Stack        where it was found, which need not be where it was done
 	Report = debug.Report
+	// Stack is a stack of calls, the latest first. Frames returns them with names and places, without those within galloc.
+	Stack = debug.Stack
 	// MistakeKind is the kind of mistake in a Report.
 	MistakeKind = debug.Kind
 	// MistakeOp is how a mistake was found.
 	MistakeOp = debug.Op
-	// BlockInfo is what a Report says about a block.
+	// BlockInfo is what a Report says about a block. Fields:
+	//
+	//	Addr, Size, Align uintptr  in bytes
+	//	Number            uint64   of its allocation, counted from 1
+	//	Freed             bool
+	//	AllocStack        Stack    where it was allocated
+	//	FreeStack         Stack    where it was freed, if it was
 	BlockInfo = debug.Block
-	// Leak is the blocks allocated at one place and not freed.
+	// Leak is the blocks allocated at one place and not freed. String says it. Fields:
+	//
+	//	Stack  Stack    where that is
+	//	Blocks int
+	//	Bytes  uintptr  of all of them
+	//	First  uint64   the number of the first of these allocations
 	Leak = debug.Leak
-	// TB is what CheckLeaks needs of a testing.TB.
+	// TB is what CheckLeaks needs of a testing.TB: Helper, Errorf and Cleanup.
 	TB = debug.TB
 	// Side says where a guarded block lies in its pages.
 	Side = debug.Side
@@ -151,8 +175,8 @@ func orNone(what string, n uintptr) int {
 // of size 0 is a mistake, where it can be seen (the methods here; galloc.Dealloc does nothing with size 0). Memory from
 // AllocateTyped is known, but not watched, since the garbage collector scans it.
 //
-// The inner allocator must not be reset behind the back of this one: an arena is reset by the method Reset of this one, which all its blocks are freed
-// by, as reports will say; and not by a mark of its own. That it was shows as an [Overlap], or as writes that nobody has done.
+// The inner allocator must not take blocks back by itself: reset an arena by the method Reset of this one, after which its blocks count as freed,
+// and not by its own, nor to a mark. Otherwise there will be an [Overlap], or writes that nobody has done.
 //
 // The result may be registered as the global allocator, if inner is another. Safe for concurrent use if inner is. An allocation
 // and a free cost about 2 µs together, mostly for the stacks (see Stacks), and what filling the block takes; 10 µs if it is guarded; a record of some 100 bytes

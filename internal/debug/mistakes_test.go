@@ -423,3 +423,17 @@ func TestFaultWhereThereIsABlockAgain(t *testing.T) {
 		t.Error(r)
 	}
 }
+
+// A test that ends has its blocks verified.
+func TestCheckLeaksVerifies(t *testing.T) {
+	b := setUp(t, debug.Options{})
+	f := &fake{}
+	b.CheckLeaks(f)
+	p := b.Alloc(24, 8)
+	b.Free(p, 24, 8)
+	*at(p, 9) = 1
+	f.cleanup()
+	if r := b.take(debug.UseAfterFree, debug.OpVerify); r.Offset != 9 || f.failed != "" {
+		t.Error(r, f.failed)
+	}
+}
