@@ -302,3 +302,22 @@ func TestFaultsElsewherePass(t *testing.T) {
 		t.Error("not one mistake, of the outer one")
 	}
 }
+
+func TestOptionsOfDebugOutOfRange(t *testing.T) {
+	for want, option := range map[string]func(){
+		"galloc/wrap: Stacks of more than 64 calls": func() { wrap.Stacks(65) },
+		"galloc/wrap: RedZone of more than 1 MiB":   func() { wrap.RedZone(1<<20 + 1) },
+		"galloc/wrap: Quarantine is too large":      func() { wrap.Quarantine(^uintptr(0)) },
+		"galloc/wrap: Sample(0): 1 of how many?":    func() { wrap.Sample(0) },
+	} {
+		func() {
+			defer func() {
+				if v := recover(); v != want {
+					t.Errorf("%v, not %s", v, want)
+				}
+			}()
+			option()
+		}()
+	}
+	wrap.Debug(nil, wrap.Stacks(64), wrap.RedZone(1<<20), wrap.Quarantine(^uintptr(0)>>1), wrap.Sample(^uint32(0)), failOnMistake(t))
+}

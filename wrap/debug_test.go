@@ -205,6 +205,9 @@ var mistakes = []mistake{
 	{name: "grow of a block as one of size 0", kind: wrap.WrongLayout, say: "as 0 bytes (align 8), but it is the 24-byte block", do: func(d wrap.Debugging) {
 		_, _ = d.Grow(d.Alloc(layout(24, 8)), layout(0, 8), layout(48, 8))
 	}},
+	{name: "resize of a block as one of size 0", kind: wrap.WrongLayout, say: "as 0 bytes (align 8), but it is the 24-byte block", do: func(d wrap.Debugging) {
+		d.Resize(d.Alloc(layout(24, 8)), layout(0, 8), 24)
+	}},
 	{name: "shrink with a wrong layout", kind: wrap.WrongLayout, say: "realloc of 0x… as 32 bytes", do: func(d wrap.Debugging) {
 		_, _ = d.Shrink(d.Alloc(layout(24, 8)), layout(32, 8), layout(16, 8))
 	}},
