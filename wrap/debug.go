@@ -98,7 +98,8 @@ func OnMistake(h func(*Report)) DebugOption { return func(o *debug.Options) { o.
 // Quarantine sets how many bytes of freed blocks are held back, with their zones, from 0 on: 64 MiB if it is not given, 8 MiB
 // on 32 bits.
 func Quarantine(bytes uintptr) DebugOption {
-	return func(o *debug.Options) { o.Quarantine = orNone("Quarantine", bytes) }
+	n := orNone("Quarantine", bytes)
+	return func(o *debug.Options) { o.Quarantine = n }
 }
 
 // RedZone sets how many bytes on each side of a block are watched at least, from 0 to 1 MiB: 32 if it is not given. Beside larger blocks it is an
