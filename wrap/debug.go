@@ -167,7 +167,7 @@ func orNone(what string, n uintptr) int {
 //
 // Every block gets a zone of 32 bytes or more on both sides, filled with a pattern (0xfb) that is verified when the block is freed or
 // resized, and by CheckAll. New blocks are filled with 0xa5. Freed ones are filled with 0x5a and held back, 64 MiB of them, and
-// verified when they are given back. A resize always moves. So reads of memory that is not one's own are not found, but
+// verified in turn, two at each free, and when they are given back. A resize always moves. So reads of memory that is not one's own are not found, but
 // see [Guard]; and writes are found later than they are done, with the stacks of the block and not of the write. A write that no free and no
 // CheckAll comes after is not found: defer ReportLeaks or CheckAll in main, or use CheckLeaks in tests.
 //
@@ -180,7 +180,7 @@ func orNone(what string, n uintptr) int {
 // and not by its own, nor to a mark. Otherwise there will be an [Overlap], or writes that nobody has done.
 //
 // The result may be registered as the global allocator, if inner is another. Safe for concurrent use if inner is. An allocation
-// and a free cost about 2 µs together, mostly for the stacks (see Stacks), and what filling the block takes; 10 µs if it is guarded; a record of some 100 bytes
+// and a free cost 2 to 3 µs together, mostly for the stacks (see Stacks), and what filling the block takes; 10 µs if it is guarded; a record of some 100 bytes
 // of Go memory for each block, growing with their number. Failing does not allocate Go memory. In sampled mode, those passed on cost two nanoseconds, or nearly nothing: see Sample.
 //
 // The method is that of AddressSanitizer (2012), without the compiler, and for guarded blocks and sampling that of GWP-ASan (2018).

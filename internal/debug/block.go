@@ -169,6 +169,7 @@ type quarantine struct {
 	ring  []waiting
 	first int // index of the oldest
 	count int
+	turn  int // which one inTurn has returned last: 0 is the oldest
 }
 
 type waiting struct {
@@ -190,6 +191,19 @@ func (q *quarantine) push(b *block) {
 	q.bytes += b.total
 }
 
+// inTurn returns each block in the queue, one after the other and then from the oldest on again.
+func (q *quarantine) inTurn() (w waiting, ok bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.count == 0 {
+		return w, false
+	}
+	if q.turn++; q.turn >= q.count {
+		q.turn = 0
+	}
+	return q.ring[(q.first+q.turn)%len(q.ring)], true
+}
+
 // pop takes out the oldest block if more than bound bytes are in the queue.
 func (q *quarantine) pop(bound uintptr) (w waiting, ok bool) {
 	q.mu.Lock()
@@ -200,6 +214,7 @@ func (q *quarantine) pop(bound uintptr) (w waiting, ok bool) {
 	w = q.ring[q.first]
 	q.first = (q.first + 1) % len(q.ring)
 	q.count--
+	q.turn = max(q.turn-1, 0)
 	q.bytes -= w.bytes
 	return w, true
 }

@@ -9,8 +9,8 @@
 //
 // In full mode every block is of the first kind. The zones hold a pattern, which is verified when the block is freed or resized,
 // when it leaves the quarantine, and by CheckAll. A freed block is filled with another pattern and goes to the quarantine, a queue
-// bounded in bytes: so its address does not come again soon, a second free is known for one, and a write to it shows when it
-// leaves the queue. This finds writes, and finds them late, where they happened nearby.
+// bounded in bytes: so its address does not come again soon, a second free is known for one, and a write to it shows when its turn has
+// come, two with each free, or when it leaves the queue. This finds writes, and finds them late, where they happened nearby.
 //
 // A guarded block has pages of its own. It ends (or begins) where they do, and beyond lies nothing that could be read or written;
 // when it is freed, the same goes for all of it. This finds reads too, at once, with the stack of who did it, and costs a page or
@@ -301,7 +301,34 @@ func (d *Debugger) free(op Op, p unsafe.Pointer, size, align uintptr) {
 	t.mu.Unlock()
 	d.quarantine.push(&b)
 	d.tellDamage(op, &b, damage)
+	for range verifiedPerFree {
+		d.verifyNext()
+	}
 	d.release(d.quarantine.bound)
+}
+
+// So many freed blocks are verified for each that is freed: more than one, so that all have had their turn after as many frees as there are
+// of them, also while their number grows by one with each. Larger blocks wait until they leave the quarantine, which is sooner.
+const (
+	verifiedPerFree  = 2
+	mostVerifiedSize = 16 << 10
+)
+
+// verifyNext verifies the freed block whose turn it is.
+func (d *Debugger) verifyNext() {
+	w, ok := d.quarantine.inTurn()
+	if !ok || w.bytes > mostVerifiedSize {
+		return
+	}
+	t := d.table(w.addr)
+	t.mu.Lock()
+	b := t.blocks[w.addr]
+	var damage [3]wound
+	if b.number == w.number {
+		damage = b.damage()
+	}
+	t.mu.Unlock()
+	d.tellDamage(OpVerify, &b, damage)
 }
 
 // forget moves the record of a freed block to the history. So at any time it is either in its table, which is locked, or there.
@@ -438,7 +465,7 @@ func (d *Debugger) Reset() {
 		}
 		clear(d.tables[i].blocks)
 	}
-	d.quarantine.ring, d.quarantine.first, d.quarantine.count, d.quarantine.bytes = nil, 0, 0, 0
+	d.quarantine.ring, d.quarantine.first, d.quarantine.count, d.quarantine.turn, d.quarantine.bytes = nil, 0, 0, 0, 0
 	d.pool.reset(stack)
 }
 

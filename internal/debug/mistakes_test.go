@@ -437,3 +437,39 @@ func TestCheckLeaksVerifies(t *testing.T) {
 		t.Error(r, f.failed)
 	}
 }
+
+// A write to a freed block is found after as many frees as there are freed blocks.
+func TestFreedBlocksAreVerifiedInTurn(t *testing.T) {
+	for _, which := range []int{0, 1, 50, 98, 99} {
+		b := setUp(t, debug.Options{})
+		var ps []unsafe.Pointer
+		for range 100 {
+			ps = append(ps, b.Alloc(24, 8))
+		}
+		for _, p := range ps {
+			b.Free(p, 24, 8)
+		}
+		*at(ps[which], 3) = 1
+		for range 101 {
+			b.Free(b.Alloc(24, 8), 24, 8)
+		}
+		if r := b.take(debug.UseAfterFree, debug.OpVerify); r.Block.Addr != uintptr(ps[which]) || r.Offset != 3 {
+			t.Error(r)
+		}
+	}
+	b := setUp(t, debug.Options{Quarantine: 100 * (24 + 64)}) // as many come as go
+	for range 300 {
+		b.Free(b.Alloc(24, 8), 24, 8)
+	}
+	for range 20 {
+		p := b.Alloc(24, 8)
+		b.Free(p, 24, 8)
+		*at(p, 3) = 1
+		for i := 0; len(b.found) == 0; i++ {
+			if b.Free(b.Alloc(24, 8), 24, 8); i > 101 {
+				t.Fatal("not found")
+			}
+		}
+		b.take(debug.UseAfterFree, debug.OpVerify)
+	}
+}
