@@ -155,6 +155,12 @@ func TestReportLeaksVerifies(t *testing.T) {
 	if f := found(); len(f) != 1 || f[0].Kind != wrap.UseAfterFree || f[0].Offset != 3 {
 		t.Errorf("found %v", f)
 	}
+	for range 3 {
+		d.Alloc(layout(24, 8))
+	}
+	if n := d.ReportLeaks(&text); n != 3 || !strings.HasPrefix(text.String(), "galloc: 72 bytes in 3 blocks allocated at 1 place are not freed\n") {
+		t.Errorf("%d leaks: %s", n, &text)
+	}
 }
 
 // Faults is for one goroutine: an access is reported there, once, with the stack of the access.

@@ -4,7 +4,8 @@
 //	import _ "github.com/galloc-go/galloc/global/debug"
 //
 // Import it from package main, or from a file with a build tag. It does what GALLOC=debug does from outside, and package wrap's
-// Debug for any allocator: see there for what it finds and what it costs. Options are for these two.
+// Debug for any allocator: see there for what it finds and what it costs. Options are for these two. Package wrap's GlobalChecks
+// is for what a program wants to ask, such as for leaks at its end.
 //
 // A program that also imports another package below global does not link; one that calls RegisterGlobal as well panics there.
 package debug
