@@ -96,7 +96,10 @@ func (m *StringMap[V]) TryPut(key string, v V) error {
 }
 
 // PutBytes is Put for a key that is not a string.
-func (m *StringMap[V]) PutBytes(key []byte, v V) { must(m.TryPut(viewOf(key), v)) }
+func (m *StringMap[V]) PutBytes(key []byte, v V) { must(m.TryPutBytes(key, v)) }
+
+// TryPutBytes is PutBytes with an error, as [StringMap.TryPut] has it.
+func (m *StringMap[V]) TryPutBytes(key []byte, v V) error { return m.TryPut(viewOf(key), v) }
 
 // PutIfAbsent makes v the value of key if key has none, and reports whether it has done so.
 func (m *StringMap[V]) PutIfAbsent(key string, v V) bool {

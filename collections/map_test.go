@@ -432,9 +432,14 @@ func TestNothingOnTheGoHeapPerOperation(t *testing.T) {
 	none, nothing := NewMap[uint64, uint64](galloc.Null), NewStringMap[uint64](galloc.Null)
 	_ = none.TryPut(1, 1) // makes the error, and the recipe
 	_ = nothing.TryPut("", 1)
+	noText := NewTextMap(galloc.Null)
+	_ = noText.TryPutBytes(key, key)
 	n = testing.AllocsPerRun(100, func() {
 		_ = none.TryPut(1, 1)
 		_ = nothing.TryPut("", 1)
+		if nothing.TryPutBytes(key, 1) == nil || noText.TryPutBytes(key, key) == nil {
+			t.Error("no error")
+		}
 		for i := range uint64(100) {
 			m.Put(i, i)
 		}

@@ -70,7 +70,10 @@ func (m *TextMap) TryPut(key, v string) error {
 }
 
 // PutBytes is Put for what is not strings.
-func (m *TextMap) PutBytes(key, v []byte) { must(m.TryPut(viewOf(key), viewOf(v))) }
+func (m *TextMap) PutBytes(key, v []byte) { must(m.TryPutBytes(key, v)) }
+
+// TryPutBytes is PutBytes with an error, as [TextMap.TryPut] has it.
+func (m *TextMap) TryPutBytes(key, v []byte) error { return m.TryPut(viewOf(key), viewOf(v)) }
 
 // PutIfAbsent makes v the value of key if key has none, and reports whether it has done so.
 func (m *TextMap) PutIfAbsent(key, v string) bool {
