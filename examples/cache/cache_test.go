@@ -1,11 +1,13 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"hash/maphash"
 	"math/rand/v2"
 	"runtime"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -198,6 +200,32 @@ func TestTextShardCostsNoGoMemory(t *testing.T) {
 	}
 	if n := testing.AllocsPerRun(1000, step); n != 0 {
 		t.Errorf("%v allocations on the Go heap for an insertion and a look-up", n)
+	}
+}
+
+// Values are found whole, however often they are replaced meanwhile. That is so if they are copied while nobody can replace
+// them, which the race detector is the better judge of.
+func TestReplacedValuesAreFoundWhole(t *testing.T) {
+	pair, _ := newPair(t, 1)
+	for _, c := range pair {
+		key, n := []byte("key"), 20_000
+		var replacing sync.WaitGroup
+		replacing.Go(func() {
+			for i := range n {
+				if err := c.set(key, bytes.Repeat([]byte{byte(i)}, maxValue)); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+		var value []byte
+		for range n {
+			value, _ = c.get(value[:0], key)
+			if len(value) > 0 && bytes.Count(value, value[:1]) != maxValue {
+				t.Errorf("%T has %q", c.shards[0], value)
+				break
+			}
+		}
+		replacing.Wait()
 	}
 }
 

@@ -24,8 +24,9 @@ import (
 // It takes no memory while it runs, but for the garbage. Keys and values are made in buffers, as they would
 // come from a connection.
 type load struct {
-	seed uint64
-	text []byte // what values are pieces of
+	seed    uint64
+	text    []byte // what values are pieces of
+	garbage []byte // the last; it is here so that it must be on the heap
 }
 
 const (
@@ -41,7 +42,7 @@ func newLoad(seed uint64) *load {
 	for i := range text {
 		text[i] = byte('a' + random.IntN(26))
 	}
-	return &load{seed, text}
+	return &load{seed: seed, text: text}
 }
 
 // appendKey appends the key of a user.
@@ -88,8 +89,6 @@ type service struct {
 	hits, wrong uint64
 }
 
-var garbage []byte // so that it is on the heap
-
 // serve is the load after the first n users are in the cache, which has as many entries.
 func (l *load) serve(c *cache, n int, s spec) (*service, error) {
 	v := new(service)
@@ -112,7 +111,7 @@ func (l *load) lookUp(c *cache, n int, s spec, began time.Time, newest *atomic.U
 		user := newest.Load() - zipf.Uint64()
 		key = appendKey(key[:0], user)
 		if s.Garbage > 0 {
-			garbage = make([]byte, s.Garbage)
+			l.garbage = make([]byte, s.Garbage)
 		}
 		due := time.Duration(float64(i) * interval)
 		now := time.Since(began)

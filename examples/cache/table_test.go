@@ -58,6 +58,21 @@ func TestLossesAreToldOfMediansAndNothingElse(t *testing.T) {
 	}
 }
 
+func TestWhatIsDrawnIsText(t *testing.T) {
+	chosen, rows := two(func(*result) {})
+	chosen[0].label, rows[0].name = `<a href="x">&`, "<tr>"
+	h := new(histogram)
+	r := result{Responses: h.latency(), RSS: []sample{{1, 1 << 20}, {2, 1 << 21}}} // all look-ups took no time: no logarithm
+	o := options{kinds: chosen, out: "x.html"}
+	checkHTML(t, draw(o, [][]result{{r}, {r}}, rows), 2)
+	o.out = "x.svg"
+	checkSVG(t, draw(o, [][]result{{r}, {r}}, rows), 2)
+	r.RSS = nil
+	if svg := draw(o, [][]result{{r}, {r}}, rows); strings.Contains(svg, "Resident") {
+		t.Errorf("memory is drawn that is not known: %s", svg)
+	}
+}
+
 func TestTicksAreRound(t *testing.T) {
 	for _, most := range []float64{0, .012, .4, 1, 9.9, 10, 33, 61, 4.7e9} {
 		ticks := evenTicks(most, bytesOrNone)
