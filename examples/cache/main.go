@@ -2,7 +2,7 @@
 // in memory, once in Go's map[string]string and once in galloc's collections.TextMap, puts both under the same load, and tells
 // how long look-ups took, how much memory was resident, and what the garbage collector did meanwhile.
 //
-//	go run ./examples/cache                        # 10 million entries: 2 or 3 minutes, up to 5 GB
+//	go run ./examples/cache                        # 10 million entries: about 3 minutes, up to 5 GB
 //	go run ./examples/cache -entries 1_000_000     # a tenth of that
 //
 // It prints a table, and draws cache.html.

@@ -146,7 +146,7 @@ func TestChildrenThatMisbehave(t *testing.T) {
 func TestInterruption(t *testing.T) {
 	needProcesses(t)
 	ctx, cancel := context.WithCancel(context.Background())
-	_, err := measureInChild(ctx, kinds[2], spec{Entries: 2000, Seconds: 3600, Rate: 1000}, func(string) { cancel() })
+	_, err := measureInChild(ctx, kinds[2], spec{Entries: 2000, Seconds: 60, Rate: 1000}, func(string) { cancel() })
 	if err == nil {
 		t.Error("no error")
 	}
@@ -159,7 +159,7 @@ func TestInterruption(t *testing.T) {
 // The child ends when its standard input does, as it does when the parent is killed.
 func TestTheChildDoesNotOutliveItsParent(t *testing.T) {
 	needProcesses(t)
-	told, _ := json.Marshal(spec{Kind: "textmap", Entries: 2000, Seconds: 3600, Rate: 1000})
+	told, _ := json.Marshal(spec{Kind: "textmap", Entries: 2000, Seconds: 60, Rate: 1000})
 	exe, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)

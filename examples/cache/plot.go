@@ -39,6 +39,7 @@ const plotStyle = `
 .plots .axis { stroke: var(--soft); stroke-width: 1 }
 .plots .line { fill: none; stroke-width: 2.2; stroke-linejoin: round }
 .plots .moment { stroke-width: 1; stroke-dasharray: 2 4 }
+.plots .end { paint-order: stroke; stroke: var(--paper); stroke-width: 4px; stroke-linejoin: round }
 .plots .s0 { stroke: var(--c0) } .plots .s1 { stroke: var(--c1) } .plots .s2 { stroke: var(--c2) }
 .plots .t0 { fill: var(--c0); font-weight: 600 } .plots .t1 { fill: var(--c1); font-weight: 600 } .plots .t2 { fill: var(--c2); font-weight: 600 }
 `
@@ -114,9 +115,7 @@ func latencyPlot(chosen []kind, all [][]result) plot {
 	for at := first; at <= max(math.Ceil(most), first+1); at++ {
 		p.y = append(p.y, tick{at, decade(int(at))})
 	}
-	for i, label := range []string{"0 %", "90 %", "99 %", "99.9 %", "99.99 %", "99.999 %", "99.9999 %"} {
-		p.x = append(p.x, tick{float64(i), label})
-	}
+	p.x = []tick{{0, "0 %"}, {math.Log10(2), "50 %"}, {1, "90 %"}, {2, "99 %"}, {3, "99.9 %"}, {4, "99.99 %"}, {5, "99.999 %"}, {6, "99.9999 %"}}
 	return p
 }
 
@@ -217,7 +216,7 @@ func (p *plot) draw(b *strings.Builder) {
 	}
 	spread(ends, 16)
 	for i, l := range p.lines {
-		text(x(l.points[len(l.points)-1][0])+8, ends[i]+4, fmt.Sprintf("t%d", l.colour), "start", l.end)
+		text(x(l.points[len(l.points)-1][0])+8, ends[i]+4, fmt.Sprintf("end t%d", l.colour), "start", l.end)
 	}
 }
 
