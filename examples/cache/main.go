@@ -80,6 +80,7 @@ type options struct {
 	kinds  []kind // to be measured
 	rounds int    // times each is measured, in turn
 	out    string // the file to draw to, or ""
+	global string // what galloc's global allocator turned out to be
 }
 
 // A kind is one way to keep the entries.
@@ -194,6 +195,7 @@ func compare(ctx context.Context, o options, stdout, stderr io.Writer) error {
 				return fmt.Errorf("%s: %w", k.label, err)
 			}
 			all[i] = append(all[i], r)
+			o.global = r.Global
 		}
 	}
 	rows := tabulate(all)

@@ -58,7 +58,7 @@ func TestTheProgram(t *testing.T) {
 	if status != exitOK || stderr != "" {
 		t.Fatalf("status %d: %s", status, stderr)
 	}
-	for _, want := range []string{"20,000 entries", "map[string]string", "collections.TextMap", "GOGC=25", "p99.9", "TextMap is behind the map in", "drawn: " + file} {
+	for _, want := range []string{"20,000 entries", "map[string]string", "collections.TextMap", "GOGC=25", "p99.9", "TextMap is on the global allocator: galloc heap", "TextMap is behind the map in", "drawn: " + file} {
 		if !strings.Contains(stdout, want) {
 			t.Errorf("there is no %q in\n%s", want, stdout)
 		}

@@ -113,11 +113,15 @@ func printTable(w io.Writer, o options, rows []row) error {
 
 // setting says in a few lines what has been measured.
 func setting(o options) string {
-	return fmt.Sprintf(`%s entries of 20 to 200 bytes, %s, %s/%s, GOMAXPROCS %d, rounds: %d
+	text := fmt.Sprintf(`%s entries of 20 to 200 bytes, %s, %s/%s, GOMAXPROCS %d, rounds: %d
 %v s of %s look-ups and %s insertions a second, %d bytes of garbage with each look-up
 Look-ups are due at fixed times, also while the program stands still. 1 MB is 1,000,000 bytes.
 `, numberText(o.Entries), runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.GOMAXPROCS(0), o.rounds,
 		o.Seconds, numberText(o.Rate), numberText(o.Rate), o.Garbage)
+	if o.global != "" {
+		text += "TextMap is on the global allocator: " + o.global + ".\n"
+	}
+	return text
 }
 
 // remark says so if the machine was too slow, or too busy, for the load.
