@@ -295,7 +295,7 @@ func (s slow) get(dst, _ []byte) ([]byte, bool) {
 // A standstill is not one slow look-up among many, but as many as came meanwhile.
 func TestLookUpsThatHadToWaitCount(t *testing.T) {
 	needThreads(t)
-	v, err := newLoad(1).serve(&cache{[]shard{slow{calls: new(int)}}, maphash.MakeSeed()}, 1000, spec{Seconds: .2, Rate: 10_000})
+	v, err := newLoad(1).serve(&cache{[]shard{slow{calls: new(int)}}, maphash.MakeSeed()}, 1000, spec{Seconds: .5, Rate: 10_000})
 	if err != nil {
 		t.Fatal(err)
 	}
