@@ -112,6 +112,7 @@ func (l *load) lookUp(c *cache, n int, s spec, began time.Time, newest *atomic.U
 		key = appendKey(key[:0], user)
 		if s.Garbage > 0 {
 			l.garbage = make([]byte, s.Garbage)
+			copy(l.garbage, l.text) // memory that nobody has written to is not resident
 		}
 		due := time.Duration(float64(i) * interval)
 		now := time.Since(began)
