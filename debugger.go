@@ -10,8 +10,11 @@ import (
 // global/debug, or of a wrap.Debug that is registered, in wrappers or not. It is for package wrap, and a use of the global allocator.
 //
 //go:linkname debuggerInForce
-func debuggerInForce() *debug.Debugger { //nolint:unused // but by linkname
-	for a := any(current().alloc); ; {
+func debuggerInForce() *debug.Debugger { return current().debugger } //nolint:unused // but by linkname
+
+// debuggerOf returns what looks after the blocks of a, or nil.
+func debuggerOf(a any) *debug.Debugger {
+	for {
 		switch w := a.(type) {
 		case interface{ Debugger() *debug.Debugger }:
 			return w.Debugger()
@@ -23,5 +26,8 @@ func debuggerInForce() *debug.Debugger { //nolint:unused // but by linkname
 	}
 }
 
-// Debugger is for debuggerInForce.
+// Debugger is for debuggerOf.
 func (g *debugged) Debugger() *debug.Debugger { return g.d }
+
+// Debugger is for debuggerOf.
+func (s *sampledHeap) Debugger() *debug.Debugger { return s.d }

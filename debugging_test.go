@@ -26,10 +26,41 @@ func init() {
 	}
 	children["overflow of the default"] = func() { overflow(nil) }
 	children["overflow of one registered"] = func() { overflow(galloc.System) }
+	for name, mistake := range mistakesOfSize0 {
+		children[name] = func() {
+			l := galloc.LayoutOf[[3]int64]()
+			mistake(galloc.Alloc(l), l)
+			fmt.Println("not found")
+		}
+	}
 	children["contract with GALLOC=debug"] = func() {
 		testing.Main(func(_, _ string) (bool, error) { return true, nil }, []testing.InternalTest{{Name: "Contract", F: func(t *testing.T) {
 			alloctest.Run(t, func() galloc.Allocator { return galloc.Global }, alloctest.GoGarbage)
 		}}}, nil, nil)
+	}
+}
+
+// mistakesOfSize0 is mistakes with a block that the functions of this package could do without asking the allocator, and one with Resize.
+var mistakesOfSize0 = map[string]func(p unsafe.Pointer, l galloc.Layout){
+	"free as size 0":      func(p unsafe.Pointer, _ galloc.Layout) { galloc.Dealloc(p, galloc.LayoutOf[[0]int64]()) },
+	"realloc as size 0":   func(p unsafe.Pointer, _ galloc.Layout) { galloc.Realloc(p, galloc.LayoutOf[[0]int64](), 24) },
+	"resize as too large": func(p unsafe.Pointer, l galloc.Layout) { galloc.GlobalResize(p, galloc.LayoutOf[[4]int64](), 24) },
+	"double free as size 0": func(p unsafe.Pointer, l galloc.Layout) {
+		galloc.Dealloc(p, l)
+		galloc.Dealloc(p, galloc.LayoutOf[[0]int64]())
+	},
+}
+
+func TestGallocDebugIsAskedAboutSize0(t *testing.T) {
+	for name := range mistakesOfSize0 {
+		for _, env := range []string{"GALLOC=debug", "GALLOC=debug,sample=1"} {
+			if o := runChild(t, name, env); o.err == nil || !strings.Contains(o.stderr, "24-byte block") {
+				t.Errorf("%s, %s: %v:\n%s%s", name, env, o.err, o.stdout, o.stderr)
+			}
+		}
+		if o := runChild(t, name); o.err != nil {
+			t.Errorf("%s: %v:\n%s", name, o.err, o.stderr)
+		}
 	}
 }
 

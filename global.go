@@ -3,12 +3,13 @@ package galloc
 import (
 	"fmt"
 	"runtime"
-	"runtime/debug"
+	rtdebug "runtime/debug"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"unsafe"
 
+	"github.com/galloc-go/galloc/internal/debug"
 	"github.com/galloc-go/galloc/internal/engine"
 )
 
@@ -141,6 +142,7 @@ func Realloc(p unsafe.Pointer, l Layout, newSize uintptr) unsafe.Pointer {
 	n := newLayout(newSize, l.lg)
 	switch {
 	case l.size == 0:
+		deallocZero(p, l.Align())
 		return Alloc(n)
 	case newSize == 0:
 		Dealloc(p, l)
@@ -172,6 +174,7 @@ func Dealloc(p unsafe.Pointer, l Layout) { engine.FastFree(p, l.size, l.lg, l.cl
 func deallocSlow(p unsafe.Pointer, size uintptr, lg, class uint32) {
 	l := Layout{size, lg, class}
 	if size == 0 {
+		deallocZero(p, l.Align())
 		return
 	}
 	switch r := current(); {
@@ -181,6 +184,13 @@ func deallocSlow(p unsafe.Pointer, size uintptr, lg, class uint32) {
 		platform{}.Dealloc(p, l)
 	default:
 		r.alloc.Dealloc(p, l)
+	}
+}
+
+// deallocZero is the end of a block of size 0 at p: nothing, but where mistakes are looked for.
+func deallocZero(p unsafe.Pointer, align uintptr) {
+	if r := inForce.Load(); r != nil && r.debugger != nil {
+		r.debugger.FreeZero(p, align)
 	}
 }
 
@@ -219,23 +229,27 @@ func (freeFunctions) Realloc(p unsafe.Pointer, l Layout, newSize uintptr) unsafe
 // is to be put around every global allocator belongs there.
 type registration struct {
 	resolved
-	heap      *engine.Heap // if it is a heap, which is called without the detour over an interface
-	system    bool         // it is System, and so is that
-	why       string       // for GlobalName
-	place     string       // file:line of the call of RegisterGlobal or, of a default, of the first use
-	explicit  bool         // by RegisterGlobal
-	selection *Selection   // if it is by that
+	heap      *engine.Heap    // if it is a heap, which is called without the detour over an interface
+	system    bool            // it is System, and so is that
+	debugger  *debug.Debugger // what looks after its blocks, if anything does
+	why       string          // for GlobalName
+	place     string          // file:line of the call of RegisterGlobal or, of a default, of the first use
+	explicit  bool            // by RegisterGlobal
+	selection *Selection      // if it is by that
 }
 
 func newRegistration(a GlobalAlloc, why, place string) *registration {
 	if p := preset(); p != nil && p.debug != nil {
+		if g, ok := a.(*debugged); ok { // selected by global/debug: it is as this says
+			a = g.inner.alloc
+		}
 		a = newDebugged(a, *p.debug)
 		why += ", with " + p.String()
 	}
 	if s := sampledHeapOf(a); s != nil {
 		a = s
 	}
-	r := &registration{resolved: resolve(a), why: why, place: place}
+	r := &registration{resolved: resolve(a), why: why, place: place, debugger: debuggerOf(a)}
 	_, r.system = r.alloc.(platform)
 	if h, ok := r.alloc.(interface{ Engine() *engine.Heap }); ok {
 		r.heap = engineOf(h)
@@ -359,6 +373,8 @@ func defaultGlobal() (a GlobalAlloc, why string) {
 //	redzone=64B,quarantine=256MiB,stacks=32   as wrap's options of these names
 //	leaks=10s,check=10s     after each such while, list what is allocated, or verify all blocks
 //
+// GlobalChecks of package wrap is for programs that are to do so themselves when they are run that way, as when they end.
+//
 // If anything else is in there, the program says so on standard error and exits with status 2
 // before it begins, even if it would choose in code.
 func RegisterGlobal(a GlobalAlloc) {
@@ -422,7 +438,7 @@ func allocatorName(a any) string {
 // buildMode returns the -buildmode the program was built with, "unknown" where the
 // build has not recorded it.
 func buildMode() string {
-	if info, ok := debug.ReadBuildInfo(); ok {
+	if info, ok := rtdebug.ReadBuildInfo(); ok {
 		for _, s := range info.Settings {
 			if s.Key == "-buildmode" {
 				return s.Value

@@ -3,6 +3,7 @@ package galloc
 import (
 	"unsafe"
 
+	"github.com/galloc-go/galloc/internal/debug"
 	"github.com/galloc-go/galloc/internal/engine"
 )
 
@@ -30,6 +31,8 @@ func GlobalResize(p unsafe.Pointer, l Layout, newSize uintptr) bool {
 		return a.Resize(p, l, newSize)
 	case *sampledHeap:
 		return a.resize(p, l, newSize)
+	case *debugged:
+		a.d.Check(debug.OpRealloc, p, l.size, l.Align()) // that is all: a resize always moves
 	}
 	return false
 }

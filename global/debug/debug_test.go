@@ -1,6 +1,7 @@
 package debug_test
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"runtime"
@@ -15,6 +16,7 @@ import (
 func TestImportFindsMistakes(t *testing.T) {
 	l := galloc.LayoutOf[int64]()
 	if os.Getenv("GALLOC_TEST_CHILD") != "" {
+		fmt.Println(galloc.GlobalName())
 		p := galloc.Alloc(l)
 		*(*byte)(unsafe.Add(p, 8)) = 1
 		galloc.Dealloc(p, l)
@@ -27,10 +29,14 @@ func TestImportFindsMistakes(t *testing.T) {
 	if runtime.GOOS == "js" || runtime.GOOS == "wasip1" {
 		t.Skip("this platform has no child processes")
 	}
-	cmd := exec.Command(galloc.Must(os.Executable()), "-test.run=^TestImportFindsMistakes$")
-	cmd.Env = append(os.Environ(), "GALLOC_TEST_CHILD=1")
-	out, err := cmd.CombinedOutput()
-	if err == nil || !strings.HasPrefix(string(out), "galloc: overflow: 1 byte was written, 0 bytes past the end of the 8-byte block") {
-		t.Errorf("it ends with %v:\n%s", err, out)
+	for _, env := range []string{"GALLOC=", "GALLOC=debug,stacks=4", "GALLOC=debug,sample=1,guard=start"} {
+		cmd := exec.Command(galloc.Must(os.Executable()), "-test.run=^TestImportFindsMistakes$")
+		cmd.Env = append(os.Environ(), "GALLOC_TEST_CHILD=1", env)
+		out, err := cmd.CombinedOutput()
+		for _, want := range []string{"debug(galloc heap), ", "galloc: overflow: 1 byte was written, 0 bytes past the end of the 8-byte block"} {
+			if err == nil || !strings.Contains(string(out), want) {
+				t.Errorf("%s: it ends with %v:\n%s", env, err, out)
+			}
+		}
 	}
 }
