@@ -66,16 +66,19 @@ func BenchmarkComposition(b *testing.B) {
 	rows := []struct {
 		name string
 		a    galloc.Allocator
+		slow int // it does that much less
 	}{
-		{"bare", h},
-		{"one more call", passed{h, h}},
-		{"Stats", wrap.Stats(h)},
-		{"Limit", wrap.Limit(h, 1<<30)},
-		{"Stats(Limit)", wrap.Stats(wrap.Limit(h, 1<<30))},
-		{"Tag", wrap.Tag(h, "benchmark")},
-		{"Fail", wrap.Fail(h)},
-		{"NoAlloc", wrap.NoAlloc(h, nil)},
-		{"Lock", wrap.Lock(h)},
+		{"bare", h, 1},
+		{"one more call", passed{h, h}, 1},
+		{"Stats", wrap.Stats(h), 1},
+		{"Limit", wrap.Limit(h, 1<<30), 1},
+		{"Stats(Limit)", wrap.Stats(wrap.Limit(h, 1<<30)), 1},
+		{"Tag", wrap.Tag(h, "benchmark"), 1},
+		{"Fail", wrap.Fail(h), 1},
+		{"NoAlloc", wrap.NoAlloc(h, nil), 1},
+		{"Lock", wrap.Lock(h), 1},
+		{"Debug sampled", wrap.Debug(h, wrap.Sample(100_000)), 1},
+		{"Debug full", wrap.Debug(h), 100},
 	}
 	maxProcs := runtime.GOMAXPROCS(0)
 	procs := min(2, maxProcs)
@@ -85,13 +88,15 @@ func BenchmarkComposition(b *testing.B) {
 			runtime.GOMAXPROCS(1)
 			for range rounds {
 				for i, r := range rows {
-					one[i] = append(one[i], float64(pairs(r.a, face == "Alloc", 1, n).Nanoseconds())/n)
+					n := n / r.slow
+					one[i] = append(one[i], float64(pairs(r.a, face == "Alloc", 1, n).Nanoseconds())/float64(n))
 				}
 			}
 			runtime.GOMAXPROCS(maxProcs)
 			for range allRounds {
 				for i, r := range rows {
-					all[i] = append(all[i], float64(pairs(r.a, face == "Alloc", procs, allN).Nanoseconds())/allN/float64(procs))
+					n := allN / r.slow
+					all[i] = append(all[i], float64(pairs(r.a, face == "Alloc", procs, n).Nanoseconds())/float64(n*procs))
 				}
 			}
 			fmt.Printf("\n%-14s %8s %7s   %8s %7s %9s\n", face, "1 P, ns", "ratio", fmt.Sprint(procs, " P, ns"), "ratio", "1 P/all")
