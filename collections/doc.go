@@ -47,7 +47,8 @@
 // Clear removes the elements and keeps the memory. ShrinkToFit gives back what the elements do not
 // need. Free gives back all; the collection is then empty, on the same allocator, and can be used
 // again. To forget a collection without Free leaks its memory, but not on an allocator
-// that is reset as a whole, such as an arena.
+// that is reset as a whole, such as an arena. wrap.Debug finds what was forgotten, and names the line
+// of the program that has filled it.
 //
 // Elements that own memory themselves are the owner's to release: FreeFunc(f) calls f for each
 // element and then does what Free does. What takes single elements away returns them.

@@ -3,8 +3,12 @@ package collections_test
 import (
 	"cmp"
 	"fmt"
+	"path"
+	"path/filepath"
 
+	"github.com/galloc-go/galloc"
 	"github.com/galloc-go/galloc/collections"
+	"github.com/galloc-go/galloc/wrap"
 )
 
 func ExampleNewVec() {
@@ -22,6 +26,22 @@ func ExampleNewVec() {
 	// 1 2.5
 	// 2 3.5
 	// 3.5 2
+}
+
+// Who forgets Free is told where: by Leaks, and in a test by CheckLeaks.
+func ExampleNewVec_leak() {
+	d := wrap.Debug(galloc.System)
+	v := collections.NewVec[int](d)
+	v.Append(1, 2, 3)
+	for _, leak := range d.Leaks(0) {
+		at := leak.Stack.Place() // and at.Line; fmt.Print(leak) has all, with the stack
+		fmt.Printf("%d bytes by %s in %s\n", leak.Bytes, path.Base(at.Function), filepath.Base(at.File))
+	}
+	v.Free()
+	fmt.Println(len(d.Leaks(0)), "leaks")
+	// Output:
+	// 32 bytes by collections_test.ExampleNewVec_leak in example_test.go
+	// 0 leaks
 }
 
 func ExampleNewBytes() {

@@ -45,9 +45,10 @@ type (
 	//	AllocStack        Stack    where it was allocated
 	//	FreeStack         Stack    where it was freed, if it was
 	BlockInfo = debug.Block
-	// Leak is the blocks allocated at one place and not freed. String says it. Fields:
+	// Leak is the blocks allocated at one place and not freed. Its String is several lines: how many they are, the file and line of the
+	// place, what was called there, and the stack. Fields:
 	//
-	//	Stack  Stack    where that is
+	//	Stack  Stack    of the allocation; Stack.Place is the place
 	//	Blocks int
 	//	Bytes  uintptr  of all of them
 	//	First  uint64   the number of the first of these allocations

@@ -26,7 +26,9 @@ type Checks interface {
 	Mark() uint64
 
 	// Leaks returns what was allocated after the given Mark (0: ever) and is allocated still, by place of allocation, most
-	// bytes first. In sampled mode it knows the blocks that were picked.
+	// bytes first. The place is the nearest call in the program itself: for a block of a collection, or for a chunk of an arena, the one
+	// that has filled the collection; and the blocks that this call has filled are one Leak. Leak.Stack.Place returns it, its String says
+	// it. In sampled mode Leaks knows the blocks that were picked.
 	Leaks(mark uint64) []Leak
 
 	// CheckLeaks verifies all blocks when the test t ends, its subtests included, and fails it, with a list by place of allocation, if anything is

@@ -36,7 +36,7 @@ func ExampleDebugging() {
 	t.end()
 	// Output:
 	// galloc: 8 bytes in 1 block allocated at 1 place are not freed
-	// 8 bytes in 1 block, from allocation 1 on, allocated here:
+	// 8 bytes in 1 block, from allocation 1 on, without a stack
 }
 
 // Reading behind a block is found where behind it is nothing.

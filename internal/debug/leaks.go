@@ -5,41 +5,49 @@ package debug
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 )
 
-// A Leak is the live blocks that were allocated at one place.
+// A Leak is the live blocks that were allocated by one call of the program, reached in one way.
 type Leak struct {
-	Stack  Stack // of their allocation
+	Stack  Stack // of their allocation; Stack.Place is that call
 	Blocks int
 	Bytes  uintptr // without zones
 	First  uint64  // the number of the first of these allocations
 }
 
-// String says it on several lines.
+// String says it on several lines, with the place and what has allocated there on the first.
 func (l Leak) String() string {
-	return fmt.Sprintf("%s in %s, from allocation %d on, allocated here:\n%s", plural(int(l.Bytes), "byte"), plural(l.Blocks, "block"), l.First, l.Stack)
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s in %s, from allocation %d on", plural(int(l.Bytes), "byte"), plural(l.Blocks, "block"), l.First)
+	if place, by := l.Stack.place(); place.File != "" {
+		fmt.Fprintf(&b, ", allocated at %s:%d", place.File, place.Line)
+		if by != "" {
+			fmt.Fprintf(&b, " by %s", by)
+		}
+		fmt.Fprintf(&b, ":\n%s", l.Stack)
+	} else {
+		b.WriteString(", without a stack\n")
+	}
+	return b.String()
 }
 
 // Mark returns the number of the last allocation, for Leaks.
 func (d *Debugger) Mark() uint64 { return d.next.Load() }
 
-// Leaks returns the blocks that are allocated and have a number greater than mark, grouped by place, most bytes first. In
-// sampled mode it knows the guarded blocks only.
+// Leaks returns the blocks that are allocated and have a number greater than mark, grouped by stack, most bytes first. What is above the
+// place in a stack does not count there: so the blocks of a collection that one call has filled are one Leak. In sampled mode it
+// knows the guarded blocks only.
 func (d *Debugger) Leaks(mark uint64) []Leak {
 	found := map[stackID]Leak{}
 	note := func(b *block) {
 		if b.freed || b.plain || b.number <= mark {
 			return
 		}
-		l, ok := found[b.allocStack]
-		if !ok {
-			l.First = b.number
-		}
-		l.Blocks++
-		l.Bytes += b.size
-		l.First = min(l.First, b.number)
+		l := Leak{Blocks: 1, Bytes: b.size, First: b.number}
+		l.add(found[b.allocStack])
 		found[b.allocStack] = l
 	}
 	for i := range d.tables {
@@ -55,15 +63,29 @@ func (d *Debugger) Leaks(mark uint64) []Leak {
 		note(&d.pool.slots[i])
 	}
 	d.pool.mu.Unlock()
-	var all []Leak
+
+	places := map[string]Leak{}
 	for id, l := range found {
 		l.Stack = d.stacks.get(id)
-		all = append(all, l)
+		key := l.Stack.key()
+		l.add(places[key])
+		places[key] = l
 	}
-	slices.SortFunc(all, func(a, b Leak) int {
+	return slices.SortedFunc(maps.Values(places), func(a, b Leak) int {
 		return cmp.Or(cmp.Compare(b.Bytes, a.Bytes), cmp.Compare(a.First, b.First))
 	})
-	return all
+}
+
+// add adds the blocks of another leak, if there are any.
+func (l *Leak) add(o Leak) {
+	if o.Blocks == 0 {
+		return
+	}
+	if o.First < l.First {
+		l.First, l.Stack = o.First, o.Stack
+	}
+	l.Blocks += o.Blocks
+	l.Bytes += o.Bytes
 }
 
 // TB is what CheckLeaks needs of a testing.TB.

@@ -4,7 +4,9 @@ package debug
 
 import (
 	"fmt"
+	"path"
 	"runtime"
+	rtdebug "runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -15,6 +17,58 @@ type Stack []uintptr
 
 // Frames returns the calls with names and places, without those at the top that are within galloc, or deal with a crash.
 func (s Stack) Frames() []runtime.Frame {
+	all := s.all()
+	if i := slices.IndexFunc(all, func(f runtime.Frame) bool { return f.Function == "runtime.sigpanic" }); i >= 0 {
+		return all[i+1:] // above it is only how the crash was dealt with
+	}
+	return all[within(all):]
+}
+
+// Place returns the call that a reader looks for: the latest in the program itself, be it from a package galloc does not have, nor Go's
+// standard library. Without one it is the first of Frames, and the zero Frame if no stack was kept.
+func (s Stack) Place() runtime.Frame {
+	f, _ := s.place()
+	return f
+}
+
+// place is Place, and which function of galloc has been called from there, or through the standard library: "collections.(*Bytes).Write"
+// for an fmt.Fprint into one.
+func (s Stack) place() (place runtime.Frame, by string) {
+	all := s.all()
+	i := program(all)
+	if i < len(all) {
+		place = all[i]
+	}
+	for i > 0 && !ours(all[i-1]) {
+		i--
+	}
+	return place, nameOf(all[:i])
+}
+
+// program returns the index of the latest call that is neither within galloc nor within the standard library; if there is none, of the
+// latest that is not within galloc.
+func program(frames []runtime.Frame) int {
+	i := slices.IndexFunc(frames, func(f runtime.Frame) bool { return !ours(f) && !standard(f) })
+	if i < 0 {
+		return within(frames)
+	}
+	return i
+}
+
+// nameOf returns the name of the last function, without the path of its package.
+func nameOf(frames []runtime.Frame) string {
+	if len(frames) == 0 {
+		return ""
+	}
+	name := frames[len(frames)-1].Function
+	return name[strings.LastIndexByte(name, '/')+1:]
+}
+
+// key returns the same for two stacks that differ above their places only.
+func (s Stack) key() string { return fmt.Sprint(s[program(s.all()):]) }
+
+// all returns all calls: one for each element of s.
+func (s Stack) all() []runtime.Frame {
 	if len(s) == 0 {
 		return nil
 	}
@@ -25,30 +79,61 @@ func (s Stack) Frames() []runtime.Frame {
 		f, more = frames.Next()
 		all = append(all, f)
 	}
-	if i := slices.IndexFunc(all, func(f runtime.Frame) bool { return f.Function == "runtime.sigpanic" }); i >= 0 {
-		return all[i+1:] // above it is only how the crash was dealt with
-	}
-	if i := slices.IndexFunc(all, func(f runtime.Frame) bool { return !ours(f.Function) }); i > 0 {
-		return all[i:]
-	}
 	return all
 }
 
-const module = "github.com/galloc-go/galloc"
+// within returns how many calls at the top are within galloc: 0 if all are.
+func within(frames []runtime.Frame) int {
+	return max(slices.IndexFunc(frames, func(f runtime.Frame) bool { return !ours(f) }), 0)
+}
 
-// ours reports whether a function is one that allocations go through. Commands and tests of the module are users of it.
-func ours(function string) bool {
-	rest, ok := strings.CutPrefix(function, module)
-	if !ok {
-		return false
+// These packages allocate for who calls them. Commands, examples and tests of the module are users of it.
+var allocating = []string{
+	"", "collections/", "wrap/", "bump/", "pool/", "fixed/", "freelist/", "buddy/", "tlsf/", "heap/", "jemalloc/", "mimalloc/",
+	"internal/debug/", "internal/engine/", "internal/libc/",
+}
+
+// ours reports whether a call is of a function that allocations go through. The file says it, and not the name: a closure of a function that
+// was inlined has the name of where that was.
+func ours(f runtime.Frame) bool {
+	rest, ok := strings.CutPrefix(f.File, sources().galloc)
+	folder, name := path.Split(rest)
+	return ok && slices.Contains(allocating, folder) && !strings.HasSuffix(name, "_test.go")
+}
+
+// standard reports whether a call is of a function of Go's standard library. Where files have no folders of the machine in their names, since
+// the program was built with -trimpath, those of the library are the ones that are of no module of the program and have no dot in
+// the first part of their path.
+func standard(f runtime.Frame) bool {
+	src := sources().standard
+	if src != "" {
+		return strings.HasPrefix(f.File, src)
 	}
-	for _, p := range []string{".", "/wrap.", "/internal/debug.", "/internal/engine."} {
-		if strings.HasPrefix(rest, p) {
-			return true
+	first, _, _ := strings.Cut(f.File, "/")
+	return !strings.Contains(first, ".") &&
+		!slices.ContainsFunc(modules(), func(m string) bool { return strings.HasPrefix(f.File, m+"/") })
+}
+
+// sources returns what the names of files begin with.
+var sources = sync.OnceValue(func() (s struct{ galloc, standard string }) {
+	var pcs [2]uintptr // of runtime.Callers, and this function
+	frames := Stack(pcs[:runtime.Callers(0, pcs[:])]).all()
+	s.standard = strings.TrimSuffix(frames[0].File, "runtime/extern.go")
+	s.galloc = strings.TrimSuffix(frames[1].File, "internal/debug/stack.go")
+	return s
+})
+
+// modules returns the paths of the modules that the program was built from, and what Go calls files that are in none.
+var modules = sync.OnceValue(func() []string {
+	paths := []string{"command-line-arguments"}
+	if info, ok := rtdebug.ReadBuildInfo(); ok {
+		paths = append(paths, info.Main.Path)
+		for _, m := range info.Deps {
+			paths = append(paths, m.Path)
 		}
 	}
-	return false
-}
+	return paths
+})
 
 // String returns a function and its place for each call, on two lines as Go's own tracebacks have them.
 func (s Stack) String() string {
@@ -88,8 +173,9 @@ type stackShard struct {
 	pcs    []uintptr
 }
 
-// ownCalls is how many calls within galloc may lie between the program and here; Frames leaves them out, as far as they are there.
-const ownCalls = 6
+// ownCalls is how many calls within galloc and the standard library may lie between the program and here; get leaves them out, where there are
+// more of the program's. Those of a TextMap on a counted arena are 15.
+const ownCalls = 20
 
 // here returns the stack that has led here, without the call of here. It costs about a microsecond.
 func (s *stackTable) here() stackID {
@@ -153,13 +239,14 @@ func (t *stackShard) place(hash uint64, pcs []uintptr, most int) uint32 {
 	}
 }
 
-// get returns a copy of a stack.
+// get returns a copy of a stack: depth calls of the program, and those above its latest, within galloc and the standard library.
 func (s *stackTable) get(id stackID) Stack {
 	if id == 0 {
 		return nil
 	}
 	t, i := &s.shards[id%stackShards], id/stackShards
 	t.mu.Lock()
-	defer t.mu.Unlock()
-	return slices.Clone(t.pcs[t.ends[i-1]:t.ends[i]])
+	pcs := Stack(slices.Clone(t.pcs[t.ends[i-1]:t.ends[i]]))
+	t.mu.Unlock()
+	return pcs[:min(len(pcs), program(pcs.all())+s.depth)]
 }
