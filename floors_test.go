@@ -22,7 +22,7 @@ var floors = [][]string{
 	{
 		"cmd/galloc", "capi/libgalloc", "docs/rust", "docs/rust/myallocator", "docs/rust/system", "docs/rust/jemalloc", "docs/rust/five",
 		"docs/rust/counting", "docs/rust/functions", "docs/rust/allocerror", "docs/rust/hook",
-		"examples/cache",
+		"examples/cache", "examples/index",
 	},
 }
 
