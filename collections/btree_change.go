@@ -167,32 +167,33 @@ func (t *tree[K, V]) Take(key K) (v V, ok bool) {
 		return v, false
 	}
 	at, x := t.descend(key, nil)
-	i, ok := t.search(t.keys(x, t.leafCap), key)
+	keys := t.keys(x, t.leafCap)
+	i, ok := t.search(keys, key)
 	if !ok {
 		return v, false
 	}
-	v = t.values(x)[i]
-	if int(x.n) <= t.minLeaf && at != t.root {
-		var path [maxHeight]step
-		t.descend(key, &path)
-		t.removeEntry(x, i)
-		t.mend(path[:t.height-1])
-	} else {
-		t.removeEntry(x, i)
-	}
+	values := t.values(x)
+	v = values[i]
+	removeAt(keys, i)
+	removeAt(values, i)
+	x.n--
 	t.n--
 	t.version++
-	if t.n == 0 {
+	switch {
+	case t.n == 0:
 		t.give(t.root)
 		t.root, t.first, t.last, t.height = 0, 0, 0, 0
+	case int(x.n) < t.minLeaf && at != t.root:
+		t.mendAbove(key)
 	}
 	return v, true
 }
 
-func (t *tree[K, V]) removeEntry(x *node, i int) {
-	removeAt(t.keys(x, t.leafCap), i)
-	removeAt(t.values(x), i)
-	x.n--
+// mendAbove mends the nodes on the way to key, in whose leaf there are too few entries.
+func (t *tree[K, V]) mendAbove(key K) {
+	var path [maxHeight]step
+	t.descend(key, &path)
+	t.mend(path[:t.height-1])
 }
 
 // mend gives the leaf at the end of path, which has too few entries, some of a neighbour's, or makes
@@ -233,56 +234,62 @@ func (t *tree[K, V]) mend(path []step) {
 	}
 }
 
-// mendLeaves moves an entry between x and y, kids i and i+1 of above, or returns false after moving
-// all of y to x.
+// mendLeaves makes x and y, kids i and i+1 of above, equally long, or returns false after moving all of y to x. They are made so, and
+// not just long enough, since otherwise the next deletion would be in need of mending, too.
 func (t *tree[K, V]) mendLeaves(above *node, i int, x, y *node, fromLeft bool) bool {
 	switch {
 	case fromLeft && int(x.n) > t.minLeaf:
-		last := int(x.n) - 1
-		insertAt(t.keys(y, t.leafCap), 0, t.keys(x, t.leafCap)[last])
-		insertAt(t.values(y), 0, t.values(x)[last])
-		y.n++
-		x.n--
+		k := int(x.n-y.n) / 2
+		moveLast(t.keys(x, t.leafCap), t.keys(y, t.leafCap), k)
+		moveLast(t.values(x), t.values(y), k)
+		x.n -= int32(k)
+		y.n += int32(k)
 	case !fromLeft && int(y.n) > t.minLeaf:
-		insertAt(t.keys(x, t.leafCap), int(x.n), t.keys(y, t.leafCap)[0])
-		insertAt(t.values(x), int(x.n), t.values(y)[0])
-		x.n++
-		t.removeEntry(y, 0)
+		k := int(y.n-x.n) / 2
+		moveFirst(t.keys(x, t.leafCap), t.keys(y, t.leafCap), k)
+		moveFirst(t.values(x), t.values(y), k)
+		x.n += int32(k)
+		y.n -= int32(k)
 	default:
-		n := x.n
+		moveFirst(t.keys(x, t.leafCap), t.keys(y, t.leafCap), int(y.n))
+		moveFirst(t.values(x), t.values(y), int(y.n))
 		x.n += y.n
-		copy(t.keys(x, t.leafCap)[n:], t.keys(y, t.leafCap))
-		copy(t.values(x)[n:], t.values(y))
 		return false
 	}
 	t.keys(above, t.innerCap)[i] = t.keys(x, t.leafCap)[x.n-1]
 	return true
 }
 
-// mendInner is mendLeaves for inner nodes: a key goes up to above, whose key comes down.
+// mendInner is mendLeaves for inner nodes: the key between the two comes down from above, and another one goes up.
 func (t *tree[K, V]) mendInner(above *node, i int, x, y *node, fromLeft bool) bool {
 	between := &t.keys(above, t.innerCap)[i]
 	switch {
 	case fromLeft && int(x.n) > t.minInner:
-		last := int(x.n) - 1
+		k := int(x.n-y.n) / 2
+		moveLast(t.kids(x), t.kids(y), k)
 		insertAt(t.keys(y, t.innerCap), 0, *between)
-		insertAt(t.kids(y), 0, t.kids(x)[last+1])
 		y.n++
-		*between = t.keys(x, t.innerCap)[last]
-		x.n--
+		moveLast(t.keys(x, t.innerCap), t.keys(y, t.innerCap), k-1)
+		y.n += int32(k - 1)
+		x.n -= int32(k)
+		*between = t.keys(x, t.innerCap)[:x.n+1][x.n]
 	case !fromLeft && int(y.n) > t.minInner:
-		t.insertKid(x, int(x.n), *between, t.kids(y)[0])
+		k := int(y.n-x.n) / 2
+		moveFirst(t.kids(x), t.kids(y), k)
+		insertAt(t.keys(x, t.innerCap), int(x.n), *between)
+		x.n++
+		moveFirst(t.keys(x, t.innerCap), t.keys(y, t.innerCap), k-1)
+		x.n += int32(k - 1)
+		y.n -= int32(k - 1)
 		*between = t.keys(y, t.innerCap)[0]
 		removeAt(t.keys(y, t.innerCap), 0)
-		removeAt(t.kids(y), 0)
 		y.n--
 	default:
-		n := int(x.n)
-		x.n += y.n + 1
-		keys := t.keys(x, t.innerCap)
-		keys[n] = *between
-		copy(keys[n+1:], t.keys(y, t.innerCap))
-		copy(t.kids(x)[n+1:], t.kids(y))
+		moveFirst(t.kids(x), t.kids(y), int(y.n)+1)
+		insertAt(t.keys(x, t.innerCap), int(x.n), *between)
+		x.n++
+		moveFirst(t.keys(x, t.innerCap), t.keys(y, t.innerCap), int(y.n))
+		x.n += y.n
 		return false
 	}
 	return true

@@ -158,3 +158,17 @@ func insertAt[T any](s []T, i int, x T) {
 
 // removeAt removes what is at index i of s.
 func removeAt[T any](s []T, i int) { copy(s[i:], s[i+1:]) }
+
+// moveLast moves the last k elements of x to the front of y, whose array has room for them.
+func moveLast[T any](x, y []T, k int) {
+	n := len(y)
+	y = y[:n+k]
+	copy(y[k:], y[:n])
+	copy(y, x[len(x)-k:])
+}
+
+// moveFirst moves the first k elements of y behind those of x, whose array has room for them.
+func moveFirst[T any](x, y []T, k int) {
+	copy(x[len(x):len(x)+k], y)
+	copy(y, y[k:])
+}

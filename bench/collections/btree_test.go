@@ -6,6 +6,7 @@ package collections
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/galloc-go/galloc/collections"
@@ -122,29 +123,64 @@ func BenchmarkBTreeRange(b *testing.B) {
 	})
 }
 
+// BenchmarkBTreeDelete is deleting all entries, in the order in which they came; the time that it takes to make the tree is left out.
 func BenchmarkBTreeDelete(b *testing.B) {
 	each(b, func(b *testing.B, ks []uint64, impl string) {
-		if impl == "galloc" {
-			t := fill(ks)
-			defer t.Free()
-			for b.Loop() {
-				c := t.Clone()
-				for _, k := range ks {
-					c.Delete(k)
-				}
-				c.Free()
-			}
-			return
-		}
-		t := fillGoogle(ks)
 		for b.Loop() {
 			b.StopTimer()
-			c := btree.NewG(degree, less)
-			t.Ascend(func(i item) bool { c.ReplaceOrInsert(i); return true })
-			b.StartTimer()
-			for _, k := range ks {
-				c.Delete(item{key: k})
+			if impl == "galloc" {
+				t := fill(ks)
+				b.StartTimer()
+				for _, k := range ks {
+					t.Delete(k)
+				}
+				b.StopTimer()
+				t.Free()
+			} else {
+				t := fillGoogle(ks)
+				b.StartTimer()
+				for _, k := range ks {
+					t.Delete(item{key: k})
+				}
+				b.StopTimer()
 			}
+			b.StartTimer()
+		}
+	})
+}
+
+// BenchmarkBTreeChurn is deleting one entry and inserting another one in turn, in a tree that keeps its length: with keys in no order, any
+// entry and one with a key next to it; with ascending keys the first entry and a new last one, as in a queue.
+func BenchmarkBTreeChurn(b *testing.B) {
+	each(b, func(b *testing.B, ks []uint64, impl string) {
+		step, wrap := uint64(1), uint64(1)
+		if slices.IsSorted(ks) {
+			step, wrap = 3*uint64(len(ks)), ^uint64(0)
+		}
+		t, g := new(collections.BTree[uint64, uint64]), btree.NewG(degree, less)
+		if impl == "galloc" {
+			t = fill(ks)
+			defer t.Free()
+		} else {
+			g = fillGoogle(ks)
+		}
+		for from := uint64(0); b.Loop(); {
+			to := (from + step) & wrap
+			if impl == "galloc" {
+				for _, k := range ks {
+					t.Delete(k + from)
+					t.Put(k+to, k)
+				}
+			} else {
+				for _, k := range ks {
+					g.Delete(item{key: k + from})
+					g.ReplaceOrInsert(item{k + to, k})
+				}
+			}
+			from = to
+		}
+		if t.Len()+g.Len() != len(ks) {
+			b.Fatalf("%d entries are left, of %d", t.Len()+g.Len(), len(ks))
 		}
 	})
 }
