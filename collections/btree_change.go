@@ -235,11 +235,12 @@ func (t *tree[K, V]) mend(path []step) {
 }
 
 // mendLeaves makes x and y, kids i and i+1 of above, equally long, or returns false after moving all of y to x. They are made so, and
-// not just long enough, since otherwise the next deletion would be in need of mending, too.
+// not just long enough, since otherwise the next deletion would be in need of mending, too. But x keeps the minimum: y may be short
+// at the right edge.
 func (t *tree[K, V]) mendLeaves(above *node, i int, x, y *node, fromLeft bool) bool {
 	switch {
 	case fromLeft && int(x.n) > t.minLeaf:
-		k := int(x.n-y.n) / 2
+		k := min(int(x.n-y.n)/2, int(x.n)-t.minLeaf)
 		moveLast(t.keys(x, t.leafCap), t.keys(y, t.leafCap), k)
 		moveLast(t.values(x), t.values(y), k)
 		x.n -= int32(k)
@@ -265,7 +266,7 @@ func (t *tree[K, V]) mendInner(above *node, i int, x, y *node, fromLeft bool) bo
 	between := &t.keys(above, t.innerCap)[i]
 	switch {
 	case fromLeft && int(x.n) > t.minInner:
-		k := int(x.n-y.n) / 2
+		k := min(int(x.n-y.n)/2, int(x.n)-t.minInner)
 		moveLast(t.kids(x), t.kids(y), k)
 		insertAt(t.keys(y, t.innerCap), 0, *between)
 		y.n++

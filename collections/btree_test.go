@@ -361,6 +361,26 @@ func TestAscendingKeysFillTheNodes(t *testing.T) {
 	b.Free()
 }
 
+// The last nodes of such a tree may be short; what they are mended from must not become so, at any level.
+func TestDeletionAtTheRightEdge(t *testing.T) {
+	for seed := range 1000 {
+		r := rand.New(rand.NewPCG(uint64(seed), 0))
+		n := 1 + r.IntN(500)
+		b := collections.NewBTreeFunc[[6]uint64, [60]byte](nil, func(x, y [6]uint64) int { return cmp.Compare(x[0], y[0]) })
+		for i := range uint64(n) {
+			b.Put([6]uint64{i}, [60]byte{})
+		}
+		window := 1 + r.IntN(n)
+		for range 2 * window {
+			b.Delete([6]uint64{uint64(n - 1 - r.IntN(window))})
+			if err := b.Check(); err != nil {
+				t.Fatalf("seed %d: %v", seed, err)
+			}
+		}
+		b.Free()
+	}
+}
+
 // An iteration goes on with what follows the last key, whatever has happened to the tree.
 func TestBTreeChangesWhileIterating(t *testing.T) {
 	for seed := range uint64(30) {

@@ -31,7 +31,7 @@ func ExampleNewVec() {
 // Who forgets Free is told where: by Leaks, and in a test by CheckLeaks.
 func ExampleNewVec_leak() {
 	d := wrap.Debug(galloc.System)
-	v := collections.NewVec[int](d)
+	v := collections.NewVec[int64](d)
 	v.Append(1, 2, 3)
 	for _, leak := range d.Leaks(0) {
 		at := leak.Stack.Place() // and at.Line; fmt.Print(leak) has all, with the stack
