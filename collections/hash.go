@@ -47,9 +47,7 @@ const spread = 0x9e3779b97f4a7c15
 type recipe struct {
 	// number: keys are plain memory of 1, 2, 4 or 8 bytes. There are no parts.
 	number bool
-	// unequal: there may be keys that do not equal themselves.
-	unequal bool
-	parts   []part
+	parts  []part
 }
 
 // part is a piece of a key, or a number of pieces that are alike:
@@ -64,10 +62,9 @@ type part struct {
 type partKind uint8
 
 const (
-	plain   partKind = iota // bytes
-	float                   // of 4 or 8 bytes
-	nested                  // parts
-	nothing = plain         // when size is 0
+	plain  partKind = iota // bytes
+	float                  // of 4 or 8 bytes
+	nested                 // parts
 )
 
 var recipes sync.Map // reflect.Type to *recipe
@@ -79,7 +76,7 @@ func recipeOf[K comparable]() *recipe {
 		return r.(*recipe)
 	}
 	r := new(recipe)
-	r.parts = appendParts(nil, t, 0, &r.unequal)
+	r.parts = appendParts(nil, t, 0)
 	if len(r.parts) == 1 && r.parts[0].kind == plain && r.parts[0].size == t.Size() {
 		switch t.Size() {
 		case 1, 2, 4, 8:
@@ -90,22 +87,20 @@ func recipeOf[K comparable]() *recipe {
 	return known.(*recipe)
 }
 
-// appendParts appends the parts of a t at the given offset. It sets *unequal if there is a float.
-func appendParts(to []part, t reflect.Type, offset uintptr, unequal *bool) []part {
+// appendParts appends the parts of a t at the given offset.
+func appendParts(to []part, t reflect.Type, offset uintptr) []part {
 	switch t.Kind() {
 	case reflect.Float32, reflect.Float64:
-		*unequal = true
 		return append(to, part{kind: float, offset: offset, size: t.Size(), count: 1})
 	case reflect.Complex64, reflect.Complex128:
-		*unequal = true
 		half := t.Size() / 2
 		return append(to, part{kind: float, offset: offset, size: half, count: 2, stride: half})
 	case reflect.Array:
-		return appendArray(to, t, offset, unequal)
+		return appendArray(to, t, offset)
 	case reflect.Struct:
 		for f := range t.Fields() {
 			if f.Name != "_" { // == ignores those
-				to = appendParts(to, f.Type, offset+f.Offset, unequal)
+				to = appendParts(to, f.Type, offset+f.Offset)
 			}
 		}
 		return to
@@ -122,21 +117,21 @@ func appendPlain(to []part, offset, size uintptr) []part {
 	return append(to, part{kind: plain, offset: offset, size: size, count: 1})
 }
 
-func appendArray(to []part, t reflect.Type, offset uintptr, unequal *bool) []part {
+func appendArray(to []part, t reflect.Type, offset uintptr) []part {
 	size, n := t.Elem().Size(), uintptr(t.Len())
 	if size*n == 0 {
 		return to
 	}
-	elem := appendParts(nil, t.Elem(), 0, unequal)
+	elem := appendParts(nil, t.Elem(), 0)
 	switch {
 	case len(elem) == 0: // of blank fields only
 		return to
 	case len(elem) == 1 && elem[0].kind == plain && elem[0].size == size && elem[0].count == 1:
 		return appendPlain(to, offset, size*n)
 	case len(elem) == 1 && elem[0].kind == float && elem[0].count == 1:
-		return append(to, part{kind: float, offset: offset, size: elem[0].size, count: n, stride: size})
+		return append(to, part{kind: float, offset: offset + elem[0].offset, size: elem[0].size, count: n, stride: size})
 	case n == 1:
-		return appendParts(to, t.Elem(), offset, unequal)
+		return appendParts(to, t.Elem(), offset)
 	}
 	return append(to, part{kind: nested, offset: offset, size: size, count: n, stride: size, parts: elem})
 }

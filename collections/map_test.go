@@ -110,6 +110,17 @@ func TestKeysAreHashedAsTheyAreCompared(t *testing.T) {
 	hashed(t, false, func(i int) [2][2]blank { return [2][2]blank{1: {1: {a: uint8(i)}}} })
 	hashed(t, false, func(i int) [1]blank { return [1]blank{{a: uint8(i)}} })
 	hashed(t, false, func(i int) odd { return oddKey(i) })
+	type floatBehind struct {
+		_ int32
+		f float32
+	}
+	hashed(t, false, func(i int) [2]floatBehind { return [2]floatBehind{1: {f: float32(i)}} })
+	hashed(t, false, func(i int) [1]floatBehind { return [1]floatBehind{{f: float32(i)}} })
+	type complexBehind struct {
+		_ uint16
+		c complex64
+	}
+	hashed(t, false, func(i int) [3]complexBehind { return [3]complexBehind{2: {c: complex(0, float32(i))}} })
 	hashed(t, false, func(i int) struct {
 		a uint8
 		b uint64
