@@ -55,9 +55,14 @@ func (r Rc[T]) block() *rcBlock[T] {
 // Get returns the value, as a view that ends with the last owner. It panics if r owns nothing.
 func (r Rc[T]) Get() *T { return &r.block().value }
 
-// Share returns another owner of the value. It does not allocate. It panics if r owns nothing.
+// Share returns another owner of the value. It does not allocate. It panics if r owns nothing, or if there are math.MaxInt
+// owners already.
 func (r Rc[T]) Share() Rc[T] {
-	r.block().owners++
+	b := r.block()
+	if b.owners == math.MaxInt {
+		panic("galloc/collections: more owners of an Rc than can be counted")
+	}
+	b.owners++
 	return r
 }
 
@@ -124,9 +129,12 @@ func (r Arc[T]) block() *arcBlock[T] {
 // Get returns the value, as a view that ends with the last owner. It panics if r owns nothing.
 func (r Arc[T]) Get() *T { return &r.block().value }
 
-// Share returns another owner of the value. It does not allocate. It panics if r owns nothing.
+// Share returns another owner of the value. It does not allocate. It panics if r owns nothing, or if there are math.MaxInt
+// owners already.
 func (r Arc[T]) Share() Arc[T] {
-	if atomic.AddUintptr(&r.block().owners, 1) > math.MaxInt {
+	b := r.block()
+	if atomic.AddUintptr(&b.owners, 1) > math.MaxInt {
+		atomic.AddUintptr(&b.owners, ^uintptr(0)) // those who recover and go on could make it overflow in the end
 		panic("galloc/collections: more owners of an Arc than can be counted")
 	}
 	return r
