@@ -41,6 +41,22 @@ func (s *segments) grow(a galloc.Allocator) error {
 	return s.growTo(a, max(len(s.blocks), int(s.low)))
 }
 
+// growUntil allocates blocks until there are all units before index end, or none at all if there cannot be so many.
+func (s *segments) growUntil(a galloc.Allocator, end uint64) error {
+	if s.end() >= end {
+		return nil
+	}
+	if _, err := s.layout(bits.Len64(end-1) - 1); err != nil { // of the last one
+		return err
+	}
+	for s.end() < end {
+		if err := s.grow(a); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // growTo allocates block k, and leaves out those before it that there are not.
 func (s *segments) growTo(a galloc.Allocator, k int) error {
 	l, err := s.layout(k)

@@ -14,7 +14,7 @@ import (
 //
 // Values do not move: a pointer to one is valid until that one is removed, or the Slab is
 // freed. Every operation on one value is O(1). Slots are used again, the one that was emptied last first,
-// but each only 2^31 times, so that no stale handle is ever taken for a good one.
+// but each only 2^31 times, so that no stale handle is ever taken for a good one. A handle does not say which Slab it is of.
 //
 // The idea is that of generational indices, known from entity systems of games; in Rust, the crates
 // slotmap and generational-arena.
@@ -23,8 +23,9 @@ type Slab[T any] struct {
 	a     galloc.Allocator // nil means Global
 	slots segments
 	n     int    // values
+	worn  int    // slots that have had all generations, and are not used any more
 	free  uint32 // the first empty slot that has been used, or 0
-	fresh uint32 // the slots from here on have never been used; 0 in a Slab without slots
+	fresh uint32 // the slots from here on have never been used; 0 before the first insertion or reservation
 	born  uint32 // the generation of a slot that has never been used: even
 	top   uint32 // the highest generation of all slots, rounded up to an even one
 }
@@ -59,7 +60,7 @@ func (s *Slab[T]) Cap() int {
 	if s.fresh == 0 {
 		return 0
 	}
-	return int(min(s.slots.end()-uint64(s.slots.first()), math.MaxInt))
+	return int(min(s.slots.end()-uint64(s.slots.first()), math.MaxInt)) - s.worn
 }
 
 func (s *Slab[T]) at(i uint32) *slabSlot[T] { return (*slabSlot[T])(s.slots.at(i)) }
@@ -96,23 +97,28 @@ func (s *Slab[T]) TryInsert(x T) (Handle[T], error) {
 
 // grow adds slots, as many as there are.
 func (s *Slab[T]) grow() error {
+	if err := s.prepare(); err != nil {
+		return err
+	}
+	return s.slots.grow(s.a)
+}
+
+// prepare finds out what there is to know about T.
+func (s *Slab[T]) prepare() error {
+	if s.fresh != 0 {
+		return nil
+	}
 	if err := checkType[T](); err != nil {
 		return err
 	}
-	if s.fresh == 0 {
-		l := galloc.LayoutOf[slabSlot[T]]()
-		s.slots = segments{stride: l.Size(), align: l.Align(), low: lowSlab}
-	}
-	if err := s.slots.grow(s.a); err != nil {
-		return err
-	}
-	if s.fresh == 0 {
-		s.fresh = s.slots.first()
-	}
+	l := galloc.LayoutOf[slabSlot[T]]()
+	s.slots = segments{stride: l.Size(), align: l.Align(), low: lowSlab}
+	s.fresh = s.slots.first()
 	return nil
 }
 
-// Get returns the value of h, or nil if it has been removed, or if h is none of this Slab's. The
+// Get returns the value of h, or nil if it has been removed. A handle of another Slab of T is good here if its slot has a
+// value of the same generation by chance, so keep them apart. The
 // pointer is valid until the value is removed.
 func (s *Slab[T]) Get(h Handle[T]) *T {
 	if p := s.find(h); p != nil {
@@ -149,6 +155,7 @@ func (s *Slab[T]) Remove(h Handle[T]) (x T, ok bool) {
 func (s *Slab[T]) empty(i uint32, p *slabSlot[T]) {
 	s.n--
 	if p.generation++; p.generation == 0 {
+		s.worn++
 		return // it has had all generations: nothing is to come into it any more
 	}
 	p.next = s.free
@@ -171,12 +178,13 @@ func (s *Slab[T]) TryReserve(additional int) error {
 	if err != nil {
 		return err
 	}
-	for n > s.Cap() {
-		if err := s.grow(); err != nil {
-			return err
-		}
+	if additional == 0 {
+		return nil
 	}
-	return nil
+	if err := s.prepare(); err != nil {
+		return err
+	}
+	return s.slots.growUntil(s.a, uint64(s.slots.first())+uint64(n)+uint64(s.worn))
 }
 
 // Clone returns a copy of s, on the same allocator. The handles of s tell the copies of their values in
@@ -190,7 +198,7 @@ func (s *Slab[T]) TryClone() (*Slab[T], error) {
 		if err := c.slots.copyFrom(s.a, &s.slots, uint64(s.fresh)); err != nil {
 			return nil, err
 		}
-		c.n, c.free, c.fresh = s.n, s.free, s.fresh
+		c.n, c.worn, c.free, c.fresh = s.n, s.worn, s.free, s.fresh
 	}
 	return c, nil
 }
@@ -220,10 +228,13 @@ func (s *Slab[T]) Values() iter.Seq[*T] {
 }
 
 // Free gives back the memory. s is then empty and can be used again; the handles given out before
-// tell nothing in it, unless it has used a slot 2^31 times.
+// tell nothing in it, unless it has used a slot 2^30 times or more, in all its lives.
 func (s *Slab[T]) Free() {
 	s.slots.free(s.a)
-	s.n, s.free, s.fresh = 0, 0, 0
+	s.n, s.worn, s.free, s.fresh = 0, 0, 0, 0
+	if s.top > math.MaxUint32/2 {
+		s.top = 0 // what is left would soon be used up, and the slots with it
+	}
 	s.born = s.top // what is inserted from now on has later generations
 }
 
