@@ -94,8 +94,9 @@ func (b *Bytes) WriteTo(w io.Writer) (int64, error) {
 	if len(b.s) == 0 {
 		return 0, nil
 	}
-	n, err := w.Write(b.Slice())
-	if err == nil && n < len(b.s) {
+	s := b.Slice() // b may be longer afterwards: w may be b itself
+	n, err := w.Write(s)
+	if err == nil && n < len(s) {
 		err = io.ErrShortWrite
 	}
 	return int64(n), err
@@ -131,8 +132,9 @@ func (b *Bytes) Clone() *Bytes { return galloc.Must(b.TryClone()) }
 // TryClone is Clone that returns the error.
 func (b *Bytes) TryClone() (*Bytes, error) {
 	c := NewBytes(b.a)
-	if err := c.TryAppend(b.s...); err != nil {
+	if err := c.TryReserveExact(len(b.s)); err != nil {
 		return nil, err
 	}
+	c.s = append(c.s, b.s...)
 	return c, nil
 }

@@ -3,6 +3,7 @@ package collections
 import (
 	"fmt"
 	"iter"
+	"math"
 	"unsafe"
 
 	"github.com/galloc-go/galloc"
@@ -128,7 +129,14 @@ func (d *Deque[T]) TryAppend(xs ...T) error {
 // appendOwn is TryAppend where xs is a view of d, and there is no room: the old array must live until
 // xs has been copied.
 func (d *Deque[T]) appendOwn(xs []T) error {
-	ring, err := growArray[T](d.a, nil, max(2*len(d.ring), d.n+len(xs)))
+	n, err := sum[T](d.n, len(xs))
+	if err != nil {
+		return err
+	}
+	if len(d.ring) <= math.MaxInt/2 {
+		n = max(n, 2*len(d.ring))
+	}
+	ring, err := growArray[T](d.a, nil, n)
 	if err != nil {
 		return err
 	}
@@ -139,6 +147,21 @@ func (d *Deque[T]) appendOwn(xs []T) error {
 	e.write(xs)
 	freeArray(d.a, d.ring)
 	d.ring, d.head, d.n = e.ring, 0, e.n
+	return nil
+}
+
+// Extend adds what seq produces at the back. seq may read d, but must not change it.
+func (d *Deque[T]) Extend(seq iter.Seq[T]) { must(d.TryExtend(seq)) }
+
+// TryExtend is Extend that returns the error; then none of what seq has produced is added.
+func (d *Deque[T]) TryExtend(seq iter.Seq[T]) error {
+	n := d.n
+	for x := range seq {
+		if err := d.TryPushBack(x); err != nil {
+			d.n = n
+			return err
+		}
+	}
 	return nil
 }
 
