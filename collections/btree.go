@@ -2,6 +2,7 @@ package collections
 
 import (
 	"cmp"
+	"iter"
 
 	"github.com/galloc-go/galloc"
 )
@@ -25,7 +26,8 @@ func NewBTree[K cmp.Ordered, V any](a galloc.Allocator) *BTree[K, V] {
 	return &BTree[K, V]{tree[K, V]{a: a, search: searchOrdered[K]}}
 }
 
-// Put sets the value of key to v.
+// Put sets the value of key to v. A value that is there is overwritten, and the key stays as it is; if they own
+// memory, use GetOrPut.
 func (t *BTree[K, V]) Put(key K, v V) { must(t.TryPut(key, v)) }
 
 // TryPut is Put that returns the error.
@@ -35,6 +37,22 @@ func (t *BTree[K, V]) TryPut(key K, v V) error {
 		*p = v
 	}
 	return err
+}
+
+// PutSeq puts all that seq gives, which may be of t. Out of memory ends in galloc.HandleAllocError.
+func (t *BTree[K, V]) PutSeq(seq iter.Seq2[K, V]) { must(t.TryPutSeq(seq)) }
+
+// TryPutSeq is PutSeq with an error, at which it stops: what came before has been put.
+func (t *BTree[K, V]) TryPutSeq(seq iter.Seq2[K, V]) error { return putSeq(seq, t.TryPut) }
+
+// putSeq puts all that seq gives.
+func putSeq[K, V any](seq iter.Seq2[K, V], put func(K, V) error) error {
+	for k, v := range seq {
+		if err := put(k, v); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // GetOrPut returns the value of key, after it has set it to v if there was none; found says that
@@ -104,6 +122,12 @@ func (t *BTreeFunc[K, V]) TryPut(key K, v V) error {
 	}
 	return err
 }
+
+// PutSeq is [BTree.PutSeq].
+func (t *BTreeFunc[K, V]) PutSeq(seq iter.Seq2[K, V]) { must(t.TryPutSeq(seq)) }
+
+// TryPutSeq is [BTree.TryPutSeq].
+func (t *BTreeFunc[K, V]) TryPutSeq(seq iter.Seq2[K, V]) error { return putSeq(seq, t.TryPut) }
 
 // GetOrPut is [BTree.GetOrPut].
 func (t *BTreeFunc[K, V]) GetOrPut(key K, v V) (p *V, found bool) {

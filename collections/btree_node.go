@@ -21,7 +21,7 @@ type tree[K, V any] struct {
 	version     uint   // counts what moves or removes entries
 
 	nodes segments
-	fresh uint32 // nodes from here on have never been used; 0 if there are none at all
+	fresh uint32 // nodes from here on have never been used; 0 before there is a geometry
 	free  uint32 // the first of the nodes that are not used any more, linked by next
 	spare int    // how many these are
 
@@ -114,17 +114,9 @@ func (t *tree[K, V]) reserve(k int) error {
 			return err
 		}
 		t.layOut()
-		if err := t.nodes.grow(t.a); err != nil {
-			return err
-		}
 		t.fresh = t.nodes.first()
 	}
-	for uint64(t.spare)+t.nodes.end()-uint64(t.fresh) < uint64(k) {
-		if err := t.nodes.grow(t.a); err != nil {
-			return err
-		}
-	}
-	return nil
+	return t.nodes.growUntil(t.a, uint64(t.fresh)+uint64(max(k-t.spare, 0)))
 }
 
 // take returns a node, which has been reserved.

@@ -1,6 +1,9 @@
 package collections
 
-import "iter"
+import (
+	"iter"
+	"sort"
+)
 
 // This file looks up, iterates, and ends.
 
@@ -47,6 +50,58 @@ func (t *tree[K, V]) Max() (key K, v V, ok bool) {
 	}
 	x := t.node(t.last)
 	return t.keys(x, t.leafCap)[x.n-1], t.values(x)[x.n-1], true
+}
+
+// Floor returns the entry with the greatest key that is not after key; ok is false if there is none.
+func (t *tree[K, V]) Floor(key K) (k K, v V, ok bool) {
+	at, i, found := t.seek(key)
+	if at == 0 {
+		return k, v, false
+	}
+	x := t.node(at)
+	if !found {
+		if i == 0 {
+			if x.prev == 0 {
+				return k, v, false
+			}
+			x = t.node(x.prev)
+			i = int(x.n)
+		}
+		i--
+	}
+	return t.keys(x, t.leafCap)[i], t.values(x)[i], true
+}
+
+// Ceiling returns the entry with the least key that is not before key; ok is false if there is none.
+func (t *tree[K, V]) Ceiling(key K) (k K, v V, ok bool) {
+	at, i, _ := t.seek(key)
+	if at == 0 {
+		return k, v, false
+	}
+	x := t.node(at)
+	if i == int(x.n) {
+		if x.next == 0 {
+			return k, v, false
+		}
+		x, i = t.node(x.next), 0
+	}
+	return t.keys(x, t.leafCap)[i], t.values(x)[i], true
+}
+
+// PopMin removes the entry with the least key and returns it; ok is false if the tree is empty.
+func (t *tree[K, V]) PopMin() (key K, v V, ok bool) {
+	if key, v, ok = t.Min(); ok {
+		t.Delete(key)
+	}
+	return key, v, ok
+}
+
+// PopMax removes the entry with the greatest key and returns it; ok is false if the tree is empty.
+func (t *tree[K, V]) PopMax() (key K, v V, ok bool) {
+	if key, v, ok = t.Max(); ok {
+		t.Delete(key)
+	}
+	return key, v, ok
 }
 
 // All returns the entries in ascending order of their keys.
@@ -197,12 +252,24 @@ func (t *tree[K, V]) Clear() {
 	t.version++
 }
 
-// Cap returns the number of entries that there is room for, if they come in ascending order.
+// Cap returns the number of entries that there is room for at least, if they come in ascending order.
 func (t *tree[K, V]) Cap() int {
 	if t.fresh == 0 {
 		return 0
 	}
-	return int(t.nodes.end()-uint64(t.nodes.first())) * t.leafCap
+	nodes := int(t.nodes.end() - uint64(t.nodes.first()))
+	leaves := sort.Search(nodes, func(n int) bool { return n+1+t.above(n+1) > nodes })
+	return max(leaves*t.leafCap, t.n)
+}
+
+// above returns how many inner nodes there are above n leaves that came in ascending order: those that split leaves
+// behind have innerCap kids, and the last on each level up to one more.
+func (t *tree[K, V]) above(n int) (nodes int) {
+	for n > 1 {
+		n = 1 + (n-2)/t.innerCap
+		nodes += n
+	}
+	return nodes
 }
 
 // Reserve makes room for additional more entries, so that inserting them does not allocate: whatever
@@ -214,7 +281,7 @@ func (t *tree[K, V]) TryReserve(additional int) error {
 	if _, err := sum[K](t.n, additional); err != nil || additional == 0 {
 		return err
 	}
-	if err := t.reserve(1); err != nil {
+	if err := t.reserve(0); err != nil { // it says how large nodes are
 		return err
 	}
 	// In the worst case all nodes have no more than the minimum, but for one on each level.
@@ -236,19 +303,19 @@ func (t *tree[K, V]) ShrinkToFit() {
 		return
 	}
 	c := tree[K, V]{a: t.a, search: t.search}
+	defer func() { c.nodes.free(t.a) }() // those that t has not got in the end; the order may panic
 	for k, v := range t.All() {
 		if _, _, err := c.insert(k, v); err != nil {
-			c.Free()
 			return
 		}
 	}
 	if len(c.nodes.blocks) >= len(t.nodes.blocks) {
-		c.Free()
 		return
 	}
 	t.nodes.free(t.a)
 	t.root, t.first, t.last, t.height = c.root, c.first, c.last, c.height
 	t.nodes, t.fresh, t.free, t.spare = c.nodes, c.fresh, c.free, c.spare
+	c.nodes = segments{}
 	t.version++
 }
 

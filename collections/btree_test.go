@@ -25,6 +25,10 @@ type ordered[K, V any] interface {
 	Delete(K) bool
 	Min() (K, V, bool)
 	Max() (K, V, bool)
+	Floor(K) (K, V, bool)
+	Ceiling(K) (K, V, bool)
+	PopMin() (K, V, bool)
+	PopMax() (K, V, bool)
 	Clear()
 	Free()
 	ShrinkToFit()
@@ -116,7 +120,7 @@ func treeProgram[K, V any](kind kind[K, V]) program {
 		}
 		for s.more() {
 			var err error
-			switch s.n(14) {
+			switch s.n(15) {
 			case 0, 1, 2, 3:
 				err = run(func(k K) error {
 					count++
@@ -183,6 +187,20 @@ func treeProgram[K, V any](kind kind[K, V]) program {
 					b.Clear()
 					m = sorted[K, V]{kind: kind}
 				}
+			case 14:
+				for range s.n(70) {
+					pop, at := b.PopMin, 0
+					if s.n(2) == 0 {
+						pop, at = b.PopMax, max(len(m.keys)-1, 0)
+					}
+					k, v, ok := pop()
+					if ok != (len(m.keys) > 0) || ok && (kind.compare(k, m.keys[at]) != 0 || !kind.equal(v, m.values[at])) {
+						return differ("PopMin or PopMax", k, ok)
+					}
+					if ok {
+						m.remove(k)
+					}
+				}
 			case 13:
 				if s.n(6) == 0 {
 					b.Free()
@@ -221,6 +239,14 @@ func treeProgram[K, V any](kind kind[K, V]) program {
 				if err != nil {
 					return err
 				}
+			}
+			// i is the first that is not before low, and through the first that is after high.
+			if k, v, ok := b.Ceiling(low); ok != (i < n) || ok && (kind.compare(k, m.keys[i]) != 0 || !kind.equal(v, m.values[i])) {
+				return differ("Ceiling", k, low)
+			}
+			if k, v, ok := b.Floor(high); ok != (through > 0) ||
+				ok && (kind.compare(k, m.keys[through-1]) != 0 || !kind.equal(v, m.values[through-1])) {
+				return differ("Floor", k, high)
 			}
 			least, _, ok := b.Min()
 			if ok != (n > 0) || ok && kind.compare(least, m.keys[0]) != 0 {
@@ -347,16 +373,25 @@ func TestZeroBTreeIsReady(t *testing.T) {
 	mustPanic(t, "no order", func() { new(collections.BTreeFunc[int, int]).Put(1, 1) })
 }
 
-// A tree of ascending keys has full leaves.
+// A tree of ascending keys has full leaves, and room for exactly as many of them as it says.
 func TestAscendingKeysFillTheNodes(t *testing.T) {
 	a := alloctest.Failing(0)
 	b := collections.NewBTree[uint64, uint64](a)
-	const n = 31 * 900
-	for i := range uint64(n) {
-		b.Put(i, i)
+	for range 14 {
+		b.Put(uint64(b.Len()), 0)
+		room, calls := b.Cap(), a.Calls()
+		for b.Len() < room {
+			b.Put(uint64(b.Len()), 0)
+		}
+		if a.Calls() != calls {
+			t.Errorf("no room for %d entries", room)
+		}
 	}
-	if c := b.Cap(); c != 31*1023 { // 900 leaves, and less than 100 nodes above them
-		t.Errorf("room for %d entries in a tree of %d", c, n)
+	if n := b.Len(); n < 31*(1<<14-1)*97/100 { // of nodes, all but three in a hundred are full leaves
+		t.Errorf("%d entries in %d blocks", n, a.Calls())
+	}
+	if err := b.Check(); err != nil {
+		t.Error(err)
 	}
 	b.Free()
 }

@@ -42,6 +42,9 @@ const (
 	textUnit = 4 // bytes
 	lowText  = 8 // the first block has 1 KiB
 	lowTable = 4 // the first table has 16 places
+
+	// maxTable: a table of more places could not be told by 32 bits, or not be had.
+	maxTable = min(32, bits.UintSize-4)
 )
 
 // NewInterner returns an empty Interner on a, or on galloc.Global if a is nil.
@@ -144,7 +147,7 @@ func (in *Interner) find(s string, h uint32) (id uint32, place uint32, ok bool) 
 
 // setTable makes a table of 1<<lg places, which are enough.
 func (in *Interner) setTable(lg int) error {
-	if lg > min(32, bits.UintSize-4) {
+	if lg > maxTable {
 		return errTooMany
 	}
 	table, err := resizeArray[uint64](in.a, nil, 1<<lg)
@@ -218,6 +221,9 @@ func (in *Interner) TryReserve(additional int) error {
 	lg := max(lowTable, bits.Len64(uint64(n)))
 	for lg < 64 && uint64(n) > 1<<lg/4*3 {
 		lg++
+	}
+	if lg > maxTable {
+		return errTooMany
 	}
 	if err := in.entries.TryReserve(additional); err != nil {
 		return err
