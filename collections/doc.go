@@ -35,7 +35,7 @@
 // galloc.HandleAllocError when memory runs out, as galloc.Must does, which does not return. TryPush,
 // TryAppend, TryReserve return the error instead, and the collection is as it was before the
 // call. A capacity that cannot exist is a *galloc.LayoutError: returned by the one, the value of
-// a panic of the other, as ErrPointers is.
+// a panic of the other, as ErrPointers is; more than 2^31 nodes or slots is galloc.ErrUnsupported likewise.
 //
 // Arrays grow to twice their capacity, or to what is needed if that is more, so that n insertions
 // cost O(n); the first capacity is 8, 4 or 1, for elements of 1, up to 1024, or more bytes. Reserve(n) makes
@@ -45,13 +45,15 @@
 // # Giving back
 //
 // Clear removes the elements and keeps the memory. ShrinkToFit gives back what the elements do not
-// need. Free gives back all; the collection is then empty, on the same allocator, and can be used
+// need, and does nothing where there is no memory for a smaller copy; a [Slab], whose values stay where they are,
+// has none. Free gives back all; the collection is then empty, on the same allocator, and can be used
 // again. To forget a collection without Free leaks its memory, but not on an allocator
 // that is reset as a whole, such as an arena. wrap.Debug finds what was forgotten, and names the line
 // of the program that has filled it.
 //
 // Elements that own memory themselves are the owner's to release: FreeFunc(f) calls f for each
-// element and then does what Free does. What takes single elements away returns them.
+// element, once, and then does what Free does; f must not use the collection. What takes single elements away
+// returns them, and what puts one in place of another says that there was one: Put overwrites values.
 //
 // # Views
 //

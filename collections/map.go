@@ -91,6 +91,12 @@ func (m *Map[K, V]) TryPut(key K, v V) error {
 	return nil
 }
 
+// PutSeq puts all that seq gives, which may be of this map. Out of memory ends in galloc.HandleAllocError.
+func (m *Map[K, V]) PutSeq(seq iter.Seq2[K, V]) { must(m.TryPutSeq(seq)) }
+
+// TryPutSeq is PutSeq with an error, at which it stops: what came before has been put.
+func (m *Map[K, V]) TryPutSeq(seq iter.Seq2[K, V]) error { return putSeq(seq, m.TryPut) }
+
 // PutIfAbsent makes v the value of key if key has none, and reports whether it has done so.
 func (m *Map[K, V]) PutIfAbsent(key K, v V) bool {
 	put, err := m.TryPutIfAbsent(key, v)
@@ -165,10 +171,11 @@ func (m *Map[K, V]) TryReserve(n int) error {
 }
 
 // ShrinkToFit makes the table as small as its entries allow, or gives it back if there are none. It does nothing
-// while there are iterations.
-func (m *Map[K, V]) ShrinkToFit() { must(m.TryShrinkToFit()) }
+// while there are iterations, or if there is no memory for a smaller table.
+func (m *Map[K, V]) ShrinkToFit() { _ = m.TryShrinkToFit() }
 
-// TryShrinkToFit is ShrinkToFit with an error: it needs memory for the smaller table.
+// TryShrinkToFit is ShrinkToFit that returns an error where there is no memory for the smaller table. The map is then as
+// it was.
 func (m *Map[K, V]) TryShrinkToFit() error {
 	switch {
 	case m.t.busy() || m.t.base == nil:
@@ -244,6 +251,7 @@ func (m *Map[K, V]) All() iter.Seq2[K, V] {
 }
 
 // Pointers is All with the addresses of the values, to change them: valid as said at [Map.GetPtr].
+// (Of a NaN, whose value cannot be found again, it is a copy if the table has been replaced during the iteration.)
 func (m *Map[K, V]) Pointers() iter.Seq2[K, *V] {
 	return func(yield func(K, *V) bool) {
 		m.t.entries(m.current, func(s *slot[K, V]) bool { return yield(s.key, &s.val) })

@@ -44,6 +44,9 @@ const (
 	maxPlace   = 1 << (handleBits - lengthBits)
 )
 
+// refBits is how many bits of a hash are in a ref. Tests have fewer, as tables of so many groups take too long.
+var refBits = 64 - handleBits
+
 func (s *stringSlot[V]) handle() uint64 { return s.ref & handleMask }
 
 // NewStringMap returns an empty map on a; nil stands for galloc.Global. It takes no memory before it is used.
@@ -101,6 +104,15 @@ func (m *StringMap[V]) PutBytes(key []byte, v V) { must(m.TryPutBytes(key, v)) }
 // TryPutBytes is PutBytes with an error, as [StringMap.TryPut] has it.
 func (m *StringMap[V]) TryPutBytes(key []byte, v V) error { return m.TryPut(viewOf(key), v) }
 
+// TryPutBytes is TryPut for a key that is not a string.
+func (m *StringMap[V]) TryPutBytes(key []byte, v V) error { return m.TryPut(viewOf(key), v) }
+
+// PutSeq puts all that seq gives, which may be of this map. Out of memory ends in galloc.HandleAllocError.
+func (m *StringMap[V]) PutSeq(seq iter.Seq2[string, V]) { must(m.TryPutSeq(seq)) }
+
+// TryPutSeq is PutSeq with an error, at which it stops: what came before has been put.
+func (m *StringMap[V]) TryPutSeq(seq iter.Seq2[string, V]) error { return putSeq(seq, m.TryPut) }
+
 // PutIfAbsent makes v the value of key if key has none, and reports whether it has done so.
 func (m *StringMap[V]) PutIfAbsent(key string, v V) bool {
 	put, err := m.TryPutIfAbsent(key, v)
@@ -135,12 +147,23 @@ func (m *StringMap[V]) TryGetOrPut(key string) (v *V, found bool, err error) {
 	return &s.val, found, nil
 }
 
+// GetOrPutBytes is GetOrPut for a key that is not a string.
+func (m *StringMap[V]) GetOrPutBytes(key []byte) (v *V, found bool) { return m.GetOrPut(viewOf(key)) }
+
+// TryGetOrPutBytes is TryGetOrPut for a key that is not a string.
+func (m *StringMap[V]) TryGetOrPutBytes(key []byte) (v *V, found bool, err error) {
+	return m.TryGetOrPut(viewOf(key))
+}
+
 // Delete removes the entry with that key, and reports whether there was one. It needs no memory but some of the
 // Go heap, now and then.
 func (m *StringMap[V]) Delete(key string) bool {
 	_, ok := m.Take(key)
 	return ok
 }
+
+// DeleteBytes is Delete for a key that is not a string.
+func (m *StringMap[V]) DeleteBytes(key []byte) bool { return m.Delete(viewOf(key)) }
 
 // Take is Delete, and returns the value.
 func (m *StringMap[V]) Take(key string) (v V, ok bool) {
@@ -173,10 +196,11 @@ func (m *StringMap[V]) TryReserve(n int) error {
 }
 
 // ShrinkToFit makes the table as small as its entries allow, and moves the keys close together. It does nothing while
-// there are iterations.
-func (m *StringMap[V]) ShrinkToFit() { must(m.TryShrinkToFit()) }
+// there are iterations, or if there is no memory for the smaller copy.
+func (m *StringMap[V]) ShrinkToFit() { _ = m.TryShrinkToFit() }
 
-// TryShrinkToFit is ShrinkToFit with an error: it needs memory for the smaller copy.
+// TryShrinkToFit is ShrinkToFit that returns an error where there is no memory for the smaller copy. The map is then as it
+// was.
 func (m *StringMap[V]) TryShrinkToFit() error {
 	if m.t.busy() {
 		return nil
@@ -193,6 +217,7 @@ func (m *StringMap[V]) TryShrinkToFit() error {
 func (m *StringMap[V]) replace(c *StringMap[V]) {
 	m.Free()
 	m.t.cells, m.t.used, m.t.left, m.t.seeds = c.t.cells, c.t.used, c.t.left, c.t.seeds
+	c.keys.limit = m.keys.limit // c may never have had a key
 	m.keys = c.keys
 }
 
@@ -308,7 +333,7 @@ func (m *StringMap[V]) hash(key string) uint64 { return m.t.seeds.text(key) }
 
 // rehash is the hasher of the table.
 func (m *StringMap[V]) rehash(control uint64, s *stringSlot[V]) uint64 {
-	if m.t.lg() <= 64-handleBits {
+	if m.t.lg() <= refBits {
 		return s.ref&^handleMask | control&0x7f // all the bits that are used
 	}
 	return m.hash(m.keys.get(s.handle()))

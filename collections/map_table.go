@@ -96,8 +96,8 @@ type table[S any] struct {
 
 	// Of iterations. Those who only read may run at the same time, so the count is atomic.
 	running atomic.Int32
-	version uint32     // another one, whenever an entry is removed or moves
-	epoch   uint32     // another one, whenever all entries are removed
+	version uint64     // another one, whenever an entry is removed or moves
+	epoch   uint64     // another one, whenever all entries are removed
 	retired []cells[S] // tables that iterations may still be in
 }
 

@@ -75,6 +75,15 @@ func (m *TextMap) PutBytes(key, v []byte) { must(m.TryPutBytes(key, v)) }
 // TryPutBytes is PutBytes with an error, as [TextMap.TryPut] has it.
 func (m *TextMap) TryPutBytes(key, v []byte) error { return m.TryPut(viewOf(key), viewOf(v)) }
 
+// TryPutBytes is TryPut for what is not strings.
+func (m *TextMap) TryPutBytes(key, v []byte) error { return m.TryPut(viewOf(key), viewOf(v)) }
+
+// PutSeq puts all that seq gives, which may be of this map. Out of memory ends in galloc.HandleAllocError.
+func (m *TextMap) PutSeq(seq iter.Seq2[string, string]) { must(m.TryPutSeq(seq)) }
+
+// TryPutSeq is PutSeq with an error, at which it stops: what came before has been put.
+func (m *TextMap) TryPutSeq(seq iter.Seq2[string, string]) error { return putSeq(seq, m.TryPut) }
+
 // PutIfAbsent makes v the value of key if key has none, and reports whether it has done so.
 func (m *TextMap) PutIfAbsent(key, v string) bool {
 	put, err := m.TryPutIfAbsent(key, v)
@@ -100,6 +109,9 @@ func (m *TextMap) Delete(key string) bool {
 	return ok
 }
 
+// DeleteBytes is Delete for a key that is not a string.
+func (m *TextMap) DeleteBytes(key []byte) bool { return m.Delete(viewOf(key)) }
+
 // Clear removes all entries, and keeps the memory but for that of strings of more than 64 KiB.
 func (m *TextMap) Clear() {
 	m.m.Clear()
@@ -114,10 +126,11 @@ func (m *TextMap) Reserve(n int) { m.m.Reserve(n) }
 func (m *TextMap) TryReserve(n int) error { return m.m.TryReserve(n) }
 
 // ShrinkToFit makes the table as small as its entries allow, and moves the strings close together. It does nothing while
-// there are iterations.
-func (m *TextMap) ShrinkToFit() { must(m.TryShrinkToFit()) }
+// there are iterations, or if there is no memory for the smaller copy.
+func (m *TextMap) ShrinkToFit() { _ = m.TryShrinkToFit() }
 
-// TryShrinkToFit is ShrinkToFit with an error: it needs memory for the smaller copy.
+// TryShrinkToFit is ShrinkToFit that returns an error where there is no memory for the smaller copy. The map is then as it
+// was.
 func (m *TextMap) TryShrinkToFit() error {
 	if m.m.t.busy() {
 		return nil

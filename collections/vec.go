@@ -12,6 +12,10 @@ import (
 //
 // Slice is the way to read and write the elements: it costs nothing, and the slice is as fast as any.
 // A view ends when the Vec grows, shrinks, or is freed.
+//
+// What package slices does in place is done on the view, and Truncate makes the Vec as long as the result:
+//
+//	v.Truncate(len(slices.DeleteFunc(v.Slice(), done)))
 type Vec[T any] struct {
 	_ noCopy
 	a galloc.Allocator // nil means Global
