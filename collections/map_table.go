@@ -414,11 +414,12 @@ func (t *table[S]) entries(find func(old *S) *S, yield func(s *S) bool) {
 	for g := uintptr(0); g <= c.mask; g++ {
 		grp := c.group(g)
 		for m := matchFull(grp.control); m != 0; m &= m - 1 {
+			if t.epoch != epoch {
+				return // nothing of what there was is there any more, perhaps not even the memory: grp must not be looked at
+			}
 			s := grp.slot(m.first())
 			if t.version != version {
 				switch {
-				case t.epoch != epoch:
-					return // nothing of what there was is there any more, perhaps not even the memory
 				case grp.byteOf(m.first()) < full:
 					continue // removed since m was made, and perhaps put elsewhere, before the table was replaced
 				case t.base != c.base:
