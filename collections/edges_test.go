@@ -296,3 +296,216 @@ func TestPanicsOfTheOrderLeaveTheTree(t *testing.T) {
 		}
 	}
 }
+
+// The last unit that an index tells can be had, the next one cannot. A copy has no more blocks than what is copied.
+func TestSegmentsEndWhereIndicesDo(t *testing.T) {
+	s := segments{stride: 1, align: 1, low: 3}
+	if err := s.growUntil(galloc.Null, 1<<31); !errors.Is(err, galloc.ErrOutOfMemory) && bits.UintSize == 64 {
+		t.Errorf("2^31: %v", err)
+	}
+	if err := s.growUntil(galloc.Null, 1<<31+1); !errors.Is(err, galloc.ErrUnsupported) {
+		t.Errorf("2^31+1: %v", err)
+	}
+	if err := s.growUntil(galloc.Null, 8); err != nil {
+		t.Errorf("nothing: %v", err)
+	}
+	a := alloctest.Failing(0)
+	b := NewSlab[int](a)
+	for i := range 8 {
+		b.Insert(i)
+	}
+	b.Reserve(100)
+	calls := a.Calls()
+	c := b.Clone()
+	if a.Calls() != calls+1 || c.Len() != 8 || c.Cap() != 8 {
+		t.Errorf("%d blocks, %d slots for 8 values", a.Calls()-calls, c.Cap())
+	}
+	b.Free()
+	c.Free()
+	// Not the slots that are there already, nor those that are full: as many as are missing.
+	b.Reserve(8)
+	if b.Cap() != 8 {
+		t.Errorf("%d slots for 8", b.Cap())
+	}
+	b.Insert(1)
+	b.Reserve(7)
+	if b.Cap() != 8 {
+		t.Errorf("%d slots for 8", b.Cap())
+	}
+	b.Free()
+}
+
+// huge is an allocator of blocks that nobody has seen, but for their first bytes.
+type huge struct {
+	p    unsafe.Pointer
+	size uintptr // of the last one
+}
+
+func (h *huge) Allocate(l galloc.Layout) ([]byte, error) {
+	h.size = l.Size()
+	return unsafe.Slice((*byte)(h.p), l.Size()), nil
+}
+
+func (h *huge) Deallocate(unsafe.Pointer, galloc.Layout) {}
+
+func (h *huge) Grow(_ unsafe.Pointer, _, l galloc.Layout) ([]byte, error) { return h.Allocate(l) }
+
+func (h *huge) GrowZeroed(_ unsafe.Pointer, _, l galloc.Layout) ([]byte, error) { return h.Allocate(l) }
+
+// What is needed may be had where twice as much is more than there can be.
+func TestArraysThatCannotDouble(t *testing.T) {
+	l := galloc.LayoutOf[uint64]()
+	b := galloc.Must(galloc.System.Allocate(l))
+	defer galloc.System.Deallocate(unsafe.Pointer(&b[0]), l)
+	const n = math.MaxInt / 16 // twice as many do not fit, nor by far
+	for _, first := range []int{n - 1000, n + 1000} {
+		h := &huge{p: unsafe.Pointer(&b[0])}
+		v := NewVec[uint64](h)
+		v.ReserveExact(first)
+		if err := v.TryReserve(n + 2000); err != nil {
+			t.Errorf("from %d: %v", first, err)
+		}
+		if want := uintptr(max(n+2000, 2*first)) * 8; first < n && h.size != uintptr(2*first)*8 || first > n && h.size != (n+2000)*8 {
+			t.Errorf("from %d: %d bytes, at most %d", first, h.size, want)
+		}
+	}
+}
+
+// A text that has one unit too many for what is left of a block goes to the next one.
+func TestTextsStayWithinTheirBlocks(t *testing.T) {
+	for _, n := range []int{4, 5, 8, 9, 1020, 1024} {
+		a := alloctest.Failing(0)
+		in := NewInterner(a)
+		for i := range 255 {
+			in.Intern(string([]byte{'a', 'b', byte(i), 'c'})) // 255 units of 256
+		}
+		in.Intern(strings.Repeat("x", n))
+		blocks := 0
+		for _, p := range in.text.blocks {
+			if p != nil {
+				blocks++
+			}
+		}
+		if want := 1 + min((n-1)/textUnit, 1); blocks != want {
+			t.Errorf("%d blocks of text with one of %d bytes more, want %d", blocks, n, want)
+		}
+		calls := a.Calls()
+		in.Clear()
+		for i := range 255 {
+			in.Intern(string([]byte{'a', 'b', byte(i), 'd'}))
+		}
+		if a.Calls() != calls || in.next != 1<<lowText+255 {
+			t.Errorf("after Clear, %d allocations, and the next text goes to %d", a.Calls()-calls, in.next)
+		}
+		in.Free()
+		if len(a.Live())+len(a.Mistakes()) != 0 {
+			t.Error(a.Live(), a.Mistakes())
+		}
+	}
+	if bits.UintSize == 64 {
+		n := uint64(1) << 32
+		if err := NewInterner(galloc.Null).TryReserve(int(n)); !errors.Is(err, galloc.ErrUnsupported) {
+			t.Errorf("Reserve of more numbers than there are: %v", err)
+		}
+	}
+}
+
+// Nodes that have become free are used before there are new ones, and Reserve counts them.
+func TestFreeNodesAreUsedAgain(t *testing.T) {
+	a := alloctest.Failing(0)
+	b := NewBTree[uint32, uint32](a)
+	scattered := func(i uint32) uint32 { return i * 0x9e3779b1 }
+	const n = 20_000
+	for i := range uint32(n) {
+		b.Put(scattered(i), i)
+	}
+	for i := range uint32(n - 100) {
+		b.Delete(scattered(i))
+	}
+	calls := a.Calls()
+	for i := range uint32(n / 2) {
+		b.Put(scattered(i), i)
+	}
+	for i := range uint32(n / 2) {
+		b.Delete(scattered(i))
+	}
+	if a.Calls() != calls || b.spare == 0 {
+		t.Errorf("%d allocations; %d nodes are free", a.Calls()-calls, b.spare)
+	}
+	b.Reserve(5 * n)
+	calls = a.Calls()
+	for i := range uint32(5 * n) {
+		// In the middle of what is there, so that leaves are split in halves and filled no further.
+		b.Put(i<<15^i<<31, i)
+	}
+	if a.Calls() != calls {
+		t.Errorf("%d allocations after Reserve", a.Calls()-calls)
+	}
+	if err := b.Check(); err != nil {
+		t.Error(err)
+	}
+	b.Free()
+}
+
+// A range looks at the leaves that it is in, not at all that are beyond its end.
+func TestRangesEnd(t *testing.T) {
+	comparisons := 0
+	b := NewBTreeFunc[int, int](nil, func(x, y int) int { comparisons++; return x - y })
+	defer b.Free()
+	for i := range 20_000 {
+		b.Put(i, i)
+	}
+	comparisons = 0
+	n := 0
+	for range b.Range(10_000, 10_010) {
+		n++
+	}
+	for range b.RangeBackward(10_000, 10_010) {
+		n++
+	}
+	for range b.Range(10_010, 10_000) {
+		n++
+	}
+	for range b.RangeBackward(10_010, 10_000) {
+		n++
+	}
+	if n != 20 || comparisons > 200 {
+		t.Errorf("%d entries, %d comparisons", n, comparisons)
+	}
+}
+
+// Handles that no Slab has ever given tell nothing.
+func TestHandlesOfNothing(t *testing.T) {
+	s := NewSlab[int](nil)
+	defer s.Free()
+	for round := range 2 {
+		for i := range uint32(40) {
+			for _, generation := range []uint32{0, 1, 2} {
+				h := Handle[int]{i, generation}
+				if want := round == 1 && i >= 8 && i < 18 && generation == 1; s.Has(h) != want {
+					t.Errorf("%v: %v", h, !want)
+				}
+			}
+		}
+		for i := range 10 * (1 - round) {
+			s.Insert(i)
+		}
+	}
+}
+
+// Cap counts the inner nodes above leaves that came in ascending order.
+func TestInnerNodesAboveLeaves(t *testing.T) {
+	b := NewBTreeFunc[[60]byte, struct{}](nil, func(x, y [60]byte) int {
+		return (int(x[0])<<16 + int(x[1])<<8 + int(x[2])) - (int(y[0])<<16 + int(y[1])<<8 + int(y[2]))
+	})
+	defer b.Free()
+	for i, leaves := 0, 0; leaves < 1000; i++ {
+		b.Put([60]byte{byte(i >> 16), byte(i >> 8), byte(i)}, struct{}{})
+		if leaves = i/b.leafCap + 1; int(b.fresh-b.nodes.first()) != leaves+b.above(leaves) {
+			t.Fatalf("%d nodes for %d leaves, and %d above them", b.fresh-b.nodes.first(), leaves, b.above(leaves))
+		}
+	}
+	if b.innerCap > 8 || b.height < 4 {
+		t.Errorf("the tree is not high: %d kids, height %d", b.innerCap, b.height)
+	}
+}

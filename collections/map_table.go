@@ -1,7 +1,6 @@
 package collections
 
 import (
-	"math"
 	"math/bits"
 	"sync/atomic"
 	"unsafe"
@@ -124,11 +123,7 @@ func (g *group[S]) setByte(i uintptr, c uint64) { g.control = g.control&^(0xff<<
 
 // layoutFor returns the layout of a table of 2^lg groups.
 func layoutFor[S any](lg int) (galloc.Layout, error) {
-	n := math.MaxInt // too many for any layout
-	if lg < bits.UintSize-1 {
-		n = 1 << lg
-	}
-	return galloc.ArrayLayout[group[S]](n)
+	return galloc.ArrayLayout[group[S]](1 << lg) // lg < bits.UintSize-1: see groupsFor
 }
 
 // groupsFor returns the logarithm of the least number of groups, a power of two, that n > 0 entries need.

@@ -110,10 +110,15 @@ func TestKeysAreHashedAsTheyAreCompared(t *testing.T) {
 	hashed(t, false, func(i int) [2][2]blank { return [2][2]blank{1: {1: {a: uint8(i)}}} })
 	hashed(t, false, func(i int) [1]blank { return [1]blank{{a: uint8(i)}} })
 	hashed(t, false, func(i int) odd { return oddKey(i) })
+	type plainBefore struct {
+		a int32
+		_ int32
+	}
 	type floatBehind struct {
 		_ int32
 		f float32
 	}
+	hashed(t, false, func(i int) [2]plainBefore { return [2]plainBefore{1: {a: int32(i)}} })
 	hashed(t, false, func(i int) [2]floatBehind { return [2]floatBehind{1: {f: float32(i)}} })
 	hashed(t, false, func(i int) [1]floatBehind { return [1]floatBehind{{f: float32(i)}} })
 	type complexBehind struct {
@@ -283,6 +288,9 @@ func TestOrderOfOneMapIsNoOrderOfAnother(t *testing.T) {
 		shrunk.Delete(i)
 	}
 	shrunk.ShrinkToFit()
+	for i := range 900_000 { // it is larger than those by now
+		m.Put(100_000+i, i)
+	}
 	for name, c := range map[string]*Map[int, int]{"new": NewMap[int, int](nil), "cleared": cleared, "shrunk": shrunk} {
 		for k := range m.Keys() {
 			c.Put(k, k)
@@ -340,9 +348,11 @@ func TestTombstonesAreRemovedWithoutGrowing(t *testing.T) {
 func TestIterationsMayStopAnyWay(t *testing.T) {
 	a := alloctest.Failing(0)
 	m := NewStringMap[int](a)
+	next := 0
 	grow := func(n int) {
 		for range n {
-			m.Put(text(m.Len()), m.Len())
+			m.Put(text(next), next)
+			next++
 		}
 	}
 	grow(50)
@@ -364,15 +374,18 @@ func TestIterationsMayStopAnyWay(t *testing.T) {
 	if m.t.busy() || m.t.retired != nil || m.keys.dead != nil {
 		t.Errorf("left: %d, %v, %v", m.t.running.Load(), m.t.retired, m.keys.dead)
 	}
-	next, stop := iter.Pull2(m.All())
-	next()
+	pull, stop := iter.Pull2(m.All())
+	pull()
 	grow(5000)
+	if len(m.t.retired) == 0 {
+		t.Error("no table has been replaced")
+	}
 	m.Free() // though the iteration has a table of its own
 	if live := a.Live(); len(live) != 0 {
 		t.Error(live)
 	}
 	grow(10)
-	if k, _, ok := next(); ok {
+	if k, _, ok := pull(); ok {
 		t.Errorf("%q after Free", k)
 	}
 	stop()
