@@ -262,14 +262,15 @@ var subjects = []struct {
 	{"Set[uint16]", func(a galloc.Allocator) subject { return member{NewSet[uint16](a)} }},
 }
 
-// switched is an allocator that fails while it is told to.
+// switched is an allocator that fails while it is told to, or for more bytes than it is told to.
 type switched struct {
 	*alloctest.FailingAllocator
-	off bool
+	off  bool
+	most uintptr // if not 0
 }
 
 func (a *switched) Allocate(l galloc.Layout) ([]byte, error) {
-	if a.off && l.Size() != 0 {
+	if a.off && l.Size() != 0 || a.most != 0 && l.Size() > a.most {
 		return nil, galloc.ErrOutOfMemory
 	}
 	return a.FailingAllocator.Allocate(l)
