@@ -193,7 +193,7 @@ func (m *Map[K, V]) TryShrinkToFit() error {
 		return err
 	}
 	old := m.t.cells
-	m.t.seeds = newSeeds() // see map_table.go
+	m.t.reseed() // see map_table.go
 	m.t.moveTo(c, m.rehasher())
 	m.t.discard(old)
 	return nil

@@ -31,7 +31,8 @@ import (
 //     a directory on each access. Reserve avoids the pause here.
 //   - That order would make inserting what another table of the same seeds enumerates quadratic: it
 //     would fill the front of a small table first. So tables have seeds of their own, and new ones
-//     when they are made smaller; only a clone has the seeds of its original, and is as large.
+//     when they are made smaller. A clone has the seeds of its original as long as it is as large, and takes new ones
+//     when it grows: otherwise to put it all back into the original would be slow.
 //   - Empty is 0, so that memory fresh from the system is an empty table, and is not touched.
 //   - While iterations run, a table that is replaced stays, and they go on in it: see entries.
 
@@ -91,6 +92,7 @@ type table[S any] struct {
 	used  int
 	left  int // how many empty slots may still be filled
 	seeds seeds
+	clone bool             // the seeds are those of another table
 	alloc galloc.Allocator // nil is galloc.Global
 
 	// Of iterations. Those who only read may run at the same time, so the count is atomic.
@@ -242,13 +244,16 @@ func (t *table[S]) resize(lg int, hash hasher[S]) error {
 		return err
 	}
 	old := t.cells
-	if t.used == 0 {
-		t.seeds = newSeeds()
+	if t.used == 0 || t.clone {
+		t.reseed()
 	}
 	t.moveTo(c, hash)
 	t.discard(old)
 	return nil
 }
+
+// reseed gives t seeds of its own, before all its entries are put anew, or where there are none.
+func (t *table[S]) reseed() { t.seeds, t.clone = newSeeds(), false }
 
 // moveTo makes c, which is empty and has room, the table, with copies of all entries in it.
 func (t *table[S]) moveTo(c cells[S], hash hasher[S]) {
@@ -372,7 +377,7 @@ func (t *table[S]) clear() {
 		clear(unsafe.Slice((*byte)(t.base), l.Size()))
 	}
 	t.used, t.left = 0, t.limit()
-	t.seeds = newSeeds()
+	t.reseed()
 	t.epoch++
 	t.version++
 }
@@ -452,6 +457,6 @@ func (t *table[S]) copyFrom(from *table[S]) error {
 	}
 	l, _ := layoutFor[S](from.lg())
 	copy(unsafe.Slice((*byte)(c.base), l.Size()), unsafe.Slice((*byte)(from.base), l.Size()))
-	t.cells, t.used, t.left, t.seeds = c, from.used, from.left, from.seeds
+	t.cells, t.used, t.left, t.seeds, t.clone = c, from.used, from.left, from.seeds, true
 	return nil
 }

@@ -274,6 +274,35 @@ func TestHashesOfStringsDiffer(t *testing.T) {
 	}
 }
 
+// A clone that has grown is put into its original as fast as any other map.
+func TestAClonePutIntoItsOriginal(t *testing.T) {
+	var m Map[int, int]
+	defer m.Free()
+	m.Put(-1, 1)
+	c := m.Clone()
+	defer c.Free()
+	for i := range 300_000 {
+		c.Put(i, i)
+	}
+	for k, v := range c.All() {
+		m.Put(k, v)
+		if m.Len() >= 20_000 && m.t.left <= m.t.limit()/10 {
+			break
+		}
+	}
+	if far := farthest(&m.t); far > 60 {
+		t.Errorf("a search goes through %d groups", far)
+	}
+	for i := range 300_000 {
+		if v, ok := c.Get(i); !ok || v != i {
+			t.Fatalf("%d: %d, %v", i, v, ok)
+		}
+	}
+	if c.Len() != 300_001 || c.t.seeds == m.t.seeds {
+		t.Errorf("%d entries, or the same seeds", c.Len())
+	}
+}
+
 // Filling a table in the order in which another enumerates would be quadratic, were the seeds the same.
 func TestOrderOfOneMapIsNoOrderOfAnother(t *testing.T) {
 	var m Map[int, int]
