@@ -104,9 +104,6 @@ func (m *StringMap[V]) PutBytes(key []byte, v V) { must(m.TryPutBytes(key, v)) }
 // TryPutBytes is PutBytes with an error, as [StringMap.TryPut] has it.
 func (m *StringMap[V]) TryPutBytes(key []byte, v V) error { return m.TryPut(viewOf(key), v) }
 
-// TryPutBytes is TryPut for a key that is not a string.
-func (m *StringMap[V]) TryPutBytes(key []byte, v V) error { return m.TryPut(viewOf(key), v) }
-
 // PutSeq puts all that seq gives, which may be of this map. Out of memory ends in galloc.HandleAllocError.
 func (m *StringMap[V]) PutSeq(seq iter.Seq2[string, V]) { must(m.TryPutSeq(seq)) }
 

@@ -75,9 +75,6 @@ func (m *TextMap) PutBytes(key, v []byte) { must(m.TryPutBytes(key, v)) }
 // TryPutBytes is PutBytes with an error, as [TextMap.TryPut] has it.
 func (m *TextMap) TryPutBytes(key, v []byte) error { return m.TryPut(viewOf(key), viewOf(v)) }
 
-// TryPutBytes is TryPut for what is not strings.
-func (m *TextMap) TryPutBytes(key, v []byte) error { return m.TryPut(viewOf(key), viewOf(v)) }
-
 // PutSeq puts all that seq gives, which may be of this map. Out of memory ends in galloc.HandleAllocError.
 func (m *TextMap) PutSeq(seq iter.Seq2[string, string]) { must(m.TryPutSeq(seq)) }
 
