@@ -22,7 +22,7 @@ import (
 // own, since it does not know what is zero, and no Grow: galloc.Grow and its kin resize the last
 // block where it is, and copy others. A block is as long as asked for, to the byte.
 //
-// The list of chunks lies on the Go heap, 48 bytes for each, and not in the chunks: there a write
+// The list of chunks lies on the Go heap, 32 bytes for each, and not in the chunks: there a write
 // past a block would harm it, and an upstream such as galloc.GoHeap would not see it.
 type Arena struct {
 	// Of the chunk in use the bytes at [top, end) are free:

@@ -11,6 +11,7 @@ import (
 	"github.com/galloc-go/galloc"
 	"github.com/galloc-go/galloc/alloctest"
 	"github.com/galloc-go/galloc/bump"
+	"github.com/galloc-go/galloc/fixed"
 )
 
 func TestArenasKeepTheContract(t *testing.T) {
@@ -309,6 +310,49 @@ func TestMarks(t *testing.T) {
 	wantPanic(t, "not valid any more", func() { a.Release(m) })
 }
 
+// A mark that is not valid, and not seen to be so by its number, does not lead beyond what is in use.
+func TestInvalidMarksDoNoHarm(t *testing.T) {
+	u := newUpstream(t, nil)
+	a := bump.New(u)
+	defer a.Close()
+	l := layout(t, 100, 1)
+	first := a.Mark()
+	a.Alloc(l)
+	same := a.Mark() // in the chunk that first is in
+	for range 100 {
+		a.Alloc(l)
+	}
+	far := a.Mark() // in a later chunk
+	a.Release(first)
+	a.Mark() // the numbers of the others are valid again
+	for _, m := range []bump.Mark{far, same} {
+		wantPanic(t, "not valid any more", func() { a.Release(m) })
+	}
+	a.Trim(0)
+	wantPanic(t, "not valid any more", func() { a.Release(far) })
+	if a.Used() != 0 || a.Capacity() > 4096 {
+		t.Errorf("%d bytes of %d are used", a.Used(), a.Capacity())
+	}
+	// Here it is not found out, and what lies before it stays.
+	a.Release(a.Mark())
+	kept := a.Alloc(l)
+	a.Alloc(l)
+	a.Release(same)
+	if next := a.Alloc(l); a.Used() != 200 || next != unsafe.Add(kept, 100) {
+		t.Errorf("%d bytes are used", a.Used())
+	}
+	// Nor if the chunk was left meanwhile: it has less in it than at the mark.
+	a.Reset()
+	first = a.Mark()
+	a.Alloc(layout(t, 4000, 1))
+	same = a.Mark()
+	a.Release(first)
+	a.Alloc(l)
+	a.Alloc(layout(t, 1<<16, 1)) // in another chunk
+	a.Mark()
+	wantPanic(t, "not valid any more", func() { a.Release(same) })
+}
+
 func TestResetKeepsAllSomeOrNone(t *testing.T) {
 	u := newUpstream(t, nil)
 	a := bump.New(u)
@@ -360,10 +404,20 @@ func TestOwns(t *testing.T) {
 			t.Errorf("a block of %d bytes is not owned by its arena alone", size)
 		}
 	}
+	mem := galloc.Must(galloc.System.Allocate(layout(t, 8192, 1)))
+	defer galloc.System.Deallocate(unsafe.Pointer(&mem[0]), layout(t, 8192, 1))
+	c := bump.New(fixed.New(mem[100:]))
+	p := c.Alloc(layout(t, 1, 16))
+	if c.Owns(unsafe.Add(p, -1)) || !c.Owns(unsafe.Add(p, 4095)) || c.Owns(unsafe.Add(p, 4096)) || c.Owns(nil) {
+		t.Error("Owns is wrong at the ends of a chunk")
+	}
 }
 
 func TestNames(t *testing.T) {
 	if got := fmt.Sprint(bump.New(bump.New(nil))); got != "bump arena on bump arena on galloc.Global" {
+		t.Error(got)
+	}
+	if got := fmt.Sprint(bump.New(alloctest.Failing(0))); got != "bump arena on *alloctest.FailingAllocator" {
 		t.Error(got)
 	}
 }

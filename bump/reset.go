@@ -30,17 +30,29 @@ func (a *Arena) Mark() Mark {
 
 // Release invalidates all blocks that were allocated since m, and all marks that were made since
 // m, but not m itself. The chunks stay with the arena; it costs a few instructions. It panics if m
-// is of another arena, or not valid: but an invalid mark is taken for a valid one, and blocks are
-// lost that should not be, once a newer mark has been made.
+// is of another arena, or not valid. One case of the latter is not found out, where an older mark
+// has been released, a newer one made, and the arena is as full as it was at m again: then some of
+// what was allocated since that release is lost, and nothing else.
 func (a *Arena) Release(m Mark) {
 	switch {
 	case m.arena != a:
 		panic("galloc/bump: Release of a mark of another arena")
-	case m.serial < a.oldest || m.serial > a.newest:
+	case m.serial < a.oldest || m.serial > a.newest || !a.holds(m):
 		panic("galloc/bump: Release of a mark that is not valid any more: an older one has been released, or the arena reset")
 	}
 	a.newest, a.entered = m.serial, m.entered
 	a.use(m.used)
+}
+
+// holds reports whether all that was taken at m is taken now, as it is if m is valid.
+func (a *Arena) holds(m Mark) bool {
+	switch {
+	case m.entered == 0:
+		return true
+	case m.entered < a.entered:
+		return m.used <= a.chunks[m.entered-1].used
+	}
+	return m.entered == a.entered && m.used <= a.inUse()
 }
 
 // Reset invalidates all blocks and all marks. The arena keeps its chunks, so that what is as much
@@ -111,7 +123,15 @@ func (a *Arena) Owns(p unsafe.Pointer) bool {
 }
 
 // String returns "bump arena on" and the upstream.
-func (a *Arena) String() string { return fmt.Sprintf("bump arena on %v", a.from()) }
+func (a *Arena) String() string { return fmt.Sprintf("bump arena on %v", named(a.from())) }
+
+// named returns what fmt prints a short name for: a, or its type if it has no String.
+func named(a galloc.Allocator) any {
+	if s, ok := a.(fmt.Stringer); ok {
+		return s
+	}
+	return fmt.Sprintf("%T", a)
+}
 
 // inUse returns the bytes of the chunk in use that are taken.
 func (a *Arena) inUse() uintptr { return a.top - uintptr(a.base) }
