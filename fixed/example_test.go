@@ -53,3 +53,13 @@ func ExampleNewShared() {
 	fmt.Println(<-done, <-done, <-done, <-done, a.Used())
 	// Output: 1000 1000 1000 1000 4000
 }
+
+func ExampleResumeShared() {
+	mem := make([]byte, 4096)
+	before := fixed.NewShared(mem)
+	galloc.Must(galloc.MakeSlice[byte](before, 100))
+	a := fixed.ResumeShared(mem, before.Used())
+	s := galloc.Must(galloc.MakeSlice[byte](a, 50))
+	fmt.Println(a.Offset(unsafe.Pointer(&s[0])), a.Used())
+	// Output: 100 150
+}

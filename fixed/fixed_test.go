@@ -119,6 +119,26 @@ func TestTheLastBlock(t *testing.T) {
 	}
 }
 
+// What is given back by mistake, from before the memory, and ends where the last block does, changes nothing.
+func TestForeignBlocksChangeNothing(t *testing.T) {
+	for name, kind := range kinds {
+		mem := make([]byte, 200)
+		a := kind(mem[100:], 0)
+		p := address(a.Allocate(layout(t, 50, 1)))
+		before, l := unsafe.Pointer(&mem[40]), layout(t, 110, 1)
+		a.Deallocate(before, l)
+		if a.Resize(before, l, 5); a.Used() != 50 {
+			t.Errorf("%s: %d bytes are used", name, a.Used())
+		}
+		if a.Resize(before, l, 111); a.Used() != 50 {
+			t.Errorf("%s: %d bytes are used", name, a.Used())
+		}
+		if a.Deallocate(p, layout(t, 50, 1)); a.Used() != 0 {
+			t.Errorf("%s: %d bytes are used", name, a.Used())
+		}
+	}
+}
+
 // The same bytes at another address, as after the file was mapped again.
 func TestOffsetsOutliveTheAddress(t *testing.T) {
 	type item struct{ next, value uint32 } // by offsets

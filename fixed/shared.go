@@ -60,7 +60,7 @@ func (s *Shared) Resize(p unsafe.Pointer, l galloc.Layout, newSize uintptr) bool
 		return newSize == l.Size()
 	}
 	at := s.r.offset(p)
-	if newSize <= uintptr(len(s.r))-at && s.used.CompareAndSwap(at+l.Size(), at+newSize) {
+	if at < uintptr(len(s.r)) && newSize <= uintptr(len(s.r))-at && s.used.CompareAndSwap(at+l.Size(), at+newSize) {
 		return true
 	}
 	return newSize <= l.Size()
