@@ -54,7 +54,7 @@ const (
 	defaultMinBlock = 64
 	mostAlign       = 2 << 20 // by default
 	leastMinBlock   = 16
-	maxOrders       = 31 // so that the number of a block is less than 1<<30, on every platform
+	maxOrders       = 31 // so that the number of a block is less than 1<<31, on every platform
 )
 
 // Allocator is a buddy system, made by [New]. It is not safe for concurrent use.

@@ -1,6 +1,7 @@
 package buddy
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"runtime"
 	"strings"
@@ -326,6 +327,17 @@ func TestReleasedAllocatorIsEmpty(t *testing.T) {
 	for _, f := range []func(){a.Reset, func() { a.Stats() }, func() { a.Deallocate(p, layout(10, 1)) }} {
 		if got := recovered(f); !strings.HasPrefix(got, "galloc/buddy: ") {
 			t.Errorf("panicked with %q", got)
+		}
+	}
+}
+
+func TestNames(t *testing.T) {
+	for want, upstream := range map[string]galloc.Allocator{
+		"buddy system of 65536 bytes on galloc.Global":               nil,
+		"buddy system of 65536 bytes on *alloctest.FailingAllocator": alloctest.Failing(0),
+	} {
+		if got := fmt.Sprint(open(t, upstream, 1<<16, Options{})); got != want {
+			t.Error(got)
 		}
 	}
 }

@@ -1,6 +1,11 @@
 package buddy
 
-import "math/bits"
+import (
+	"fmt"
+	"math/bits"
+
+	"github.com/galloc-go/galloc"
+)
 
 // Stats is what an Allocator has, in bytes unless said otherwise.
 type Stats struct {
@@ -41,4 +46,17 @@ func (s *flat) count() int {
 		n += bits.OnesCount64(w)
 	}
 	return n
+}
+
+// String returns a name with the size of the region, and the upstream.
+func (a *Allocator) String() string {
+	return fmt.Sprintf("buddy system of %d bytes on %v", a.region.Size(), named(a.upstream))
+}
+
+// named returns what fmt prints a short name for: a, or its type if it has no String.
+func named(a galloc.Allocator) any {
+	if s, ok := a.(fmt.Stringer); ok {
+		return s
+	}
+	return fmt.Sprintf("%T", a)
 }

@@ -42,13 +42,14 @@ type Options struct {
 	// Align is the alignment in bytes of the blocks in the range. What needs a higher one passes
 	// through. 0 stands for 16.
 	Align uintptr
-	// Keep is how many blocks are kept at most. 0 stands for 1024.
+	// Keep is how many blocks are kept at most, up to 1<<28. 0 stands for 1024.
 	Keep int
 }
 
 const (
 	defaultAlign = 16
 	defaultKeep  = 1024
+	mostKeep     = 1 << 28 // for more pointers there may be no Go memory, which would end the program
 )
 
 // List is a free list in front of an upstream allocator, made by [New]. It is not safe for
@@ -98,8 +99,8 @@ func New(upstream galloc.Allocator, o Options) (*List, error) {
 		return nil, fmt.Errorf("galloc/freelist: Max is 0: make it the size in bytes of the largest blocks to keep")
 	case o.Min > o.Max:
 		return nil, fmt.Errorf("galloc/freelist: Min %d exceeds Max %d: make it less", o.Min, o.Max)
-	case o.Keep < 0 || uintptr(o.Keep) > math.MaxInt/o.Max:
-		return nil, fmt.Errorf("galloc/freelist: Keep is %d blocks of %d bytes: make it 1 to %d", o.Keep, o.Max, math.MaxInt/o.Max)
+	case o.Keep < 0 || uintptr(o.Keep) > min(math.MaxInt/o.Max, mostKeep):
+		return nil, fmt.Errorf("galloc/freelist: Keep is %d blocks of %d bytes: make it 1 to %d", o.Keep, o.Max, min(math.MaxInt/o.Max, mostKeep))
 	}
 	block, err := galloc.NewLayout(o.Max, o.Align)
 	if err != nil {
@@ -111,13 +112,14 @@ func New(upstream galloc.Allocator, o Options) (*List, error) {
 // Trim gives all blocks that are kept back upstream, and returns how many bytes that were. Blocks that
 // are allocated stay so, and the List may be used on.
 func (f *List) Trim() uintptr {
-	n := uintptr(len(f.kept))
-	for i, p := range f.kept {
-		f.upstream.Deallocate(p, f.block)
+	n := len(f.kept)
+	for i := n - 1; i >= 0; i-- {
+		p := f.kept[i]
 		f.kept[i] = nil
+		f.kept = f.kept[:i]
+		f.upstream.Deallocate(p, f.block)
 	}
-	f.kept = f.kept[:0]
-	return n * f.block.Size()
+	return uintptr(n) * f.block.Size()
 }
 
 // Stats is what a List has and what it has done.
@@ -131,6 +133,15 @@ type Stats struct {
 // Stats tells what there is now. It costs nothing.
 func (f *List) Stats() Stats {
 	return Stats{len(f.kept), uintptr(len(f.kept)) * f.block.Size(), f.reused, f.fetched}
+}
+
+// String returns a name with the range of sizes, and the upstream.
+func (f *List) String() string {
+	var up any = f.upstream
+	if _, ok := up.(fmt.Stringer); !ok {
+		up = fmt.Sprintf("%T", up) // and not what is in it
+	}
+	return fmt.Sprintf("free list of %d to %d bytes on %v", f.min, f.block.Size(), up)
 }
 
 // inRange reports whether blocks of layout l are those of the list.

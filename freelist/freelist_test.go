@@ -329,10 +329,22 @@ func TestOptionsThatCannotBeMetAreRefused(t *testing.T) {
 		{Options{Min: 10, Max: 9}, "Min 10 exceeds Max 9"},
 		{Options{Max: 9, Keep: -1}, "Keep is -1 blocks of 9 bytes"},
 		{Options{Max: 1 << 20, Keep: int(^uint(0) >> 1)}, "make it 1 to "},
+		{Options{Max: 1, Keep: 1<<28 + 1}, "make it 1 to 268435456"},
 		{Options{Max: 9, Align: 3}, "not a power of two"},
 	} {
 		if f, err := New(nil, c.o); f != nil || err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%+v: %v", c.o, err)
+		}
+	}
+}
+
+func TestNames(t *testing.T) {
+	for want, upstream := range map[string]galloc.Allocator{
+		"free list of 51 to 100 bytes on galloc.Global":               nil,
+		"free list of 51 to 100 bytes on *alloctest.FailingAllocator": alloctest.Failing(0),
+	} {
+		if got := fmt.Sprint(open(t, upstream, Options{Max: 100})); got != want {
+			t.Error(got)
 		}
 	}
 }

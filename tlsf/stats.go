@@ -35,6 +35,19 @@ func (a *Allocator) Stats() Stats {
 	return s
 }
 
+// String returns a name with the size of the region, and the upstream.
+func (a *Allocator) String() string {
+	return fmt.Sprintf("tlsf of %d bytes on %v", a.region.Size(), named(a.upstream))
+}
+
+// named returns what fmt prints a short name for: a, or its type if it has no String.
+func named(a galloc.Allocator) any {
+	if s, ok := a.(fmt.Stringer); ok {
+		return s
+	}
+	return fmt.Sprintf("%T", a)
+}
+
 // classMin returns the least n with class(n) == i, j.
 func classMin(i, j uint) uint32 {
 	if i == 0 {

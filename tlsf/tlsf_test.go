@@ -1,6 +1,7 @@
 package tlsf
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -364,6 +365,17 @@ func TestReleasedAllocatorIsEmpty(t *testing.T) {
 	for _, f := range []func(){a.Reset, func() { a.Stats() }, func() { a.Deallocate(p, layout(10, 1)) }} {
 		if got := recovered(f); !strings.HasPrefix(got, "galloc/tlsf: ") {
 			t.Errorf("panicked with %q", got)
+		}
+	}
+}
+
+func TestNames(t *testing.T) {
+	for want, upstream := range map[string]galloc.Allocator{
+		"tlsf of 65536 bytes on galloc.Global":               nil,
+		"tlsf of 65536 bytes on *alloctest.FailingAllocator": alloctest.Failing(0),
+	} {
+		if got := fmt.Sprint(open(t, upstream, 1<<16, Options{})); got != want {
+			t.Error(got)
 		}
 	}
 }
