@@ -24,7 +24,7 @@ import (
 var fastPath = map[string]struct{ inlined, called []string }{
 	".":    {inlined: []string{"Alloc", "Dealloc"}},
 	"bump": {inlined: []string{"(*Arena).bump"}, called: []string{"(*Arena).Alloc", "(*Arena).Allocate"}},
-	"pool": {inlined: []string{"(*Pool).pop", "(*Pool).push", "(*Pool).index"}, called: []string{"(*Pool).Get", "(*Pool).Put"}},
+	"pool": {inlined: []string{"(*Pool).pop", "(*Pool).index"}, called: []string{"(*Pool).Get", "(*Pool).Put"}},
 	"internal/engine": {
 		inlined: []string{
 			"ClassOf", "ProcID", "Mine", "(*Heap).Mine", "(*Cache).Done", "(*Cache).Pop", "(*Cache).Push", "(*Cache).magazine", "(*Cache).slot",

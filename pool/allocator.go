@@ -67,10 +67,18 @@ func (p *Pool) Owns(q unsafe.Pointer) bool {
 		return false
 	}
 	at := uintptr(q) - uintptr(s.base)
-	return at%p.stride == 0 && at/p.stride < uintptr(len(s.links))
+	return at%p.stride == 0 && at/p.stride < uintptr(s.begun())
 }
 
 // String returns a name with the size and alignment of a block, and the upstream.
 func (p *Pool) String() string {
-	return fmt.Sprintf("pool of %d bytes (align %d) on %v", p.stride, p.align, p.upstream)
+	return fmt.Sprintf("pool of %d bytes (align %d) on %v", p.stride, p.align, named(p.upstream))
+}
+
+// named returns what fmt prints a short name for: a, or its type if it has no String.
+func named(a galloc.Allocator) any {
+	if s, ok := a.(fmt.Stringer); ok {
+		return s
+	}
+	return fmt.Sprintf("%T", a)
 }

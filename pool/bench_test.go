@@ -75,9 +75,13 @@ func BenchmarkChurn(b *testing.B) {
 			}
 		}
 	}
-	p := pool.New(nil, l)
+	p, one := pool.New(nil, l), pool.New(nil, l)
 	defer p.Close()
+	defer one.Close()
 	b.Run("impl=pool", churn(p.Get, p.Put))
+	if one.Reserve(1<<20) == nil {
+		b.Run("impl=pool/one slab", churn(one.Get, one.Put))
+	}
 	h := heap.Default()
 	b.Run("impl=heap", churn(func() unsafe.Pointer { return h.Alloc(l) }, func(q unsafe.Pointer) { h.Dealloc(q, l) }))
 }

@@ -11,16 +11,20 @@
 //
 // # Which blocks are free
 //
-// The free blocks of a slab are a list, the last one put being the first one to be got. Its
-// links are not in the blocks but in an array of their own, one of 4 bytes for each block: so
-// what is written to a block after it was put back cannot lead the pool astray, and the link of
-// a block that is not free says so, by which every block that is put back twice is found out,
-// unless it has been got again meanwhile. The idea is that of Kenwright's fixed-size pool (2012),
-// with the list apart from the memory.
+// The free blocks of a slab are on a stack, the last one put being the first one to be got. What
+// is not free has a bit set. Both stand apart from the blocks, and take 4 bytes and a bit for each:
+// so what is written to a block after it was put back cannot lead the pool astray, and every block
+// that is put back twice is found out, unless it has been got again meanwhile. A pool is mostly used
+// at the top of a stack, and otherwise touches a bit for each block: those of a million blocks stay in
+// the cache, where a million links would not.
+//
+// The idea is that of Kenwright's fixed-size pool (2012), in which what has never been used needs no
+// preparation, with the list apart from the memory.
 package pool
 
 import (
 	"math"
+	"math/bits"
 	"unsafe"
 
 	"github.com/galloc-go/galloc"
@@ -39,36 +43,32 @@ type Pool struct {
 	align  uintptr // of a block
 
 	slabs    []*slab
-	live     int // blocks that are got
 	capacity int // blocks of all slabs
 	limit    int // of capacity, or math.MaxInt
 	upstream galloc.Allocator
 }
 
-// slab is a row of blocks, and the links of those that have been used. The blocks from
-// len(links) on have never been got. Blocks are linked by their offsets, not by their indices: so
-// nothing is multiplied on the way from one Put or Get to the next.
+// slab is a row of blocks, and what is known of those that have been used. The others, from begun()
+// on, have never been got, and what is known of them is not written yet.
 //
-//	len(links) <= cap(links) == bytes/stride
-//	links[i] == inUse if block i is got; otherwise it is the offset of the next free block, or none
+//	len(stack) == bytes/stride, the number of blocks
+//	len(got) == begun()/64, rounded up
+//	block i < begun() is got or free: bit i of got is set, or i*stride is in stack[:free], once
 type slab struct {
 	base  unsafe.Pointer
 	bytes uintptr
-	free  uint32 // offset of the first free block, or none
-	links []uint32
+	stack []uint32 // offsets of free blocks; the last one is got first
+	free  uint     // how many there are
+	got   []uint64
 }
 
 const (
-	none  = math.MaxUint32     // after the last free block
-	inUse = math.MaxUint32 - 1 // beyond all offsets, too
-
 	maxSlab   = 1 << 30 // bytes; if a block is larger, it is a slab of its own
 	firstSlab = 4096    // bytes, if that is 8 blocks or more
-	fresh     = 64      // blocks that are linked at a time when they are first used
 )
 
 // noSlab stands for the one that blocks come from as long as there is none.
-var noSlab = slab{free: none}
+var noSlab slab
 
 var (
 	_ galloc.Resizer     = (*Pool)(nil)
@@ -78,14 +78,14 @@ var (
 )
 
 // New returns an empty pool of blocks of layout l on upstream; nil stands for galloc.Global. The
-// size of a block is rounded up to the alignment, and is a byte at least. It takes no memory
+// size of a block is rounded up to a multiple of the alignment that is not 0. It takes no memory
 // before it is used. A pool that is not needed any more must be closed.
 func New(upstream galloc.Allocator, l galloc.Layout) *Pool {
 	if upstream == nil {
 		upstream = galloc.Global
 	}
 	p := &Pool{hot: &noSlab, upstream: upstream, limit: math.MaxInt, align: l.Align()}
-	p.stride = max(l.PadToAlign().Size(), 1)
+	p.stride = max(l.PadToAlign().Size(), l.Align())
 	p.inv = math.MaxUint32/uint64(p.stride) + 1
 	return p
 }
@@ -100,16 +100,20 @@ func (p *Pool) Get() unsafe.Pointer {
 	return q
 }
 
-// pop takes the first free block of the hot slab, or returns nil if that has none.
+// pop takes the last free block of the hot slab, or returns nil if that has none.
 func (p *Pool) pop() unsafe.Pointer {
 	s := p.hot
-	at := s.free
-	i := p.index(uintptr(at))
-	if at == none || i >= uint(len(s.links)) { // the latter never: it saves a check that would panic
+	n := s.free - 1
+	if n >= uint(len(s.stack)) { // it was 0
 		return nil
 	}
-	s.free, s.links[i] = s.links[i], inUse
-	p.live++
+	at := s.stack[n]
+	i := p.index(uintptr(at))
+	if i/64 >= uint(len(s.got)) { // never: it saves a check that would panic
+		return nil
+	}
+	s.got[i/64] |= bits.RotateLeft64(1, int(i)) // a shift would become an instruction that takes longer: see Put
+	s.free = n
 	return unsafe.Add(s.base, at) // SAFETY: at is the offset of a block
 }
 
@@ -117,22 +121,17 @@ func (p *Pool) pop() unsafe.Pointer {
 // been put back already and not been got again. It does nothing if q is nil. It costs some 30
 // instructions, and some more if the block is of another slab than the one before.
 func (p *Pool) Put(q unsafe.Pointer) {
-	if !p.push(p.hot, q) {
-		p.putElsewhere(q)
-	}
-}
-
-// push makes the block at q the first free one of s, and reports whether it has: it has not if
-// there is no block of s at q, or one that is not got.
-func (p *Pool) push(s *slab, q unsafe.Pointer) bool {
+	s := p.hot
 	at := uintptr(q) - uintptr(s.base)
-	i := p.index(at)
-	if i >= uint(len(s.links)) || s.links[i] != inUse || uintptr(i)*p.stride != at {
-		return false
+	i, n, got, stack := p.index(at), s.free, s.got, s.stack
+	bit := bits.RotateLeft64(1, int(i))                                                                     // what a Get or Put waits for is the word that the one before has changed: this does not wait
+	if i/64 >= uint(len(got)) || got[i/64]&bit == 0 || uintptr(i)*p.stride != at || n >= uint(len(stack)) { // the latter never
+		p.putElsewhere(q)
+		return
 	}
-	s.links[i], s.free = s.free, uint32(at)
-	p.live--
-	return true
+	got[i/64] ^= bit
+	stack[n] = uint32(at)
+	s.free = n + 1
 }
 
 // index returns the index of the block at offset at of a slab: at/stride, if stride divides at,

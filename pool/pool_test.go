@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"runtime"
 	"strings"
 	"testing"
 	"unsafe"
@@ -40,7 +41,7 @@ func (m mixed) Resize(p unsafe.Pointer, l galloc.Layout, newSize uintptr) bool {
 
 func (m mixed) UsableSize(l galloc.Layout) uintptr { return m.p.UsableSize(l) }
 
-var layouts = [][2]uintptr{{1, 1}, {3, 1}, {24, 8}, {100, 4}, {64, 64}, {5000, 8}, {1 << 16, 1 << 16}}
+var layouts = [][2]uintptr{{1, 1}, {0, 1}, {0, 64}, {3, 1}, {24, 8}, {100, 4}, {64, 64}, {5000, 8}, {1 << 16, 1 << 16}}
 
 func TestPoolsKeepTheContract(t *testing.T) {
 	for _, l := range [][2]uintptr{{1, 1}, {24, 8}, {5000, 8}} {
@@ -78,7 +79,7 @@ func TestBlocks(t *testing.T) {
 	for _, l := range layouts {
 		u := newUpstream(t, nil)
 		p := pool.New(u, layout(t, l[0], l[1]))
-		size := p.UsableSize(layout(t, l[0], l[1]))
+		size := p.UsableSize(layout(t, 1, 1))
 		n := int(min(50_000, 8<<20/size))
 		all := map[unsafe.Pointer]byte{}
 		var order []unsafe.Pointer
@@ -115,8 +116,12 @@ func TestBlocks(t *testing.T) {
 			}
 		}
 		s := p.Stats()
-		if s.Live != n || s.Capacity < n || s.Capacity > max(2*n, 4096/int(size), 8) || s.Bytes != uintptr(s.Capacity)*(size+4) {
-			t.Errorf("%v: %d blocks: %+v", l, n, s)
+		var bytes uintptr
+		for _, l := range u.Live() {
+			bytes += l.Size()
+		}
+		if s.Live != n || s.Capacity < n || s.Capacity > max(2*n, 4096/int(size), 8) || s.Bytes != bytes || bytes > uintptr(s.Capacity)*(size+5)+64 {
+			t.Errorf("%v: %d blocks: %+v, %d bytes of the upstream", l, n, s, bytes)
 		}
 		if slabs := len(u.Live()) / 2; slabs > 16 {
 			t.Errorf("%v: %d slabs", l, slabs)
@@ -132,7 +137,7 @@ func TestBlocks(t *testing.T) {
 func TestMisuse(t *testing.T) {
 	for _, l := range layouts {
 		p := pool.New(nil, layout(t, l[0], l[1]))
-		size := p.UsableSize(layout(t, l[0], l[1]))
+		size := p.UsableSize(layout(t, 1, 1))
 		var blocks []unsafe.Pointer
 		for range 1000 {
 			blocks = append(blocks, p.Get())
@@ -223,6 +228,60 @@ func TestReserveAndLimit(t *testing.T) {
 	}
 	if err := p.Reserve(math.MaxInt); !errors.Is(err, galloc.ErrOutOfMemory) && math.MaxInt > math.MaxInt32 {
 		t.Errorf("all of the memory: %v", err)
+	}
+}
+
+// A program that reserves a little each time has few slabs: otherwise each Put would have to look at many.
+func TestSmallReservationsAreTakenTogether(t *testing.T) {
+	u := newUpstream(t, nil)
+	p := pool.New(u, layout(t, 24, 8))
+	defer p.Close()
+	for i := range 10_000 {
+		if err := p.Reserve(1 + i%3); err != nil || p.Get() == nil {
+			t.Fatal(err)
+		}
+	}
+	if slabs := len(u.Live()) / 2; slabs > 16 || p.Stats().Capacity > 20_000 {
+		t.Errorf("%d slabs, %+v", slabs, p.Stats())
+	}
+}
+
+// A reservation is had as a whole, or leaves nothing behind.
+func TestReservationThatFailsTakesNothing(t *testing.T) {
+	if math.MaxInt == math.MaxInt32 || runtime.GOARCH == "wasm" {
+		t.Skip("slabs are too large to have several")
+	}
+	l := layout(t, 1<<29, 8) // two a slab
+	u := newUpstream(t, func(call int, _ uintptr) bool { return call > 5 })
+	p := pool.New(u, l)
+	defer p.Close()
+	if err := p.Reserve(5); err != galloc.ErrOutOfMemory || len(u.Live()) != 0 || p.Stats() != (pool.Stats{}) {
+		t.Errorf("%v, %v, %+v", err, u.Live(), p.Stats())
+	}
+	u.fail = nil
+	if err := p.Reserve(1); err != nil || p.Get() == nil || p.Stats().Capacity != 1 {
+		t.Errorf("%v, %+v", err, p.Stats())
+	}
+	u.fail = func(int, uintptr) bool { return true }
+	if err := p.Reserve(2); err != galloc.ErrOutOfMemory || p.Stats().Live != 1 || p.Stats().Capacity != 1 {
+		t.Errorf("%v, %+v", err, p.Stats())
+	}
+}
+
+// Blocks of no size have addresses of their own, aligned; and what cannot be is refused.
+func TestBlocksOfSizeZero(t *testing.T) {
+	p := pool.New(nil, layout(t, 0, 4096))
+	defer p.Close()
+	a, b := p.Get(), p.Get()
+	if a == nil || b == nil || a == b || uintptr(a)%4096 != 0 || uintptr(b)%4096 != 0 {
+		t.Errorf("%p, %p", a, b)
+	}
+	if b, err := p.Allocate(layout(t, 1, 4096)); err != nil || uintptr(unsafe.Pointer(&b[0]))%4096 != 0 {
+		t.Errorf("%p, %v", b, err)
+	}
+	most := pool.New(nil, layout(t, 0, math.MaxInt+1))
+	if most.Get() != nil || most.Reserve(1) != galloc.ErrUnsupported || most.Stats() != (pool.Stats{}) {
+		t.Errorf("aligned to half of the addresses: %+v", most.Stats())
 	}
 }
 
@@ -393,6 +452,9 @@ func TestNames(t *testing.T) {
 	if got := fmt.Sprint(pool.New(nil, layout(t, 20, 8))); got != "pool of 24 bytes (align 8) on galloc.Global" {
 		t.Error(got)
 	}
+	if got := fmt.Sprint(pool.New(mixed{}, layout(t, 20, 8))); got != "pool of 24 bytes (align 8) on pool_test.mixed" {
+		t.Error(got)
+	}
 }
 
 // FuzzPool runs a pool against a set of the blocks that are live, with misuse, and an upstream
@@ -401,7 +463,7 @@ func FuzzPool(f *testing.F) {
 	f.Add(uint8(24), []byte("\x00\x01\x00\x02\x20\x05\x30\x00\x40\x00"))
 	f.Fuzz(func(t *testing.T, size uint8, data []byte) {
 		u := newUpstream(t, func(call int, size uintptr) bool { return call%5 == 4 || size > 1<<16 })
-		l := layout(t, uintptr(size), 1<<(size%7))
+		l := layout(t, uintptr(size>>3)*9, 1<<(size&7))
 		p := pool.New(u, l)
 		stride := p.UsableSize(layout(t, 1, 1))
 		var live, dead []unsafe.Pointer

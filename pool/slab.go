@@ -3,6 +3,7 @@ package pool
 import (
 	"fmt"
 	"math"
+	"slices"
 	"unsafe"
 
 	"github.com/galloc-go/galloc"
@@ -15,13 +16,13 @@ import (
 // before it.
 func (p *Pool) more() (unsafe.Pointer, error) {
 	for _, s := range p.slabs {
-		if s.free != none {
+		if s.free != 0 {
 			p.hot = s
 			return p.pop(), nil
 		}
 	}
 	for _, s := range p.slabs {
-		if s.link() {
+		if s.begin(p.stride) {
 			p.hot = s
 			return p.pop(), nil
 		}
@@ -32,22 +33,25 @@ func (p *Pool) more() (unsafe.Pointer, error) {
 	return p.more()
 }
 
-// link makes some blocks that were never used free ones, lower addresses first, and reports
-// whether there were any. A few at a time: so memory is touched when it is needed.
-func (s *slab) link() bool {
-	from := len(s.links)
-	to := min(from+fresh, cap(s.links))
-	if from == to {
+// begin makes the next 64 blocks that were never used free ones, or as many as there are, lower
+// addresses first, and reports whether there were any. A few at a time: so memory is touched when it
+// is needed. No block of s is free.
+func (s *slab) begin(stride uintptr) bool {
+	from := s.begun()
+	n := min(64, len(s.stack)-from)
+	if n == 0 {
 		return false
 	}
-	s.links = s.links[:to]
-	stride := s.bytes / uintptr(cap(s.links))
-	for i := from; i < to; i++ {
-		s.links[i] = uint32(uintptr(i+1) * stride)
+	for i := range n {
+		s.stack[i] = uint32(uintptr(from+n-1-i) * stride)
 	}
-	s.links[to-1], s.free = none, uint32(uintptr(from)*stride)
+	s.free = uint(n)
+	s.got = append(s.got, 0) // has room
 	return true
 }
+
+// begun returns how many blocks have been used.
+func (s *slab) begun() int { return min(64*len(s.got), len(s.stack)) }
 
 // take adds a slab of wanted blocks. If the upstream does not have as many, half of them will do,
 // and so on, down to least.
@@ -57,7 +61,7 @@ func (p *Pool) take(least, wanted int) error {
 		return galloc.ErrOutOfMemory
 	}
 	for n := max(least, min(wanted, most)); ; n = max(n/2, least) {
-		s, err := p.newSlab(uintptr(n))
+		s, err := p.newSlab(n)
 		if err == nil {
 			p.slabs = append(p.slabs, s)
 			p.capacity += n
@@ -69,44 +73,52 @@ func (p *Pool) take(least, wanted int) error {
 	}
 }
 
-// perSlab returns how many blocks a slab can have.
-func (p *Pool) perSlab() int { return max(1, int(maxSlab/max(p.stride, 4))) } // 4, since its links are a block too
+// perSlab returns how many blocks a slab can have, such that its table is not too large either.
+func (p *Pool) perSlab() int { return max(1, int(maxSlab/max(p.stride, 5))) }
 
-// newSlab takes a slab of n blocks and its links from the upstream.
-func (p *Pool) newSlab(n uintptr) (*slab, error) {
-	blocks, links := p.layouts(n)
+// newSlab takes a slab of n blocks and its table from the upstream.
+func (p *Pool) newSlab(n int) (*slab, error) {
+	blocks, table := p.layouts(n)
+	if blocks.Size() == 0 { // a block of half of the addresses
+		return nil, galloc.ErrUnsupported
+	}
 	b, err := p.upstream.Allocate(blocks)
 	if err != nil {
 		return nil, err
 	}
 	base := unsafe.Pointer(unsafe.SliceData(b))
-	k, err := p.upstream.Allocate(links)
+	t, err := p.upstream.Allocate(table)
 	if err != nil {
 		p.upstream.Deallocate(base, blocks)
 		return nil, err
 	}
-	// SAFETY: links is the layout of n numbers of 4 bytes. They are undefined, and written before they are read.
-	all := unsafe.Slice((*uint32)(unsafe.Pointer(unsafe.SliceData(k))), n)
-	return &slab{base: base, bytes: n * p.stride, free: none, links: all[:0]}, nil
+	// SAFETY: table is the layout of a word for each 64 blocks, and then 4 bytes for each block. They are undefined, and written
+	// before they are read.
+	words := unsafe.Pointer(unsafe.SliceData(t))
+	got := unsafe.Slice((*uint64)(words), (n+63)/64)
+	stack := unsafe.Slice((*uint32)(unsafe.Add(words, 8*len(got))), n)
+	return &slab{base: base, bytes: uintptr(n) * p.stride, stack: stack, got: got[:0]}, nil
 }
 
-// layouts returns the layouts of n blocks and of their links, for an n that they exist for.
-func (p *Pool) layouts(n uintptr) (blocks, links galloc.Layout) {
-	blocks, _ = galloc.NewLayout(n*p.stride, p.align)
-	links, _ = galloc.NewLayout(n*4, 4)
-	return blocks, links
+// layouts returns the layouts of n blocks, for an n that it exists for, and of their table.
+func (p *Pool) layouts(n int) (blocks, table galloc.Layout) {
+	blocks, _ = galloc.NewLayout(uintptr(n)*p.stride, p.align)
+	table, _ = galloc.NewLayout(uintptr((n+63)/64)*8+uintptr(n)*4, 8)
+	return blocks, table
 }
 
-// putElsewhere is Put where the block is not of the hot slab. Its slab becomes the hot one.
+// putElsewhere is Put where there is no block of the hot slab at q, or one that is not got. The slab of q
+// becomes the hot one.
 func (p *Pool) putElsewhere(q unsafe.Pointer) {
 	if q == nil {
 		return
 	}
 	s := p.find(q)
-	if s == nil || !p.push(s, q) {
+	if s == nil || s == p.hot {
 		p.misuse(q, s)
 	}
 	p.hot = s
+	p.Put(q)
 }
 
 // find returns the slab that q lies in, or nil. It looks at the last ones first, which have the
@@ -132,19 +144,25 @@ func (p *Pool) misuse(q unsafe.Pointer, s *slab) {
 }
 
 // Reserve makes sure that the next n calls of Get need nothing of the upstream. It fails as
-// Allocate does; it may have taken slabs then nevertheless.
+// Allocate does, and has then given back what it has taken. It may take as many blocks as there are
+// already, so that many small reservations do not make as many slabs.
 func (p *Pool) Reserve(n int) error {
-	for n > p.capacity-p.live {
-		missing := n - (p.capacity - p.live)
-		if missing > p.limit-min(p.capacity, p.limit) {
-			return galloc.ErrOutOfMemory
+	before, live := len(p.slabs), p.live()
+	for {
+		missing := n - (p.capacity - live)
+		if missing <= 0 {
+			return nil
 		}
-		least := min(missing, p.perSlab())
-		if err := p.take(least, least); err != nil {
+		var err error = galloc.ErrOutOfMemory
+		if missing <= p.limit-min(p.capacity, p.limit) {
+			least := min(missing, p.perSlab())
+			err = p.take(least, max(least, p.capacity))
+		}
+		if err != nil {
+			p.drop(before)
 			return err
 		}
 	}
-	return nil
 }
 
 // SetLimit sets how many blocks the pool may have, got or free; a negative number stands for no
@@ -161,30 +179,54 @@ func (p *Pool) SetLimit(blocks int) {
 // slabs.
 func (p *Pool) Reset() {
 	for _, s := range p.slabs {
-		s.links, s.free = s.links[:0], none
+		s.free, s.got = 0, s.got[:0]
 	}
-	p.live = 0
 }
 
 // Close invalidates all blocks, and gives all slabs back to the upstream. The pool is then as New
 // has made it, with the same limit, and may be used again.
 func (p *Pool) Close() {
-	for _, s := range p.slabs {
-		blocks, links := p.layouts(uintptr(cap(s.links)))
-		p.upstream.Deallocate(unsafe.Pointer(unsafe.SliceData(s.links)), links)
+	p.hot = &noSlab
+	p.drop(0)
+	p.slabs = nil
+}
+
+// drop gives the slabs from n on back to the upstream.
+func (p *Pool) drop(n int) {
+	for _, s := range p.slabs[n:] {
+		blocks, table := p.layouts(len(s.stack))
+		p.capacity -= len(s.stack)
+		p.upstream.Deallocate(s.table(), table)
 		p.upstream.Deallocate(s.base, blocks)
 	}
-	p.slabs, p.hot, p.live, p.capacity = nil, &noSlab, 0, 0
+	p.slabs = slices.Delete(p.slabs, n, len(p.slabs))
 }
+
+// table returns the address of the table.
+func (s *slab) table() unsafe.Pointer { return unsafe.Pointer(unsafe.SliceData(s.got)) }
 
 // Stats is what a pool has.
 type Stats struct {
 	Live     int     // blocks that are got, and not put back
 	Capacity int     // blocks of all slabs, live or free
-	Bytes    uintptr // of the upstream: the blocks, and 4 bytes for each
+	Bytes    uintptr // of the upstream: the blocks, and 4 bytes and a bit for each
 }
 
-// Stats returns what the pool has. It costs a few instructions.
+// Stats returns what the pool has. It costs time by the number of slabs.
 func (p *Pool) Stats() Stats {
-	return Stats{p.live, p.capacity, uintptr(p.capacity) * (p.stride + 4)}
+	s := Stats{Live: p.live(), Capacity: p.capacity}
+	for _, slab := range p.slabs {
+		blocks, table := p.layouts(len(slab.stack))
+		s.Bytes += blocks.Size() + table.Size()
+	}
+	return s
+}
+
+// live returns how many blocks are got.
+func (p *Pool) live() int {
+	n := 0
+	for _, s := range p.slabs {
+		n += s.begun() - int(s.free)
+	}
+	return n
 }
