@@ -18,6 +18,8 @@ import (
 //	bytes live == sum of allocated - freed         (of all shards)
 //	           == live + sum of net - flushed
 //	peak       >= live + high - flushed            (of any one shard, when it flushes)
+//
+// A shard flushes in the section that finds it is time, so that the second line holds whenever nobody is in one.
 type counters struct {
 	table shard.Table[counts]
 	live  atomic.Int64
@@ -140,60 +142,42 @@ func (k *counts) count(e event) (flush bool) {
 
 // count counts e.
 func (c *counters) count(e event) {
-	done, flush := c.tryCount(e)
-	if !done {
-		k := c.table.Lock()
-		if k == nil {
-			c.count(e) // there is a shard now
-			return
-		}
-		flush = k.count(e)
-		c.table.Unlock(k)
+	if c.tryCount(e) {
+		return
 	}
-	if flush {
-		c.flush()
+	k := c.table.Lock()
+	if k == nil {
+		c.count(e) // there is a shard now
+		return
 	}
+	if k.count(e) {
+		c.flush(k)
+	}
+	c.table.Unlock(k)
 }
 
 //go:noinline
 //go:nosplit
-func (c *counters) tryCount(e event) (done, flush bool) {
-	if k := c.table.Of(engine.ProcID()); k != nil {
-		return true, k.count(e)
+func (c *counters) tryCount(e event) bool {
+	k := c.table.Of(engine.ProcID())
+	if k == nil {
+		return false
 	}
-	return false, false
+	if k.count(e) {
+		c.flush(k)
+	}
+	return true
 }
 
-// flush tells all what this P has counted.
-func (c *counters) flush() {
-	change, high, done := c.tryFlush()
-	if !done {
-		k := c.table.Lock()
-		if k == nil {
-			return // we are on another P, which has not counted anything
-		}
-		change, high = k.flush()
-		c.table.Unlock(k)
-	}
-	raise(&c.peak, c.live.Add(change)-change+high)
-}
-
+// flush tells all what k has counted. It is for the section in which that is to be done, so that no
+// shard is ever further than flushAt from what all know.
+//
 //go:noinline
 //go:nosplit
-func (c *counters) tryFlush() (change, high int64, done bool) {
-	if k := c.table.Of(engine.ProcID()); k != nil {
-		change, high = k.flush()
-		return change, high, true
-	}
-	return 0, 0, false
-}
-
-func raise(n *atomic.Int64, to int64) {
-	for {
-		was := n.Load()
-		if was >= to || n.CompareAndSwap(was, to) {
-			return
-		}
+func (c *counters) flush(k *counts) {
+	change, high := k.flush()
+	peak := c.live.Add(change) - change + high
+	for was := c.peak.Load(); was < peak && !c.peak.CompareAndSwap(was, peak); was = c.peak.Load() {
 	}
 }
 
@@ -214,15 +198,16 @@ func (c *counters) forget() {
 }
 
 // read adds up the shards. What ends blocks is read before what makes them, so that no block
-// is seen freed that was not seen allocated.
-func (c *counters) read(total *counts) {
+// is seen freed that was not seen allocated; but what is allocated and freed meanwhile is seen as
+// live. So it also returns the bytes that had been freed at the end.
+func (c *counters) read(total *counts) (freed uint64) {
 	c.table.Each(func(k *counts) {
+		total.freed += shard.Load(&k.freed)
 		for i := range k.buckets {
 			t, b := &total.buckets[i], &k.buckets[i]
 			t.frees += shard.Load(&b.frees)
 			t.out += shard.Load(&b.out)
 		}
-		total.freed += shard.Load(&k.freed)
 	})
 	c.table.Each(func(k *counts) {
 		total.allocated += shard.Load(&k.allocated)
@@ -233,13 +218,27 @@ func (c *counters) read(total *counts) {
 		}
 		total.failures += shard.Load(&k.failures)
 	})
+	c.table.Each(func(k *counts) { freed += shard.Load(&k.freed) })
+	return freed
 }
 
 // snapshot returns the totals. Blocks and their sizes are counted one after the other, so a
 // block may be in the one number and not yet in the other.
+//
+// If bytes were freed while it read, which happens seldom unless the reader was interrupted, it begins anew,
+// a few times. Then some number of them is right, and it takes the one by which as much is live as all know:
+// otherwise the peak would rise by what has never been live at once.
 func (c *counters) snapshot() (s Snapshot) {
 	var total counts
-	c.read(&total)
+	for range 4 {
+		total = counts{}
+		freed := c.read(&total)
+		if freed == total.freed {
+			break
+		}
+		live := uint64(max(c.live.Load(), 0))
+		total.freed = max(total.freed, min(freed, total.allocated-min(live, total.allocated)))
+	}
 	for i := range total.buckets {
 		b := &total.buckets[i]
 		s.Allocs += b.allocs
@@ -249,13 +248,16 @@ func (c *counters) snapshot() (s Snapshot) {
 	}
 	s.AllocatedBytes, s.FreedBytes, s.Failures = total.allocated, total.freed, total.failures
 
-	// The peak, if all would flush now.
-	live, above := s.LiveBytes(), int64(0)
+	// The peak, if any of them would flush now; one that has done so meanwhile has seen to it itself.
+	peak := s.LiveBytes()
 	c.table.Each(func(k *counts) {
-		net := int64(shard.Load(&k.allocated) - shard.Load(&k.freed))
-		above = max(above, shard.LoadInt(&k.high)-net)
+		flushed, high := shard.LoadInt(&k.flushed), shard.LoadInt(&k.high)
+		if live := c.live.Load(); shard.LoadInt(&k.flushed) == flushed {
+			peak = max(peak, live+high-flushed)
+		}
 	})
-	raise(&c.peak, live+above)
+	for was := c.peak.Load(); was < peak && !c.peak.CompareAndSwap(was, peak); was = c.peak.Load() {
+	}
 	s.Peak = uint64(c.peak.Load())
 	return s
 }

@@ -50,7 +50,7 @@ func (s *stats) Alloc(l galloc.Layout) unsafe.Pointer {
 		if k := s.c.table.At(id); k != nil {
 			if p := s.heap.Mine(id).Pop(uint8(c)); p != nil {
 				if k.addTo(s.info[c]) {
-					s.c.flush()
+					s.c.flush(k)
 				}
 				return p
 			}
@@ -66,7 +66,7 @@ func (s *stats) Dealloc(p unsafe.Pointer, l galloc.Layout) {
 		id := engine.ProcID()
 		if k := s.c.table.At(id); k != nil && s.heap.Mine(id).Push(uint8(c), p) {
 			if k.subFrom(s.info[c]) {
-				s.c.flush()
+				s.c.flush(k)
 			}
 			return
 		}
@@ -82,7 +82,7 @@ func (s *stats) Allocate(l galloc.Layout) ([]byte, error) {
 		if k := s.c.table.At(id); k != nil {
 			if p := s.heap.Mine(id).Pop(uint8(c)); p != nil {
 				if k.addTo(s.info[c]) {
-					s.c.flush()
+					s.c.flush(k)
 				}
 				return unsafe.Slice((*byte)(p), s.info[c].size), nil // SAFETY: blocks of the class have as many bytes
 			}

@@ -3,6 +3,7 @@ package wrap_test
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"strings"
 
 	"github.com/galloc-go/galloc"
@@ -141,6 +142,31 @@ func ExampleFail() {
 	// <nil>
 	// galloc: memory allocation of 8 bytes (align 1) failed: out of memory
 	// 2 1
+}
+
+// Calls 2 and 3 fail, and whatever asks for more than a page.
+func ExampleAt() {
+	a := wrap.Fail(galloc.System, wrap.At(2, 3), wrap.Sizes(4097, math.MaxUint))
+	for _, n := range []int{10, 10, 10, 10, 4097} {
+		s, err := galloc.MakeSlice[byte](a, n)
+		fmt.Print(err == nil, " ")
+		galloc.FreeSlice(a, s)
+	}
+	fmt.Println(a.Failures())
+	// Output: true false false true false 3
+}
+
+// The same calls fail each time: those that the seed and their numbers say.
+func ExampleRandomly() {
+	tenth := wrap.Randomly(0.1, 42)
+	failed := 0
+	for call := range uint64(10_000) {
+		if tenth(call, galloc.Layout{}) {
+			failed++
+		}
+	}
+	fmt.Println(900 < failed && failed < 1100, tenth(7, galloc.Layout{}) == tenth(7, galloc.Layout{}))
+	// Output: true true
 }
 
 func ExampleNoAlloc() {

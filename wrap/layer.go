@@ -18,7 +18,7 @@ type hooks interface {
 	// failed is told that what was admitted has failed; or, if it was a Resize, that the block
 	// cannot change where it is.
 	failed(old, new galloc.Layout, resize bool)
-	// freed is told that a block will be deallocated.
+	// freed is told that a block has been deallocated.
 	freed(l galloc.Layout)
 	// forgotten is told that all blocks have been invalidated.
 	forgotten()
@@ -80,6 +80,7 @@ func (w *layer) Realloc(p unsafe.Pointer, l galloc.Layout, newSize uintptr) unsa
 	n, err := galloc.NewLayout(newSize, l.Align())
 	switch {
 	case err != nil:
+		w.hooks.failed(l, l, false)
 		return nil
 	case l.Size() == 0:
 		return w.Alloc(n)
@@ -96,8 +97,8 @@ func (w *layer) Realloc(p unsafe.Pointer, l galloc.Layout, newSize uintptr) unsa
 
 func (w *layer) Dealloc(p unsafe.Pointer, l galloc.Layout) {
 	if l.Size() != 0 {
-		w.hooks.freed(l)
 		w.alloc.Dealloc(p, l)
+		w.hooks.freed(l)
 	}
 }
 
@@ -111,8 +112,8 @@ func (w *layer) AllocateZeroed(l galloc.Layout) ([]byte, error) {
 
 func (w *layer) Deallocate(p unsafe.Pointer, l galloc.Layout) {
 	if l.Size() != 0 {
-		w.hooks.freed(l)
 		w.a.Deallocate(p, l)
+		w.hooks.freed(l)
 	}
 }
 
@@ -179,7 +180,11 @@ func (w *layer) Reset() {
 func (w *layer) AllocateTyped(t reflect.Type, n int) (unsafe.Pointer, error) {
 	l, err := typedLayout(t, n)
 	if err != nil || l.Size() == 0 {
-		return w.inner.AllocateTyped(t, n)
+		p, err := w.inner.AllocateTyped(t, n)
+		if err != nil {
+			w.hooks.failed(galloc.Layout{}, galloc.Layout{}, false)
+		}
+		return p, err
 	}
 	if err := w.hooks.admit(galloc.Layout{}, l); err != nil {
 		return nil, err

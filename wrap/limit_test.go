@@ -1,6 +1,7 @@
 package wrap_test
 
 import (
+	"math/rand/v2"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -121,6 +122,285 @@ func TestLimitFailsOnlyIfItWouldBeExceeded(t *testing.T) {
 		a.Dealloc(p, layout(n, 1))
 		if a.Used() != 0 {
 			t.Fatalf("round %d: %d in use", round, a.Used())
+		}
+	}
+}
+
+// A meter is an allocator that knows exactly what is live in it, and the most that ever was, as its UsableSize
+// counts it. It has some of the optional methods, and if it is to, fails one call in eight.
+type meter struct {
+	fails      bool
+	n          atomic.Uint64
+	live, peak atomic.Int64
+}
+
+func (m *meter) failing() bool { return m.fails && m.n.Add(1)*0x9e3779b97f4a7c15>>61 == 0 }
+
+func (m *meter) count(old, new galloc.Layout) {
+	live := m.live.Add(int64(m.UsableSize(new)) - int64(m.UsableSize(old)))
+	for peak := m.peak.Load(); live > peak && !m.peak.CompareAndSwap(peak, live); peak = m.peak.Load() {
+	}
+}
+
+func (m *meter) UsableSize(l galloc.Layout) uintptr { return (l.Size() + 31) &^ 31 }
+
+// really returns what is asked of System: more than UsableSize tells.
+func (m *meter) really(l galloc.Layout) galloc.Layout { return layout((l.Size()+255)&^255, l.Align()) }
+
+func (m *meter) Allocate(l galloc.Layout) ([]byte, error) {
+	if l.Size() != 0 && m.failing() {
+		return nil, galloc.ErrOutOfMemory
+	}
+	b, err := galloc.System.Allocate(m.really(l))
+	if err == nil {
+		m.count(galloc.Layout{}, l)
+	}
+	return b, err
+}
+
+func (m *meter) Deallocate(p unsafe.Pointer, l galloc.Layout) {
+	m.count(l, galloc.Layout{})
+	galloc.System.Deallocate(p, m.really(l))
+}
+
+func (m *meter) Grow(p unsafe.Pointer, old, new galloc.Layout) ([]byte, error) {
+	return m.change(galloc.Grow, p, old, new)
+}
+
+func (m *meter) GrowZeroed(p unsafe.Pointer, old, new galloc.Layout) ([]byte, error) {
+	return m.change(galloc.GrowZeroed, p, old, new)
+}
+
+func (m *meter) Shrink(p unsafe.Pointer, old, new galloc.Layout) ([]byte, error) {
+	return m.change(galloc.Shrink, p, old, new)
+}
+
+func (m *meter) change(
+	do func(galloc.Allocator, unsafe.Pointer, galloc.Layout, galloc.Layout) ([]byte, error),
+	p unsafe.Pointer, old, new galloc.Layout,
+) ([]byte, error) {
+	if m.failing() {
+		return nil, galloc.ErrOutOfMemory
+	}
+	b, err := do(galloc.System, p, m.really(old), m.really(new))
+	if err == nil {
+		m.count(old, new)
+	}
+	return b, err
+}
+
+func (m *meter) Resize(p unsafe.Pointer, l galloc.Layout, newSize uintptr) bool {
+	n := layout(newSize, l.Align())
+	if m.really(n) != m.really(l) || m.failing() {
+		return false
+	}
+	m.count(l, n)
+	return true
+}
+
+// drive calls each method of a, n times from each of 64 goroutines, and frees all. It returns how many calls have failed.
+func drive(t *testing.T, a wrap.Allocator, n int) int64 {
+	var failures atomic.Int64
+	var wg sync.WaitGroup
+	for g := range uint64(64) {
+		wg.Go(func() {
+			r := rand.New(rand.NewPCG(g, 9))
+			type block struct {
+				p unsafe.Pointer
+				l galloc.Layout
+			}
+			var mine []block
+			took := func(p unsafe.Pointer, l galloc.Layout) {
+				if p == nil {
+					failures.Add(1)
+					runtime.Gosched()
+					return
+				}
+				*(*byte)(p), *(*byte)(unsafe.Add(p, l.Size()-1)) = byte(g), byte(g)
+				mine = append(mine, block{p, l})
+			}
+			memory := func(b []byte, err error) unsafe.Pointer {
+				if err != nil {
+					return nil
+				}
+				return unsafe.Pointer(unsafe.SliceData(b))
+			}
+			for i := range n {
+				l := layout(1+uintptr(r.UintN(700)), 8)
+				if len(mine) == 0 || r.IntN(3) == 0 && len(mine) < 40 {
+					switch r.IntN(6) {
+					case 0:
+						took(a.Alloc(l), l)
+					case 1:
+						took(a.AllocZeroed(l), l)
+					case 2:
+						took(memory(a.Allocate(l)), l)
+					case 3:
+						took(memory(a.AllocateZeroed(l)), l)
+					case 4:
+						took(memory(a.Grow(nil, galloc.Layout{}, l)), l)
+					case 5:
+						took(a.Realloc(nil, layout(0, 8), l.Size()), l)
+					}
+					continue
+				}
+				k := r.IntN(len(mine))
+				b := &mine[k]
+				if *(*byte)(b.p) != byte(g) || *(*byte)(unsafe.Add(b.p, b.l.Size()-1)) != byte(g) {
+					t.Errorf("a block of %v was changed", b.l)
+					return
+				}
+				var p unsafe.Pointer
+				zero := layout(0, 8)
+				switch {
+				case i%4 == 0: // it ends
+					switch r.IntN(4) {
+					case 0:
+						a.Dealloc(b.p, b.l)
+					case 1:
+						a.Deallocate(b.p, b.l)
+					case 2:
+						a.Realloc(b.p, b.l, 0)
+					case 3:
+						_, _ = a.Shrink(b.p, b.l, zero)
+					}
+					mine[k] = mine[len(mine)-1]
+					mine = mine[:len(mine)-1]
+					continue
+				case i%4 == 1:
+					if !galloc.Resize(a, b.p, b.l, l.Size()) {
+						continue
+					}
+					p = b.p
+				case i%4 == 2:
+					p = a.Realloc(b.p, b.l, l.Size())
+				case l.Size() < b.l.Size():
+					p = memory(a.Shrink(b.p, b.l, l))
+				case r.IntN(2) == 0:
+					p = memory(a.GrowZeroed(b.p, b.l, l))
+				default:
+					p = memory(a.Grow(b.p, b.l, l))
+				}
+				if p == nil {
+					failures.Add(1)
+					continue
+				}
+				mine[k] = mine[len(mine)-1]
+				mine = mine[:len(mine)-1]
+				took(p, l)
+			}
+			for _, b := range mine {
+				a.Deallocate(b.p, b.l)
+			}
+		})
+	}
+	wg.Wait()
+	return failures.Load()
+}
+
+// A watched allocator looks at how much is used when a block of it ends or shrinks.
+type watched struct {
+	galloc.Allocator
+	a    wrap.Limited
+	used uintptr
+}
+
+func (w *watched) Deallocate(p unsafe.Pointer, l galloc.Layout) {
+	w.used = w.a.Used()
+	w.Allocator.Deallocate(p, l)
+}
+
+func (w *watched) Shrink(p unsafe.Pointer, old, new galloc.Layout) ([]byte, error) {
+	w.used = w.a.Used()
+	return galloc.Shrink(w.Allocator, p, old, new)
+}
+
+// A block counts until it is freed, whatever frees it: otherwise another one could be had while there is still the first.
+func TestLimitCountsABlockUntilItIsFreed(t *testing.T) {
+	l, zero := layout(100, 8), layout(0, 8)
+	for what, end := range map[string]func(a wrap.Limited, p unsafe.Pointer){
+		"Dealloc":      func(a wrap.Limited, p unsafe.Pointer) { a.Dealloc(p, l) },
+		"Deallocate":   func(a wrap.Limited, p unsafe.Pointer) { a.Deallocate(p, l) },
+		"Realloc to 0": func(a wrap.Limited, p unsafe.Pointer) { a.Realloc(p, l, 0) },
+		"Shrink to 0":  func(a wrap.Limited, p unsafe.Pointer) { _, _ = a.Shrink(p, l, zero) },
+		"Shrink": func(a wrap.Limited, p unsafe.Pointer) {
+			b, _ := a.Shrink(p, l, layout(50, 8))
+			a.(interface{ Unwrap() galloc.Allocator }).Unwrap().(*watched).Allocator.Deallocate(unsafe.Pointer(&b[0]), layout(50, 8))
+		},
+	} {
+		w := &watched{Allocator: galloc.System}
+		w.a = wrap.Limit(w, 1000)
+		if end(w.a, w.a.Alloc(l)); w.used != 100 {
+			t.Errorf("%s: %d bytes count while it is done", what, w.used)
+		}
+	}
+}
+
+// Whatever is called, from 64 goroutines, whatever fails in the allocator inside, and although the limit is changed meanwhile: there is never more
+// in use than the highest limit, and in the end nothing is, and all of it can be had.
+func TestLimitHoldsForEveryMethod(t *testing.T) {
+	n := 1000
+	if testing.Short() || raceEnabled {
+		n = 200
+	}
+	for _, max := range []uintptr{2000, 100_000, 700_000, 64 << 20} {
+		for _, fails := range []bool{false, true} {
+			m := &meter{fails: fails}
+			a := wrap.Limit(m, max)
+			stop := make(chan struct{})
+			var changing sync.WaitGroup
+			changing.Go(func() {
+				for i := uintptr(0); ; i++ {
+					select {
+					case <-stop:
+						a.SetMax(max)
+						return
+					default:
+						a.SetMax(max - i%4*(max/5))
+						if used := a.Used(); used > max {
+							t.Errorf("limit %d: %d used", max, used)
+						}
+						runtime.Gosched()
+					}
+				}
+			})
+			failures := drive(t, a, n)
+			close(stop)
+			changing.Wait()
+			m.fails = false
+			if m.peak.Load() > int64(max) || a.Used() != 0 || m.live.Load() != 0 {
+				t.Errorf("limit %d: most in use %d; in the end %d used, %d live", max, m.peak.Load(), a.Used(), m.live.Load())
+			}
+			if max < 100_000 && failures == 0 {
+				t.Errorf("limit %d: nothing has failed", max)
+			}
+			l := layout(max&^31, 1)
+			if p := a.Alloc(l); p == nil || a.Used() != l.Size() || a.Alloc(layout(32, 1)) != nil {
+				t.Errorf("limit %d: it cannot be had in one piece, or exceeded", max)
+			} else {
+				a.Dealloc(p, l)
+			}
+		}
+	}
+}
+
+// Of every method, what has succeeded and what has failed is counted, exactly, as what is live.
+func TestStatsOfEveryMethod(t *testing.T) {
+	for _, fails := range []bool{false, true} {
+		m := &meter{fails: fails}
+		a := wrap.Stats(m)
+		failures := drive(t, a, 300)
+		s := a.Snapshot()
+		if s.Live() != 0 || s.LiveBytes() != 0 || s.Allocs == 0 || s.Reallocs == 0 || s.Failures != uint64(failures) || fails != (failures > 0) {
+			t.Errorf("%v, with %d failures", s, failures)
+		}
+		for i, n := range s.Sizes {
+			if n.Live() != 0 {
+				t.Errorf("size %d: %+v", i, n)
+			}
+		}
+		if most := uint64(m.peak.Load()); s.Peak < most-min(most, 64<<10*uint64(runtime.GOMAXPROCS(0))) || s.Peak > most+64<<10*uint64(runtime.GOMAXPROCS(0)) {
+			t.Errorf("peak %d, and was %d", s.Peak, most)
 		}
 	}
 }

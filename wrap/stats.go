@@ -126,7 +126,7 @@ func (s *stats) allocLong(l galloc.Layout) unsafe.Pointer {
 		return p
 	}
 	if k.add(n) {
-		s.c.flush()
+		s.c.flush(k)
 	}
 	return p
 }
@@ -148,7 +148,7 @@ func (s *stats) deallocLong(p unsafe.Pointer, l galloc.Layout) {
 		return
 	}
 	if k.sub(n) {
-		s.c.flush()
+		s.c.flush(k)
 	}
 }
 
@@ -176,7 +176,7 @@ func (s *stats) allocateLong(l galloc.Layout) ([]byte, error) {
 		return b, nil
 	}
 	if k.add(n) {
-		s.c.flush()
+		s.c.flush(k)
 	}
 	return b, nil
 }
@@ -198,7 +198,7 @@ func (s *stats) deallocateLong(p unsafe.Pointer, l galloc.Layout) {
 		return
 	}
 	if k.sub(n) {
-		s.c.flush()
+		s.c.flush(k)
 	}
 }
 

@@ -1,9 +1,13 @@
 package wrap_test
 
 import (
+	"fmt"
+	"math"
 	"math/rand/v2"
+	"reflect"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"unsafe"
 
@@ -87,6 +91,7 @@ func TestStatsKnowFailures(t *testing.T) {
 		func() bool { return a.Alloc(l) == nil },
 		func() bool { return a.AllocZeroed(l) == nil },
 		func() bool { return a.Realloc(p, l, 200) == nil },
+		func() bool { return a.Realloc(p, l, math.MaxInt) == nil }, // not a layout
 		func() bool { _, err := a.Allocate(l); return isOutOfMemory(err) },
 		func() bool { _, err := a.AllocateZeroed(l); return isOutOfMemory(err) },
 		func() bool { _, err := a.Grow(p, l, layout(200, 8)); return isOutOfMemory(err) },
@@ -103,6 +108,15 @@ func TestStatsKnowFailures(t *testing.T) {
 		}
 	}
 	a.Dealloc(p, l)
+	typed := wrap.Stats(galloc.GoHeap)
+	for _, n := range []int{-1, math.MaxInt} {
+		if _, err := typed.(galloc.TypedAllocator).AllocateTyped(reflect.TypeFor[string](), n); err == nil {
+			t.Errorf("%d strings", n)
+		}
+	}
+	if s := typed.Snapshot(); s.Failures != 2 || s.Allocs != 0 {
+		t.Errorf("typed memory: %v", s)
+	}
 	// The order of wrappers matters: inside, refusals are not seen.
 	in := wrap.Stats(galloc.System)
 	wrap.Fail(in, wrap.After(0)).Alloc(l)
@@ -282,6 +296,36 @@ func TestPeakOfMany(t *testing.T) {
 	}
 }
 
+// A snapshot taken while blocks come and go does not take those for live at once that never were: what it says of the peak would stay.
+func TestSnapshotsDoNotRaiseThePeak(t *testing.T) {
+	const size = 1 << 20
+	a := wrap.Stats(galloc.System)
+	l := layout(size, 8)
+	var wg sync.WaitGroup
+	stop := make(chan struct{})
+	wg.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				for range 10 {
+					a.Dealloc(a.Alloc(l), l) // one at a time
+				}
+				runtime.Gosched()
+			}
+		}
+	})
+	for range 2000 {
+		if s := a.Snapshot(); s.Peak > size || s.LiveBytes() > size || s.LiveBytes() < 0 {
+			t.Fatalf("%v, with one block of %d bytes live at most", s, size)
+		}
+		runtime.Gosched()
+	}
+	close(stop)
+	wg.Wait()
+}
+
 // Blocks that one P allocates and another frees are not taken to be live for ever.
 func TestPeakOfProducerAndConsumer(t *testing.T) {
 	a := wrap.Stats(newHeap(t))
@@ -303,7 +347,7 @@ func TestPeakOfProducerAndConsumer(t *testing.T) {
 
 func TestResetCountsAsFree(t *testing.T) {
 	in := newAble(t)
-	for _, a := range []wrap.Counting{wrap.Stats(in), wrap.Tag(in, "reset")} {
+	for _, a := range []wrap.Counting{wrap.Stats(in), wrap.Tag(in, newTag())} {
 		for range 10 {
 			a.Alloc(layout(1000, 8))
 		}
@@ -320,6 +364,11 @@ func TestResetCountsAsFree(t *testing.T) {
 		a.(galloc.Resetter).Reset()
 	}
 }
+
+// newTag returns the name of a tag that nobody has used.
+func newTag() string { return fmt.Sprint("new ", tags.Add(1)) }
+
+var tags atomic.Int64
 
 func TestTags(t *testing.T) {
 	h := newHeap(t)
@@ -348,12 +397,12 @@ func TestTags(t *testing.T) {
 
 // What an allocator that could be reset has counted stays with its tag when it is gone.
 func TestTagsOutliveTheirAllocators(t *testing.T) {
-	in := newAble(t)
+	in, gone := newAble(t), newTag()
 	func() {
-		a := wrap.Tag(in, "gone")
+		a := wrap.Tag(in, gone)
 		a.Dealloc(a.Alloc(layout(64, 8)), layout(64, 8))
 	}()
-	kept := wrap.Tag(in, "gone")
+	kept := wrap.Tag(in, gone)
 	for range 20 {
 		runtime.GC()
 		if s := kept.Snapshot(); s.Allocs != 1 || s.Frees != 1 {

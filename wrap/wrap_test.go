@@ -29,12 +29,15 @@ func needMemory(t *testing.T) {
 	}
 }
 
+// newHeap returns a heap that is closed when the test ends, or never if t is nil.
 func newHeap(t testing.TB) *heap.Heap {
 	h, err := heap.New(heap.Options{})
-	if err != nil {
-		t.Fatal(err)
+	switch {
+	case err != nil:
+		panic(err)
+	case t != nil:
+		t.Cleanup(func() { h.Close() })
 	}
-	t.Cleanup(func() { h.Close() })
 	return h
 }
 
@@ -357,7 +360,18 @@ var children = map[string]func() galloc.GlobalAlloc{
 		h, _ := heap.New(heap.Options{})
 		return wrap.Stats(wrap.Segregate(256, wrap.StackFallback(make([]byte, 1<<12), h), galloc.System))
 	},
+	"forty deep": func() galloc.GlobalAlloc {
+		var a galloc.Allocator = newHeap(nil)
+		for range 5 {
+			a = wrap.Limit(wrap.Lock(wrap.Tag(wrap.Fail(a), "deep")), 64<<20)
+			a = wrap.NoAlloc(wrap.Segregate(300, a, wrap.StackFallback(make([]byte, 1<<10), a)), nil)
+			a = wrap.Debug(wrap.Stats(a), wrap.Sample(1<<30))
+		}
+		return wrap.Stats(a)
+	},
+	"debug":        func() galloc.GlobalAlloc { return wrap.Stats(wrap.Debug(galloc.System, wrap.Stacks(0))) },
 	"itself":       func() galloc.GlobalAlloc { return wrap.Stats(wrap.Lock(nil)) },
+	"itself debug": func() galloc.GlobalAlloc { return wrap.Debug(nil) },
 	"itself below": func() galloc.GlobalAlloc { return wrap.Stats(wrap.Segregate(10, galloc.System, nil)) },
 }
 

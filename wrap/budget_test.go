@@ -1,0 +1,121 @@
+package wrap
+
+import (
+	"runtime"
+	"sync"
+	"testing"
+
+	"github.com/galloc-go/galloc/internal/engine"
+)
+
+// sum is the right side of the equation at budget.
+func (b *budget) sum(used int64) (all int64, credits int) {
+	all = used + b.free.Load()
+	b.table.Each(func(k *credit) {
+		if k.left != 0 {
+			credits++
+		}
+		all += int64(k.left)
+	})
+	return all, credits
+}
+
+func needCredits(t *testing.T) {
+	if engine.SectionLimit() == 0 {
+		t.Skip("there are no sections, and so no credits")
+	}
+}
+
+// A goroutine that is to get a credit for its P, and finds itself on another one when it has made a shard for the first, gives it back.
+// To have it so, the goroutine is held where it makes the shard, until its P is gone.
+func TestCreditForAPThatWasLeftIsGivenBack(t *testing.T) {
+	needCredits(t)
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	const limit, n = 64 << 20, 100
+	given, back := 0, 0
+	for range 200 {
+		runtime.GOMAXPROCS(2) // from here on we are on P 0
+		b := new(budget)
+		b.set(limit)
+		full := b.free.Load()
+		var done sync.WaitGroup
+		b.table.Each(func(*credit) { // holds the table, once: there is no shard yet but the shared one
+			done.Go(func() {
+				if !b.reserve(n) {
+					t.Error("not reserved")
+				}
+			})
+			for b.free.Load() >= full-n { // until it has taken what is to be the credit; not giving way, so that it does on the other P
+			}
+			for range 10_000 { // until it waits for the table, mostly
+				b.free.Load()
+			}
+			runtime.GOMAXPROCS(1)
+		})
+		done.Wait()
+		all, credits := b.sum(n)
+		if all != limit {
+			t.Fatalf("%d bytes of %d are left, with %d credits", all, limit, credits)
+		}
+		if credits == 0 {
+			back++
+		} else {
+			given++
+		}
+		if b.used() != n {
+			t.Fatalf("%d bytes are used", b.used())
+		}
+		if b.release(n); b.used() != 0 {
+			t.Fatalf("%d bytes are used in the end", b.used())
+		}
+		if back > 5 {
+			return
+		}
+	}
+	if back == 0 {
+		t.Errorf("of %d goroutines none has been moved", given)
+	}
+}
+
+// While goroutines reserve and release, and the Ps change, no byte is lost, and none comes from nowhere.
+func TestBudgetAddsUp(t *testing.T) {
+	needCredits(t)
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
+	for _, limit := range []uintptr{100 << 10, 1 << 20, 64 << 20} {
+		b := new(budget)
+		b.set(limit)
+		var wg sync.WaitGroup
+		for g := range uintptr(16) {
+			wg.Go(func() {
+				var mine []uintptr
+				for i := range uintptr(3000) {
+					n := 1 + (i*i*7+g*131)%5000
+					if b.reserve(n) {
+						mine = append(mine, n)
+					}
+					if len(mine) > 20 || i%3 == 0 && len(mine) > 0 {
+						b.release(mine[0])
+						mine = mine[1:]
+					}
+					if i%500 == g {
+						b.used()
+						runtime.Gosched()
+					}
+				}
+				for _, n := range mine {
+					b.release(n)
+				}
+			})
+		}
+		for n := range 20 {
+			runtime.GOMAXPROCS(1 + n%4)
+		}
+		wg.Wait()
+		if all, credits := b.sum(0); all != int64(limit) {
+			t.Errorf("%d bytes of %d are left, with %d credits", all, limit, credits)
+		}
+		if !b.reserve(limit) || b.reserve(1) {
+			t.Errorf("not all of %d bytes can be had, or more", limit)
+		}
+	}
+}
