@@ -33,7 +33,19 @@ const (
 	// GoGarbage says that the allocator allocates on the Go heap when it is used, so that
 	// it does not is not tested. Those that are a [galloc.TypedAllocator] need not say it.
 	GoGarbage
+	// Slow says that a call takes a microsecond or more, as of an allocator that records each: then fewer
+	// are made at once.
+	Slow
 )
+
+// fewer returns n, or less in programs built with the race detector, which makes everything take ten times
+// as long, and needs fewer calls to see that they race.
+func fewer(n int) int {
+	if raceEnabled {
+		return n / 4
+	}
+	return n
+}
 
 // Run tests the allocators that new returns; it is called once for every rule, and may
 // return the same one each time. They must be able to have 16 MiB allocated at a time.
@@ -46,7 +58,7 @@ func Run(t *testing.T, new func() galloc.Allocator, options ...Option) {
 				t.Skip("the allocator is excepted from this rule")
 			}
 			a := new()
-			c := &checker{T: t, a: a, m: NewModel(a), rule: r, random: rand.New(rand.NewPCG(1, 2))}
+			c := &checker{T: t, a: a, m: NewModel(a), rule: r, random: rand.New(rand.NewPCG(1, 2)), slow: slices.Contains(options, Slow)}
 			r.check(c)
 			c.must(c.m.Verify())
 			c.must(c.m.FreeAll())
@@ -113,6 +125,7 @@ type checker struct {
 	rule   rule
 	random *rand.Rand
 	next   uint64
+	slow   bool
 }
 
 func (c *checker) fail(format string, args ...any) {

@@ -273,7 +273,7 @@ var blockRules = []rule{
 		name:    "RandomUse",
 		explain: "any sequence of calls that keeps to the contract works",
 		check: func(c *checker) {
-			data := make([]byte, opBytes*4000)
+			data := make([]byte, opBytes*fewer(4000))
 			for i := range data {
 				data[i] = byte(c.random.Uint32())
 			}

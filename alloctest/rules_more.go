@@ -138,17 +138,20 @@ var concurrentRules = []rule{
 		explain: "the allocator may be used by several goroutines at once",
 		except:  SingleGoroutine,
 		check: func(c *checker) {
-			errs := make(chan error, 16)
+			errs, calls := make(chan error, 16), fewer(20_000)
+			if c.slow {
+				calls = fewer(4000)
+			}
 			var wg sync.WaitGroup
 			for g := range uint64(8) {
 				wg.Go(func() {
 					r := rand.New(rand.NewPCG(g, 5))
-					data := make([]byte, opBytes*1500)
+					data := make([]byte, opBytes*fewer(1500))
 					for i := range data {
 						data[i] = byte(r.Uint32())
 					}
 					errs <- Check(c.a, Ops(data))
-					errs <- hammer(c.a, r)
+					errs <- hammer(c.a, r, calls)
 				})
 			}
 			wg.Wait()
@@ -162,7 +165,7 @@ var concurrentRules = []rule{
 		explain: "a block may be freed by another goroutine than the one that allocated it",
 		except:  SingleGoroutine,
 		check: func(c *checker) {
-			const producers, batches = 4, 40
+			producers, batches := 4, fewer(40)
 			models, errs := make(chan *Model, 3), make(chan error, producers*batches*101)
 			var made, freed sync.WaitGroup
 			for range producers {
@@ -198,10 +201,10 @@ var concurrentRules = []rule{
 
 // hammer allocates and frees tiny blocks as fast as it can, a few alive at a time, each marked
 // at both ends.
-func hammer(a galloc.Allocator, r *rand.Rand) error {
+func hammer(a galloc.Allocator, r *rand.Rand, calls int) error {
 	var blocks [8][]byte
 	var sizes [8]uintptr
-	for n := range 20_000 + len(blocks) {
+	for n := range calls + len(blocks) {
 		i := n % len(blocks)
 		if b := blocks[i]; b != nil {
 			if last := sizes[i] - 1; b[0] != byte(n) || b[last] != byte(n) {
@@ -210,7 +213,7 @@ func hammer(a galloc.Allocator, r *rand.Rand) error {
 			a.Deallocate(addressOf(&b[0]), mustLayout(sizes[i], 8))
 			blocks[i] = nil
 		}
-		if n >= 20_000 {
+		if n >= calls {
 			continue
 		}
 		sizes[i] = 1 + uintptr(r.Uint32N(48))

@@ -84,6 +84,11 @@ func TestChunksDouble(t *testing.T) {
 	if want := "[4096 4096 8192 16384 32768 65536 131072 262144 524288]"; fmt.Sprint(u.sizes) != want {
 		t.Errorf("chunks of %v bytes, want %s", u.sizes, want)
 	}
+	for _, l := range u.Live() {
+		if l.Align() < 16 { // for what is aligned to less, no byte at the start is lost
+			t.Errorf("a chunk of %v", l)
+		}
+	}
 	allocate(t, a, 3<<20+1, 1)
 	if got := u.sizes[len(u.sizes)-1]; got != 3<<20+4096 {
 		t.Errorf("a chunk of %d bytes for a large block", got)
@@ -286,6 +291,9 @@ func TestMarks(t *testing.T) {
 			t.Fatalf("%d bytes are used after the release", a.Used())
 		}
 		wantPanic(t, "not valid any more", func() { a.Release(inner) })
+		a.Alloc(layout(t, 200, 1)) // more than there was at inner
+		wantPanic(t, "not valid any more", func() { a.Release(inner) })
+		a.Release(outer)
 		if a.Dealloc(p, l); a.Used() != 100 {
 			t.Fatal("a block that is older than a mark that was released to was taken back")
 		}
@@ -308,6 +316,21 @@ func TestMarks(t *testing.T) {
 	a.Release(m)
 	a.Close()
 	wantPanic(t, "not valid any more", func() { a.Release(m) })
+}
+
+// A spare chunk in which a block does not fit for its alignment stays spare.
+func TestSpareChunksAreKeptForWhatFits(t *testing.T) {
+	mem := galloc.Must(galloc.System.Allocate(layout(t, 1<<16, 8192)))
+	defer galloc.System.Deallocate(unsafe.Pointer(&mem[0]), layout(t, 1<<16, 8192))
+	a := bump.New(fixed.New(mem[16:]))
+	if err := a.Reserve(4096); err != nil { // a chunk that is not aligned to more than 16
+		t.Fatal(err)
+	}
+	allocate(t, a, 4000, 4096)
+	allocate(t, a, 4096, 1)
+	if a.Capacity() != 8192 {
+		t.Errorf("chunks of %d bytes", a.Capacity())
+	}
 }
 
 // A mark that is not valid, and not seen to be so by its number, does not lead beyond what is in use.

@@ -135,7 +135,7 @@ func TestShippedTracesAreReadAsTheyWereWritten(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			return r
+			return Some(r)
 		})
 	}
 }

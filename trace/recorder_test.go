@@ -17,7 +17,7 @@ import (
 func TestRecorderKeepsTheContract(t *testing.T) {
 	alloctest.Run(t, func() galloc.Allocator {
 		return trace.Record(galloc.System, trace.NewWriter(io.Discard))
-	}, alloctest.GoGarbage)
+	}, alloctest.GoGarbage, alloctest.Slow)
 }
 
 func layout(t *testing.T, size, align uintptr) galloc.Layout {

@@ -183,7 +183,7 @@ func TestShippedTracesCanBeReplayed(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p, err := trace.Compile(file, r)
+		p, err := trace.Compile(file, trace.Some(r))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -41,9 +41,9 @@ func TestDebugKeepsTheContract(t *testing.T) {
 				t.Skip("it takes long, and is not much different with pages that cannot be guarded")
 			}
 			d := wrap.Debug(heap.Default(), append(options, failOnMistake(t))...)
-			alloctest.Run(t, func() galloc.Allocator { return d })
+			alloctest.Run(t, func() galloc.Allocator { return d }, alloctest.Slow)
 			if name == "full" || name == "sample 7" {
-				alloctest.RunGlobal(t, func() galloc.GlobalAlloc { return d })
+				alloctest.RunGlobal(t, func() galloc.GlobalAlloc { return d }, alloctest.Slow)
 			}
 			d.CheckAll()
 			if n := d.ReportLeaks(os.Stderr); n != 0 {
@@ -54,11 +54,11 @@ func TestDebugKeepsTheContract(t *testing.T) {
 	}
 	t.Run("over System", func(t *testing.T) {
 		d := wrap.Debug(galloc.System, failOnMistake(t), wrap.Quarantine(1<<20))
-		alloctest.Run(t, func() galloc.Allocator { return d })
+		alloctest.Run(t, func() galloc.Allocator { return d }, alloctest.Slow)
 	})
 	t.Run("over GoHeap", func(t *testing.T) {
 		d := wrap.Debug(galloc.GoHeap, failOnMistake(t))
-		alloctest.Run(t, func() galloc.Allocator { return d }, alloctest.GoGarbage)
+		alloctest.Run(t, func() galloc.Allocator { return d }, alloctest.GoGarbage, alloctest.Slow)
 		p := galloc.Must(galloc.New[*int](d))
 		*p = new(int)
 		d.CheckAll()
@@ -69,7 +69,7 @@ func TestDebugKeepsTheContract(t *testing.T) {
 			t.Skip("it takes long")
 		}
 		d := wrap.Debug(wrap.Debug(nil, failOnMistake(t), wrap.Quarantine(1<<20)), failOnMistake(t), wrap.Quarantine(1<<20))
-		alloctest.Run(t, func() galloc.Allocator { return d })
+		alloctest.Run(t, func() galloc.Allocator { return d }, alloctest.Slow)
 	})
 }
 

@@ -140,15 +140,33 @@ func TestSharedShard(t *testing.T) {
 // Shards are used again after Take, and neither Take nor what follows it makes new ones.
 func TestShardsAreUsedAgain(t *testing.T) {
 	c := new(counter)
-	for range 100 {
+	for i := range uint64(100) {
 		c.add(1)
-		c.table.Take(func(*sum) {})
+		var taken uint64
+		if c.table.Take(func(s *sum) { taken += s.n }); taken != i+1 {
+			t.Fatalf("Take has found %d of %d", taken, i+1)
+		}
 	}
 	if have := len(c.table.all); have > runtime.GOMAXPROCS(0) {
 		t.Errorf("%d shards for %d Ps", have, runtime.GOMAXPROCS(0))
 	}
 	if n, _ := c.total(); n != 100 {
 		t.Errorf("total %d", n)
+	}
+}
+
+// Take makes no garbage, since a Limit calls it where memory is short.
+func TestThereIsRoomForAllShards(t *testing.T) {
+	c := new(counter)
+	for p := range 40 {
+		c.table.fill(p)
+		if room := cap(c.table.spare) - len(c.table.spare); room < p+1 {
+			t.Fatalf("room for %d shards of %d", room, p+1)
+		}
+	}
+	n := 0
+	if c.table.Take(func(*sum) { n++ }); n != 41 { // and the shared one
+		t.Errorf("%d shards were taken", n)
 	}
 }
 
