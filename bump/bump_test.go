@@ -207,6 +207,9 @@ func TestReserve(t *testing.T) {
 	a := bump.New(u)
 	defer a.Close()
 	allocate(t, a, 100, 1)
+	if err := a.Reserve(4096 - 100); err != nil || len(u.sizes) != 1 {
+		t.Fatalf("%v, %v: there was room", err, u.sizes)
+	}
 	for range 2 {
 		if err := a.Reserve(100_000); err != nil || len(u.sizes) != 2 {
 			t.Fatalf("%v, %v", err, u.sizes)
@@ -257,6 +260,11 @@ func TestTheLastBlock(t *testing.T) {
 	if a.Realloc(q, l10, math.MaxUint-2) != nil {
 		t.Error("Realloc to a size that does not exist")
 	}
+	// Here the sum of the padding and the size is a small number.
+	l64 := layout(t, 10, 64)
+	if p := a.Alloc(l64); a.Realloc(p, l64, math.MaxUint-2) != nil {
+		t.Error("Realloc to a size that does not exist, of a block that is aligned")
+	}
 }
 
 func TestMarks(t *testing.T) {
@@ -294,6 +302,9 @@ func TestMarks(t *testing.T) {
 		a.Alloc(layout(t, 200, 1)) // more than there was at inner
 		wantPanic(t, "not valid any more", func() { a.Release(inner) })
 		a.Release(outer)
+		if a.Dealloc(a.Alloc(l), l); a.Used() != 100 {
+			t.Fatal("what is younger than the mark that was released to was not taken back")
+		}
 		if a.Dealloc(p, l); a.Used() != 100 {
 			t.Fatal("a block that is older than a mark that was released to was taken back")
 		}
@@ -364,7 +375,14 @@ func TestInvalidMarksDoNoHarm(t *testing.T) {
 	if next := a.Alloc(l); a.Used() != 200 || next != unsafe.Add(kept, 100) {
 		t.Errorf("%d bytes are used", a.Used())
 	}
-	// Nor if the chunk was left meanwhile: it has less in it than at the mark.
+	// In the chunk in use, which has less in it than at the mark.
+	first = a.Mark()
+	a.Alloc(l)
+	same = a.Mark()
+	a.Release(first)
+	a.Mark()
+	wantPanic(t, "not valid any more", func() { a.Release(same) })
+	// In one that was left meanwhile, with less in it.
 	a.Reset()
 	first = a.Mark()
 	a.Alloc(layout(t, 4000, 1))

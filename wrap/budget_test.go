@@ -114,6 +114,11 @@ func TestBudgetAddsUp(t *testing.T) {
 		if all, credits := b.sum(0); all != int64(limit) {
 			t.Errorf("%d bytes of %d are left, with %d credits", all, limit, credits)
 		}
+		b.table.Each(func(k *credit) {
+			if k.left > k.most || k.most > maxCredit {
+				t.Errorf("a credit of %d bytes, of %d", k.left, k.most)
+			}
+		})
 		if !b.reserve(limit) || b.reserve(1) {
 			t.Errorf("not all of %d bytes can be had, or more", limit)
 		}
