@@ -170,6 +170,23 @@ func TestLengthsSayWhereABlockBelongs(t *testing.T) {
 	}
 }
 
+// sized is roomy, and tells.
+type sized struct{ roomy }
+
+func (sized) UsableSize(l galloc.Layout) uintptr { return (l.Size() + 63) &^ 63 }
+
+func TestUsableSizesAreOnOneSideOfTheRange(t *testing.T) {
+	f := open(t, sized{roomy{galloc.System}}, Options{Min: 64, Max: 100})
+	for size, want := range map[uintptr]uintptr{0: 0, 1: 63, 63: 63, 64: 100, 100: 100, 101: 128} {
+		l := layout(size, 8)
+		b := galloc.Must(f.Allocate(l))
+		if n := f.UsableSize(l); n != want || uintptr(len(b)) != want { // 64 bytes from upstream would be one too many
+			t.Errorf("%d bytes: UsableSize says %d, the block has %d, want %d", size, n, len(b), want)
+		}
+		f.Deallocate(address(b), l)
+	}
+}
+
 // Every block goes back upstream once, with the layout it came with, whatever sizes it has had meanwhile.
 func TestUpstreamGetsItsBlocksBack(t *testing.T) {
 	for name, o := range ranges {

@@ -4,7 +4,9 @@ import (
 	"runtime"
 	"sync"
 	"testing"
+	"unsafe"
 
+	"github.com/galloc-go/galloc/heap"
 	"github.com/galloc-go/galloc/internal/engine"
 )
 
@@ -74,6 +76,52 @@ func TestCreditForAPThatWasLeftIsGivenBack(t *testing.T) {
 	}
 	if back == 0 {
 		t.Errorf("of %d goroutines none has been moved", given)
+	}
+}
+
+// A P has no more credit than it may, also of a heap's blocks; and none near the limit, for a while.
+func TestCreditsAreSmall(t *testing.T) {
+	needCredits(t)
+	h, err := heap.New(heap.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Close()
+	w := &limit{}
+	w.init(h, w, true)
+	w.open(w.a, &w.sizes)
+	w.b.set(4 << 20)
+	l := layoutOf(64, 8)
+	var blocks []unsafe.Pointer
+	for range 20_000 {
+		blocks = append(blocks, w.Alloc(l))
+	}
+	for _, p := range blocks {
+		w.Dealloc(p, l)
+	}
+	credits := 0
+	w.b.table.Each(func(k *credit) {
+		if k.left > 0 {
+			credits++
+		}
+		if most := uint64(w.b.most.Load()); k.left > most || k.most > most || most > maxCredit {
+			t.Errorf("a credit of %d bytes, of %d, where %d are the most", k.left, k.most, most)
+		}
+	})
+	if credits == 0 {
+		t.Error("there are no credits")
+	}
+	near := 4<<20 - uintptr(w.b.most.Load())
+	if !w.b.reserve(near) || w.b.reserve(4<<20) {
+		t.Fatal("not what there is, or more")
+	}
+	if w.b.tight.Load() != tightFor {
+		t.Errorf("the limit was met, and is taken for near for %d calls", w.b.tight.Load())
+	}
+	w.b.tight.Store(0)
+	w.b.reserve(100)
+	if _, credits := w.b.sum(0); credits != 0 {
+		t.Error("a credit near the limit")
 	}
 }
 

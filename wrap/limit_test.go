@@ -384,6 +384,64 @@ func TestLimitHoldsForEveryMethod(t *testing.T) {
 	}
 }
 
+// On a heap, where a section of the limit is one of the heap's too, no byte of the limit is lost, and none is won.
+func TestLimitOnAHeapAddsUp(t *testing.T) {
+	for _, max := range []uintptr{64 << 10, 1 << 20, 16 << 20} {
+		a := wrap.Limit(newHeap(t), max)
+		var held, most atomic.Int64
+		var wg sync.WaitGroup
+		for g := range uintptr(64) {
+			wg.Go(func() {
+				l := layout(16+g%5*48, 8)
+				n := int64(a.UsableSize(l))
+				var mine []unsafe.Pointer
+				for i := range 1500 {
+					var p unsafe.Pointer
+					if i%2 == 0 {
+						p = a.Alloc(l)
+					} else if b, err := a.Allocate(l); err == nil {
+						p = unsafe.Pointer(&b[0])
+					}
+					if p == nil {
+						runtime.Gosched()
+					} else {
+						mine = append(mine, p)
+						for h := held.Add(n); ; {
+							if m := most.Load(); m >= h || most.CompareAndSwap(m, h) {
+								break
+							}
+						}
+					}
+					for k := len(mine); k > 0 && (p == nil || i%400 == 399); k = len(mine) {
+						held.Add(-n)
+						if i%3 == 0 {
+							a.Dealloc(mine[k-1], l)
+						} else {
+							a.Deallocate(mine[k-1], l)
+						}
+						mine = mine[:k-1]
+					}
+				}
+				for _, p := range mine {
+					held.Add(-n)
+					a.Dealloc(p, l)
+				}
+			})
+		}
+		wg.Wait()
+		drive(t, a, 100)
+		if most.Load() > int64(max) || a.Used() != 0 {
+			t.Errorf("limit %d: most held %d; in the end %d used", max, most.Load(), a.Used())
+		}
+		whole := layout(max, 4096)
+		if p := a.Alloc(whole); p == nil || a.Used() != max || a.Alloc(layout(1, 8)) != nil {
+			t.Errorf("limit %d: it cannot be had in one piece, or exceeded: %v", max, p)
+		} else {
+			a.Dealloc(p, whole)
+		}
+	}
+}
+
 // Of every method, what has succeeded and what has failed is counted, exactly, as what is live.
 func TestStatsOfEveryMethod(t *testing.T) {
 	for _, fails := range []bool{false, true} {
