@@ -66,6 +66,14 @@ func TestALayoutThatDoesNotFit(t *testing.T) {
 	if _, err := p.Allocate(layout(t, 24, 1)); err != galloc.ErrOutOfMemory || p.UsableSize(layout(t, 1, 1)) != 24 {
 		t.Errorf("%v", err)
 	}
+	q := pool.New(nil, layout(t, 20, 8))
+	defer q.Close()
+	at := q.Get()
+	for size, want := range map[uintptr]bool{1: true, 20: true, 24: true, 25: false, 0: false, math.MaxUint: false} {
+		if q.Resize(at, layout(t, 10, 8), size) != want {
+			t.Errorf("Resize to %d bytes: %v", size, !want)
+		}
+	}
 	if b, err := p.Allocate(layout(t, 0, 4096)); err != nil || len(b) != 0 {
 		t.Errorf("size 0: %v, %v", b, err)
 	}

@@ -177,6 +177,35 @@ func TestFitIsGood(t *testing.T) {
 	}
 }
 
+// Of the list before, the first block is taken if it is large enough, and not if it is not.
+func TestLastResort(t *testing.T) {
+	a := checked{open(t, nil, 1<<12, Options{})}
+	hole := address(galloc.Must(a.Allocate(layout(1040, 8)))) // 65 granules, in one class with 64
+	galloc.Must(a.Allocate(layout(1<<12-1040, 8)))
+	a.Deallocate(hole, layout(1040, 8))
+	if p := address(galloc.Must(a.Allocate(layout(1040, 8)))); p != hole {
+		t.Error("what fits exactly is not found")
+	}
+	if !a.Resize(hole, layout(1040, 8), 1) { // 4 granules
+		t.Fatal("a block cannot shrink")
+	}
+	if b := galloc.Must(a.Allocate(layout(976, 8))); len(b) != 976 {
+		t.Error("the rest is not to be had")
+	}
+	a.Reset()
+	hole = address(galloc.Must(a.Allocate(layout(1024, 8))))
+	galloc.Must(a.Allocate(layout(1<<12-1024, 8)))
+	a.Deallocate(hole, layout(1024, 8))
+	if b, err := a.Allocate(layout(1040, 8)); err != error(galloc.ErrOutOfMemory) {
+		t.Errorf("a block of %d bytes where 1024 are free", len(b))
+	}
+	for n := uint32(1 << 8); n < 1<<31; n *= 2 { // as with an alignment as large as a large region
+		if f := a.search(n) + a.search(n+3); f != 0 {
+			t.Errorf("%d granules were found", n)
+		}
+	}
+}
+
 func TestBlocksGrowIntoTheFreeOnesBehindThem(t *testing.T) {
 	a := checked{open(t, nil, 1<<12, Options{})}
 	l := layout(64, 8)
@@ -245,6 +274,7 @@ func TestMistakesPanicAndChangeNothing(t *testing.T) {
 		{"double free", freed, l, "is free: a double free?"},
 		{"double free of what was joined", q, l, "is free: a double free?"},
 		{"too small a size", p, layout(900, 8), "wrong layout: the block has 1008 bytes, and Layout(size 900, align 8 = 1<<3) is not"},
+		{"too small a size, by what would be a block", p, layout(944, 8), "wrong layout: the block has 1008 bytes"},
 		{"too large a size", p, layout(1009, 8), "wrong layout: the block has 1008 bytes"},
 		{"beyond the region", p, layout(1<<30, 8), "with a wrong layout"},
 		{"interior", unsafe.Add(p, 64), l, "lies 64 bytes inside of a block of 1008"},

@@ -349,7 +349,7 @@ func TestResetCountsAsFree(t *testing.T) {
 	in := newAble(t)
 	for _, a := range []wrap.Counting{wrap.Stats(in), wrap.Tag(in, newTag())} {
 		for range 10 {
-			a.Alloc(layout(1000, 8))
+			a.Alloc(layout(100_000, 8))
 		}
 		before := a.Snapshot()
 		a.(galloc.Resetter).Reset()
@@ -357,11 +357,17 @@ func TestResetCountsAsFree(t *testing.T) {
 		if s.Live() != 0 || s.LiveBytes() != 0 || s.Frees != 10 || s.Peak != before.Peak || before.Live() != 10 {
 			t.Errorf("before %v, after %v", before, s)
 		}
-		a.Alloc(layout(1000, 8))
+		a.Alloc(layout(100_000, 8))
 		if s := a.Snapshot(); s.Live() != 1 || s.Peak != before.Peak {
 			t.Errorf("after one more: %v", s)
 		}
 		a.(galloc.Resetter).Reset()
+	}
+	a := wrap.Stats(in)
+	a.Alloc(layout(1000, 8))
+	a.(galloc.Resetter).Reset()
+	if s := a.Snapshot(); s.Peak < 1000 || s.Live() != 0 { // though nobody has looked before
+		t.Errorf("%v", s)
 	}
 }
 
