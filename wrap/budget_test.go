@@ -111,6 +111,15 @@ func TestCreditsAreSmall(t *testing.T) {
 	if credits == 0 {
 		t.Error("there are no credits")
 	}
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // the P with the credit
+	if w.b.table.Lock() != nil { // makes a shard, unless there is one
+		t.Fatal("a P that the table has no room for")
+	}
+	if _, ok := w.b.trySet(credit{left: 900, most: 1000}); !ok || !w.b.tryGive(100) || w.b.tryGive(1) || !w.b.tryTake(1000) || w.b.tryTake(1) {
+		t.Error("a credit of 1000 bytes is not what can be given back, and taken")
+	}
+	w.b.takeBack()
+	w.b.free.Store(4 << 20)
 	near := 4<<20 - uintptr(w.b.most.Load())
 	if !w.b.reserve(near) || w.b.reserve(4<<20) {
 		t.Fatal("not what there is, or more")
