@@ -118,6 +118,14 @@ func TestCreditsAreSmall(t *testing.T) {
 	if _, ok := w.b.trySet(credit{left: 900, most: 1000}); !ok || !w.b.tryGive(100) || w.b.tryGive(1) || !w.b.tryTake(1000) || w.b.tryTake(1) {
 		t.Error("a credit of 1000 bytes is not what can be given back, and taken")
 	}
+	p := w.Alloc(l) // the same in the section that is the heap's too
+	w.b.trySet(credit{left: 1000, most: 1000})
+	w.Dealloc(p, l)
+	w.b.table.Each(func(k *credit) {
+		if k.left > k.most {
+			t.Errorf("a credit of %d bytes, of %d", k.left, k.most)
+		}
+	})
 	w.b.takeBack()
 	w.b.free.Store(4 << 20)
 	near := 4<<20 - uintptr(w.b.most.Load())
