@@ -112,7 +112,7 @@ func TestCreditsAreSmall(t *testing.T) {
 		t.Error("there are no credits")
 	}
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // the P with the credit
-	if w.b.table.Lock() != nil { // makes a shard, unless there is one
+	if w.b.table.Lock() != nil {                    // makes a shard, unless there is one
 		t.Fatal("a P that the table has no room for")
 	}
 	if _, ok := w.b.trySet(credit{left: 900, most: 1000}); !ok || !w.b.tryGive(100) || w.b.tryGive(1) || !w.b.tryTake(1000) || w.b.tryTake(1) {
