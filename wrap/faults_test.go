@@ -48,6 +48,11 @@ func TestFaults(t *testing.T) {
 			t.Errorf("%s, want %s; %d calls, %d failures", got, c.want, a.Calls(), a.Failures())
 		}
 	}
+	faults := []wrap.Fault{wrap.After(0)}
+	a.SetFaults(faults...)
+	if faults[0] = wrap.After(100); outcomes(a, 1) != "-" {
+		t.Error("the caller's slice is not copied")
+	}
 	var seen []string
 	for _, seed := range []uint64{1, 1, 2} {
 		a.SetFaults(wrap.Randomly(0.3, seed))
@@ -101,6 +106,9 @@ func TestNoAlloc(t *testing.T) {
 	p, q := a.Alloc(l), a.Alloc(l)
 	leave := a.Enter()
 	inner := a.Enter()
+	if second(a.Grow(p, l, layout(100, 4096))) == nil {
+		t.Error("another alignment takes another block")
+	}
 	for _, err := range []error{
 		second(a.Allocate(l)),
 		second(a.AllocateZeroed(l)),
@@ -137,7 +145,7 @@ func TestNoAlloc(t *testing.T) {
 	}
 	a.Dealloc(q, l)
 	first, n := a.Attempts()
-	if n != 9 || len(first) != 9 || len(handled) != 9 || first[0].Line == first[8].Line {
+	if n != 10 || len(first) != 10 || len(handled) != 10 || first[0].Line == first[9].Line {
 		t.Errorf("%d attempts, %d kept, %d handled", n, len(first), len(handled))
 	}
 	defer func() {
@@ -146,6 +154,17 @@ func TestNoAlloc(t *testing.T) {
 		}
 	}()
 	leave()
+}
+
+func TestNoAllocRemembersSome(t *testing.T) {
+	a := wrap.NoAlloc(galloc.System, nil)
+	defer a.Enter()()
+	for range 20 {
+		a.Alloc(layout(100, 8))
+	}
+	if first, n := a.Attempts(); len(first) != 16 || n != 20 {
+		t.Errorf("%d of %d attempts", len(first), n)
+	}
 }
 
 func second[T any](_ T, err error) error { return err }
@@ -171,6 +190,9 @@ func TestFallback(t *testing.T) {
 	a.Dealloc(r, l)
 	if next.Snapshot().Live() != 0 || first.Used() != 0 {
 		t.Errorf("freed in the wrong one: next has %v, first %d", next.Snapshot(), first.Used())
+	}
+	if n := a.UsableSize(layout(98, 8)); n != 98 { // of the first 112, but a block may be System's
+		t.Errorf("UsableSize is %d", n)
 	}
 	// None comes back: what second cannot grow does not go to first.
 	a = wrap.Fallback(wrap.Fail(h, wrap.At(1)), wrap.Fail(galloc.System, wrap.After(1)))
@@ -246,7 +268,30 @@ func TestStackFallback(t *testing.T) {
 	}
 	a.Dealloc(q, l)
 	a.Dealloc(p, layout(1000, 1))
-	if r := a.Alloc(layout(1024, 1)); next.Snapshot().Live() != 0 || r == nil {
+	r := a.Alloc(layout(1024, 1))
+	if next.Snapshot().Live() != 0 || r == nil {
+		t.Error("the whole buffer is not to be had")
+	}
+	a.Dealloc(r, layout(1024, 1))
+	p = a.Alloc(l)
+	for range 3 { // what is on top makes room at once, also where something lies below
+		a.Dealloc(a.Alloc(layout(900, 1)), layout(900, 1))
+	}
+	if next.Snapshot().Allocs != 1 || !a.Resize(p, l, 1024) {
+		t.Errorf("the room on top was not given back, or the last byte is not to be had: next has %v", next.Snapshot())
+	}
+}
+
+func TestStackFallbackIsAsGoodAsNewAfterReset(t *testing.T) {
+	in := newAble(t)
+	a := wrap.StackFallback(make([]byte, 1024), in)
+	l := layout(100, 1)
+	a.Alloc(l)
+	a.(galloc.Resetter).Reset()
+	p, q := a.Alloc(l), a.Alloc(l)
+	a.Dealloc(p, l)
+	a.Dealloc(q, l)
+	if a.Alloc(layout(1024, 1)); len(in.blocks) != 0 {
 		t.Error("the whole buffer is not to be had")
 	}
 }
@@ -281,6 +326,14 @@ func TestTraceRecordsWhatHappens(t *testing.T) {
 	}
 	if got, want := strings.Join(kinds, " "), "malloc realloc free malloc malloc free free calloc free"; got != want {
 		t.Errorf("recorded %s, want %s", got, want)
+	}
+}
+
+func TestLockExcludesInEveryMethod(t *testing.T) {
+	m := &meter{alone: true}
+	drive(t, wrap.Lock(m), 200)
+	if n := m.overlaps.Load(); n != 0 || m.live.Load() != 0 {
+		t.Errorf("%d calls have begun in others; %d bytes are live", n, m.live.Load())
 	}
 }
 

@@ -132,6 +132,20 @@ type meter struct {
 	fails      bool
 	n          atomic.Uint64
 	live, peak atomic.Int64
+
+	alone            bool // look whether several are in it at once
+	inside, overlaps atomic.Int64
+}
+
+// enter begins a method, and returns what ends it.
+func (m *meter) enter() (leave func()) {
+	if m.alone {
+		if m.inside.Add(1) != 1 {
+			m.overlaps.Add(1)
+		}
+		runtime.Gosched()
+	}
+	return func() { m.inside.Add(-1) }
 }
 
 func (m *meter) failing() bool { return m.fails && m.n.Add(1)*0x9e3779b97f4a7c15>>61 == 0 }
@@ -148,6 +162,7 @@ func (m *meter) UsableSize(l galloc.Layout) uintptr { return (l.Size() + 31) &^ 
 func (m *meter) really(l galloc.Layout) galloc.Layout { return layout((l.Size()+255)&^255, l.Align()) }
 
 func (m *meter) Allocate(l galloc.Layout) ([]byte, error) {
+	defer m.enter()()
 	if l.Size() != 0 && m.failing() {
 		return nil, galloc.ErrOutOfMemory
 	}
@@ -159,6 +174,7 @@ func (m *meter) Allocate(l galloc.Layout) ([]byte, error) {
 }
 
 func (m *meter) Deallocate(p unsafe.Pointer, l galloc.Layout) {
+	defer m.enter()()
 	m.count(l, galloc.Layout{})
 	galloc.System.Deallocate(p, m.really(l))
 }
@@ -179,6 +195,7 @@ func (m *meter) change(
 	do func(galloc.Allocator, unsafe.Pointer, galloc.Layout, galloc.Layout) ([]byte, error),
 	p unsafe.Pointer, old, new galloc.Layout,
 ) ([]byte, error) {
+	defer m.enter()()
 	if m.failing() {
 		return nil, galloc.ErrOutOfMemory
 	}
@@ -190,6 +207,7 @@ func (m *meter) change(
 }
 
 func (m *meter) Resize(p unsafe.Pointer, l galloc.Layout, newSize uintptr) bool {
+	defer m.enter()()
 	n := layout(newSize, l.Align())
 	if m.really(n) != m.really(l) || m.failing() {
 		return false
