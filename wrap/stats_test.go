@@ -407,6 +407,20 @@ func TestTags(t *testing.T) {
 	other.Dealloc(r, l)
 }
 
+// A Reset is of one allocator, and not of all that are for the same purpose.
+func TestResetOfOneOfATag(t *testing.T) {
+	name := newTag()
+	a, b := wrap.Tag(newAble(t), name), wrap.Tag(galloc.System, name)
+	l := layout(64, 8)
+	a.Alloc(l)
+	p := b.Alloc(l)
+	a.(galloc.Resetter).Reset()
+	if s := b.Snapshot(); s.Live() != 1 || s.Allocs != 2 || s.Frees != 1 {
+		t.Errorf("%v", s)
+	}
+	b.Dealloc(p, l)
+}
+
 // What an allocator that could be reset has counted stays with its tag when it is gone.
 func TestTagsOutliveTheirAllocators(t *testing.T) {
 	in, gone := newAble(t), newTag()
