@@ -531,6 +531,26 @@ func TestLimitCountsWhatBlocksOccupy(t *testing.T) {
 	}
 }
 
+// What is between a wrapper that keeps accounts and the allocator does not change what blocks count for.
+func TestBlocksCountForTheSameThroughOtherWrappers(t *testing.T) {
+	h, l := newHeap(t), layout(100, 8)
+	for _, a := range []wrap.Limited{wrap.Limit(wrap.Fail(wrap.Stats(h)), 1<<20), wrap.Limit(wrap.Lock(wrap.Stats(h)), 1<<20), wrap.Limit(wrap.Fail(h), 1<<20)} {
+		if a.Alloc(l); a.Used() != h.UsableSize(l) {
+			t.Errorf("%v: %d used by a block of %d", a, a.Used(), h.UsableSize(l))
+		}
+	}
+	// A UsableSize that is not kept when it is rounded up counts for nothing.
+	a := wrap.Stats(newAble(t))
+	b, err := a.Allocate(l)
+	if err != nil || len(b) != 100 || a.Snapshot().LiveBytes() != 100 {
+		t.Errorf("%d bytes, %v, %v", len(b), err, a.Snapshot())
+	}
+	a.Deallocate(unsafe.Pointer(&b[0]), layout(uintptr(len(b)), 8))
+	if s := a.Snapshot(); s.LiveBytes() != 0 {
+		t.Errorf("%v", s)
+	}
+}
+
 func TestSetMax(t *testing.T) {
 	a := wrap.Limit(galloc.System, 1<<20)
 	l := layout(1000, 8)
