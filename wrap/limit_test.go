@@ -74,7 +74,7 @@ func TestLimitIsNeverExceeded(t *testing.T) {
 		switch {
 		case g.peak.Load() > int64(max):
 			t.Errorf("limit %d: %d in use", max, g.peak.Load())
-		case failures.Load() > 0 && g.peak.Load() < int64(max)-1000:
+		case failures.Load() > 0 && g.peak.Load() < int64(max)-64*460: // what each may have reserved, and not allocated yet
 			t.Errorf("limit %d: %d calls failed, but only %d were in use", max, failures.Load(), g.peak.Load())
 		case a.Used() != 0 || g.live.Load() != 0:
 			t.Errorf("limit %d: %d in use in the end, %d live", max, a.Used(), g.live.Load())
