@@ -12,10 +12,10 @@
 // # Which blocks are free
 //
 // The free blocks of a slab are on a stack, the last one put being the first one to be got. What
-// is not free has a bit set. Both stand apart from the blocks, and take 4 bytes and a bit for each:
+// is not free is marked. Both stand apart from the blocks, and take 4 bytes and one byte for each:
 // so what is written to a block after it was put back cannot lead the pool astray, and every block
 // that is put back twice is found out, unless it has been got again meanwhile. A pool is mostly used
-// at the top of a stack, and otherwise touches a bit for each block: those of a million blocks stay in
+// at the top of a stack, and otherwise touches a byte for each block: those of a million blocks stay in
 // the cache, where a million links would not.
 //
 // The idea is that of Kenwright's fixed-size pool (2012), in which what has never been used needs no
@@ -24,7 +24,6 @@ package pool
 
 import (
 	"math"
-	"math/bits"
 	"unsafe"
 
 	"github.com/galloc-go/galloc"
@@ -52,14 +51,14 @@ type Pool struct {
 // on, have never been got, and what is known of them is not written yet.
 //
 //	len(stack) == bytes/stride, the number of blocks
-//	len(got) == begun()/64, rounded up
-//	block i < begun() is got or free: bit i of got is set, or i*stride is in stack[:free], once
+//	len(got) == begun()
+//	block i < begun() is got or free: got[i] == 1, or got[i] == 0 and i*stride is in stack[:free], once
 type slab struct {
 	base  unsafe.Pointer
 	bytes uintptr
 	stack []uint32 // offsets of free blocks; the last one is got first
 	free  uint     // how many there are
-	got   []uint64
+	got   []uint8
 }
 
 const (
@@ -103,18 +102,21 @@ func (p *Pool) Get() unsafe.Pointer {
 // pop takes the last free block of the hot slab, or returns nil if that has none.
 func (p *Pool) pop() unsafe.Pointer {
 	s := p.hot
-	n := s.free - 1
-	if n >= uint(len(s.stack)) { // it was 0
+	if s.free == 0 {
 		return nil
 	}
-	at := s.stack[n]
-	i := p.index(uintptr(at))
-	if i/64 >= uint(len(s.got)) { // never: it saves a check that would panic
-		return nil
-	}
-	s.got[i/64] |= bits.RotateLeft64(1, int(i)) // a shift would become an instruction that takes longer: see Put
-	s.free = n
-	return unsafe.Add(s.base, at) // SAFETY: at is the offset of a block
+	s.free--
+	at := *s.at(s.free)
+	// SAFETY: what is on the stack is the offset of a block < begun(). The mark is a byte, since a bit would have to wait for the
+	// word that the Put before has changed.
+	*(*uint8)(unsafe.Add(unsafe.Pointer(unsafe.SliceData(s.got)), p.index(uintptr(at)))) = 1
+	return unsafe.Add(s.base, at)
+}
+
+// at returns where the stack has its element n. Its bounds need no check, which is worth it in Get and Put.
+func (s *slab) at(n uint) *uint32 {
+	// SAFETY: n < len(stack): Get decrements n before, which is not 0; and Put has found a block that is got, so that fewer are free.
+	return (*uint32)(unsafe.Add(unsafe.Pointer(unsafe.SliceData(s.stack)), 4*n))
 }
 
 // Put takes back the block at q. It panics if there is no block of this pool, or one that has
@@ -123,15 +125,14 @@ func (p *Pool) pop() unsafe.Pointer {
 func (p *Pool) Put(q unsafe.Pointer) {
 	s := p.hot
 	at := uintptr(q) - uintptr(s.base)
-	i, n, got, stack := p.index(at), s.free, s.got, s.stack
-	bit := bits.RotateLeft64(1, int(i))                                                                     // what a Get or Put waits for is the word that the one before has changed: this does not wait
-	if i/64 >= uint(len(got)) || got[i/64]&bit == 0 || uintptr(i)*p.stride != at || n >= uint(len(stack)) { // the latter never
+	i := p.index(at)
+	if i >= uint(len(s.got)) || s.got[i] == 0 || uintptr(i)*p.stride != at {
 		p.putElsewhere(q)
 		return
 	}
-	got[i/64] ^= bit
-	stack[n] = uint32(at)
-	s.free = n + 1
+	s.got[i] = 0
+	*s.at(s.free) = uint32(at)
+	s.free++
 }
 
 // index returns the index of the block at offset at of a slab: at/stride, if stride divides at,

@@ -46,12 +46,13 @@ func (s *slab) begin(stride uintptr) bool {
 		s.stack[i] = uint32(uintptr(from+n-1-i) * stride)
 	}
 	s.free = uint(n)
-	s.got = append(s.got, 0) // has room
+	s.got = s.got[:from+n]
+	clear(s.got[from:])
 	return true
 }
 
 // begun returns how many blocks have been used.
-func (s *slab) begun() int { return min(64*len(s.got), len(s.stack)) }
+func (s *slab) begun() int { return len(s.got) }
 
 // take adds a slab of wanted blocks. If the upstream does not have as many, half of them will do,
 // and so on, down to least.
@@ -92,18 +93,16 @@ func (p *Pool) newSlab(n int) (*slab, error) {
 		p.upstream.Deallocate(base, blocks)
 		return nil, err
 	}
-	// SAFETY: table is the layout of a word for each 64 blocks, and then 4 bytes for each block. They are undefined, and written
-	// before they are read.
-	words := unsafe.Pointer(unsafe.SliceData(t))
-	got := unsafe.Slice((*uint64)(words), (n+63)/64)
-	stack := unsafe.Slice((*uint32)(unsafe.Add(words, 8*len(got))), n)
+	// SAFETY: table is the layout of 4 bytes for each block, and then a byte for each. They are undefined, and written before they are read.
+	stack := unsafe.Slice((*uint32)(unsafe.Pointer(unsafe.SliceData(t))), n)
+	got := unsafe.Slice((*uint8)(unsafe.Add(unsafe.Pointer(unsafe.SliceData(t)), 4*n)), n)
 	return &slab{base: base, bytes: uintptr(n) * p.stride, stack: stack, got: got[:0]}, nil
 }
 
 // layouts returns the layouts of n blocks, for an n that it exists for, and of their table.
 func (p *Pool) layouts(n int) (blocks, table galloc.Layout) {
 	blocks, _ = galloc.NewLayout(uintptr(n)*p.stride, p.align)
-	table, _ = galloc.NewLayout(uintptr((n+63)/64)*8+uintptr(n)*4, 8)
+	table, _ = galloc.NewLayout(uintptr(n)*5, 4)
 	return blocks, table
 }
 
@@ -203,13 +202,13 @@ func (p *Pool) drop(n int) {
 }
 
 // table returns the address of the table.
-func (s *slab) table() unsafe.Pointer { return unsafe.Pointer(unsafe.SliceData(s.got)) }
+func (s *slab) table() unsafe.Pointer { return unsafe.Pointer(unsafe.SliceData(s.stack)) }
 
 // Stats is what a pool has.
 type Stats struct {
 	Live     int     // blocks that are got, and not put back
 	Capacity int     // blocks of all slabs, live or free
-	Bytes    uintptr // of the upstream: the blocks, and 4 bytes and a bit for each
+	Bytes    uintptr // of the upstream: the blocks, and 5 bytes for each
 }
 
 // Stats returns what the pool has. It costs time by the number of slabs.
