@@ -114,7 +114,7 @@ func AllocZeroed(l Layout) unsafe.Pointer {
 	}
 	r := current()
 	switch {
-	case r.heap == nil:
+	case r.heap == nil && (r.sampled == nil || l.class == 0):
 		return r.zeroed.AllocZeroed(l)
 	case l.class == 0:
 		return r.heap.AllocZeroed(l.size, l.Align())
@@ -150,7 +150,7 @@ func Realloc(p unsafe.Pointer, l Layout, newSize uintptr) unsafe.Pointer {
 	}
 	r := current()
 	switch {
-	case r.heap == nil:
+	case r.heap == nil && (r.sampled == nil || !r.sampled.d.Passes(p) || n.class == 0):
 		return r.realloc.Realloc(p, l, newSize)
 	case l.class == n.class && l.class != 0:
 		return p
@@ -230,6 +230,7 @@ func (freeFunctions) Realloc(p unsafe.Pointer, l Layout, newSize uintptr) unsafe
 type registration struct {
 	resolved
 	heap      *engine.Heap    // if it is a heap, which is called without the detour over an interface
+	sampled   *sampledHeap    // if it is a heap that is sampled
 	system    bool            // it is System, and so is that
 	debugger  *debug.Debugger // what looks after its blocks, if anything does
 	why       string          // for GlobalName
@@ -251,6 +252,7 @@ func newRegistration(a GlobalAlloc, why, place string) *registration {
 	}
 	r := &registration{resolved: resolve(a), why: why, place: place, debugger: debuggerOf(a)}
 	_, r.system = r.alloc.(platform)
+	r.sampled, _ = r.alloc.(*sampledHeap)
 	if h, ok := r.alloc.(interface{ Engine() *engine.Heap }); ok {
 		r.heap = engineOf(h)
 	}
@@ -271,9 +273,9 @@ func (r *registration) enter() {
 		r.heap.PutInForce()
 	}
 	a := r.alloc
-	if s, ok := a.(*sampledHeap); ok {
-		s.enter()
-		a = s.as
+	if r.sampled != nil {
+		r.sampled.enter()
+		a = r.sampled.as
 	}
 	if g, ok := a.(*debugged); ok {
 		g.watch()

@@ -64,8 +64,8 @@ func (s *sampledHeap) enter() {
 	if base, size := s.d.PoolRange(); size != 0 {
 		engine.Apart(base, size)
 		s.detour = time.AfterFunc(detourPause, func() {
+			s.diverted.Store(true) // first: who is diverted then sets the detour again
 			s.heap.Divert()
-			s.diverted.Store(true)
 		})
 	}
 	s.heap.PutInForce()
@@ -108,30 +108,23 @@ func (s *sampledHeap) Dealloc(p unsafe.Pointer, l Layout) {
 	s.d.Free(p, l.size, l.Align())
 }
 
+// AllocZeroed is for blocks that have no class. The others are Alloc's, and then cleared.
 func (s *sampledHeap) AllocZeroed(l Layout) unsafe.Pointer {
-	if l.class == 0 {
-		if p := s.pick(l); p != nil {
-			clear(unsafe.Slice((*byte)(p), l.size))
-			return p
-		}
-		return s.heap.AllocZeroed(l.size, l.Align())
-	}
-	p := Alloc(l)
-	if p != nil {
+	if p := s.pick(l); p != nil {
 		clear(unsafe.Slice((*byte)(p), l.size))
+		return p
 	}
-	return p
+	return s.heap.AllocZeroed(l.size, l.Align())
 }
 
+// Realloc is for blocks that are looked after, and for those that will have no class. What the package function does with the others is
+// as if the heap were in force alone.
 func (s *sampledHeap) Realloc(p unsafe.Pointer, l Layout, newSize uintptr) unsafe.Pointer {
-	n := newLayout(newSize, l.lg)
 	switch {
 	case !s.d.Passes(p):
 		return s.d.Change(p, l.size, l.Align(), newSize, l.Align())
-	case l.class != n.class:
-		return DefaultRealloc(freeFunctions{}, p, l, newSize)
 	case l.class != 0:
-		return p
+		return DefaultRealloc(freeFunctions{}, p, l, newSize)
 	}
 	return s.heap.Realloc(p, l.size, l.Align(), newSize)
 }
