@@ -260,7 +260,11 @@ func (t *table[S]) moveTo(c cells[S], hash hasher[S]) {
 	old, n := t.cells, t.used
 	t.cells, t.used, t.left = c, 0, c.limit()
 	t.version++
+	step, touched := (c.mask+1)/(old.mask+1)*unsafe.Sizeof(group[S]{}), uintptr(0) // step is 0 when it becomes smaller
 	for g := uintptr(0); n > 0; g++ {
+		for to := (g + 1) * step; touched < to; touched += touchStep {
+			touch(unsafe.Add(c.base, touched)) // SAFETY: touched < to <= the size of c
+		}
 		grp := old.group(g)
 		for m := matchFull(grp.control); m != 0; m &= m - 1 {
 			i := m.first()
@@ -270,6 +274,13 @@ func (t *table[S]) moveTo(c cells[S], hash hasher[S]) {
 		}
 	}
 }
+
+// touch writes to the page at p, and changes nothing. The pages of a large table come from the system when they are first accessed. If that only
+// reads, as looking for an empty slot does, a page of zeros comes, and another one when it is written to: that was a third of what growing costs.
+func touch(p unsafe.Pointer) { atomic.AddUint32((*uint32)(p), 0) }
+
+// touchStep is no more than a page.
+const touchStep = 4096
 
 // place puts a copy of the entry s, whose hash is h, into a table without tombstones.
 func (t *table[S]) place(h uint64, s *S) {
