@@ -3,9 +3,9 @@ package debug_test
 import (
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
-	"slices"
 	"testing"
 	"unsafe"
 
