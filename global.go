@@ -369,7 +369,7 @@ func defaultGlobal() (a GlobalAlloc, why string) {
 // The name debug stands for no allocator, but for package wrap's Debug around the one that is chosen otherwise, also in code: each mistake in the
 // use of the global allocator ends the program with a report. It has options too:
 //
-//	sample=100000           about one of so many blocks is looked after: for production; from 4096 on it costs the heap next to nothing
+//	sample=100000           about one of so many blocks is looked after: for production; from 4096 on it costs a heap some percent of its time
 //	guard=end               or start, or either: blocks get pages of their own
 //	guardmin=1B,guardmax=1MiB,guarded=1000,gap=64KiB,pool=16GiB   which of them, how many, and where
 //	redzone=64B,quarantine=256MiB,stacks=32   as wrap's options of these names

@@ -182,7 +182,7 @@ func orNone(what string, n uintptr) int {
 //
 // The result may be registered as the global allocator, if inner is another. Safe for concurrent use if inner is. An allocation
 // and a free cost 2 to 3 µs together, mostly for the stacks (see Stacks), and what filling the block takes; 10 µs if it is guarded; a record of some 100 bytes
-// of Go memory for each block, growing with their number. Failing does not allocate Go memory. In sampled mode, those passed on cost two nanoseconds, or nearly nothing: see Sample.
+// of Go memory for each block, growing with their number. Failing does not allocate Go memory. In sampled mode, those passed on cost two nanoseconds, or less: see Sample.
 //
 // The method is that of AddressSanitizer (2012), without the compiler, and for guarded blocks and sampling that of GWP-ASan (2018).
 func Debug(inner galloc.Allocator, options ...DebugOption) Debugging {
