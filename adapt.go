@@ -175,8 +175,8 @@ func (g asGlobal) Realloc(p unsafe.Pointer, l Layout, newSize uintptr) unsafe.Po
 	return address(Grow(g.a, p, l, n))
 }
 
-// isGlobal reports whether a is Global, or a wrapper that has it at its bottom. Its adapters are Global itself. (A wrapper
-// tells what is in it by Unwrap, and by Second if there are two: see package wrap.)
+// isGlobal reports whether a is Global, or a wrapper that has it at its bottom, or a source that takes its memory from it. Its adapters are Global
+// itself. (A wrapper tells what is in it by Unwrap, and by Second if there are two: see package wrap. A source tells it by Upstream.)
 func isGlobal(a any) bool {
 	switch a := a.(type) {
 	case global, *global:
@@ -188,6 +188,10 @@ func isGlobal(a any) bool {
 		return isGlobal(a.Unwrap()) || isGlobal(a.Second())
 	case interface{ Unwrap() Allocator }:
 		return isGlobal(a.Unwrap())
+	case interface{ Upstream() Allocator }:
+		return isGlobal(a.Upstream())
+	case asGlobal:
+		return isGlobal(a.a)
 	}
 	return false
 }

@@ -136,7 +136,7 @@ func (a *Arena) take(size, align uintptr) error {
 	}
 	for n := min((max(size, a.capacity)+minChunk-1)&^(minChunk-1), most); ; n = max(size, n/2) {
 		l, _ := galloc.NewLayout(n, align) // n <= most is valid
-		b, err := a.from().Allocate(l)
+		b, err := a.Upstream().Allocate(l)
 		if err == nil {
 			a.capacity += n
 			a.chunks = append(a.chunks, chunk{base: unsafe.Pointer(unsafe.SliceData(b)), layout: l})

@@ -77,7 +77,7 @@ func (a *Arena) Trim(keep uintptr) uintptr {
 		}
 		a.chunks = slices.Delete(a.chunks, i, i+1)
 		a.capacity -= c.layout.Size()
-		a.from().Deallocate(c.base, c.layout)
+		a.Upstream().Deallocate(c.base, c.layout)
 	}
 	return before - a.capacity
 }
@@ -122,8 +122,16 @@ func (a *Arena) Owns(p unsafe.Pointer) bool {
 	return slices.ContainsFunc(a.chunks, func(c chunk) bool { return uintptr(p)-uintptr(c.base) < c.layout.Size() })
 }
 
+// Upstream returns where the chunks come from.
+func (a *Arena) Upstream() galloc.Allocator {
+	if a.upstream == nil {
+		return galloc.Global
+	}
+	return a.upstream
+}
+
 // String returns "bump arena on" and the upstream.
-func (a *Arena) String() string { return fmt.Sprintf("bump arena on %v", named(a.from())) }
+func (a *Arena) String() string { return fmt.Sprintf("bump arena on %v", named(a.Upstream())) }
 
 // named returns what fmt prints a short name for: a, or its type if it has no String.
 func named(a galloc.Allocator) any {
@@ -145,11 +153,4 @@ func (a *Arena) use(used uintptr) {
 		a.top, a.end = uintptr(c.base)+used, uintptr(c.base)+c.layout.Size()
 	}
 	a.floor = a.top
-}
-
-func (a *Arena) from() galloc.Allocator {
-	if a.upstream == nil {
-		return galloc.Global
-	}
-	return a.upstream
 }

@@ -135,6 +135,9 @@ func (f *List) Stats() Stats {
 	return Stats{len(f.kept), uintptr(len(f.kept)) * f.block.Size(), f.reused, f.fetched}
 }
 
+// Upstream returns where the blocks come from.
+func (f *List) Upstream() galloc.Allocator { return f.upstream }
+
 // String returns a name with the range of sizes, and the upstream.
 func (f *List) String() string {
 	var up any = f.upstream

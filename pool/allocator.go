@@ -70,6 +70,9 @@ func (p *Pool) Owns(q unsafe.Pointer) bool {
 	return at%p.stride == 0 && at/p.stride < uintptr(s.begun())
 }
 
+// Upstream returns where the slabs come from.
+func (p *Pool) Upstream() galloc.Allocator { return p.upstream }
+
 // String returns a name with the size and alignment of a block, and the upstream.
 func (p *Pool) String() string {
 	return fmt.Sprintf("pool of %d bytes (align %d) on %v", p.stride, p.align, named(p.upstream))

@@ -245,7 +245,7 @@ func TestGlobalChecks(t *testing.T) {
 	for _, child := range []struct{ what, env, say string }{
 		{"write at the end", "debug", "galloc: use after free: 1 byte was written, 7 bytes into the freed 48-byte block"},
 		{"access", "debug,guard=end", "galloc: use after free: access to 0x…, 7 bytes into the freed 48-byte block"},
-		{"leak", "debug", "galloc: 48 bytes in 1 block allocated at 1 place are not freed\n48 bytes in 1 block, from allocation 1 on, allocated here:\n\tgithub.com/galloc-go/galloc/wrap_test.TestGlobalChecksChild\n"},
+		{"leak", "debug", "galloc: 48 bytes in 1 block allocated at 1 place are not freed\n48 bytes in 1 block, from allocation 1 on, allocated at …debug_faces_test.go:… by galloc.Alloc:\n\tgithub.com/galloc-go/galloc/wrap_test.TestGlobalChecksChild\n"},
 		{"registered", "", "galloc: use after free: 1 byte was written, 7 bytes into the freed 48-byte block"},
 	} {
 		if vm.GoMemory && child.what == "access" {

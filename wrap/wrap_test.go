@@ -16,7 +16,10 @@ import (
 
 	"github.com/galloc-go/galloc"
 	"github.com/galloc-go/galloc/alloctest"
+	"github.com/galloc-go/galloc/bump"
+	"github.com/galloc-go/galloc/freelist"
 	"github.com/galloc-go/galloc/heap"
+	"github.com/galloc-go/galloc/pool"
 	"github.com/galloc-go/galloc/wrap"
 )
 
@@ -370,9 +373,15 @@ var children = map[string]func() galloc.GlobalAlloc{
 		}
 		return wrap.Stats(a)
 	},
-	"debug":        func() galloc.GlobalAlloc { return wrap.Stats(wrap.Debug(galloc.System, wrap.Stacks(0))) },
-	"itself":       func() galloc.GlobalAlloc { return wrap.Stats(wrap.Lock(nil)) },
-	"itself debug": func() galloc.GlobalAlloc { return wrap.Debug(nil) },
+	"debug":              func() galloc.GlobalAlloc { return wrap.Stats(wrap.Debug(galloc.System, wrap.Stacks(0))) },
+	"itself":             func() galloc.GlobalAlloc { return wrap.Stats(wrap.Lock(nil)) },
+	"itself debug":       func() galloc.GlobalAlloc { return wrap.Debug(nil) },
+	"itself as a source": func() galloc.GlobalAlloc { return wrap.Stats(wrap.Lock(bump.New(nil))) },
+	"itself as a source of a source": func() galloc.GlobalAlloc {
+		p := pool.New(nil, layout(64, 8))
+		f, _ := freelist.New(wrap.Lock(p), freelist.Options{Max: 64})
+		return galloc.AsGlobal(f)
+	},
 	"itself below": func() galloc.GlobalAlloc { return wrap.Stats(wrap.Segregate(10, galloc.System, nil)) },
 }
 
