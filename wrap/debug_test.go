@@ -474,7 +474,7 @@ func TestMistakesEndTheProgram(t *testing.T) {
 	}
 }
 
-// says reports whether text contains what, in which 0x… stands for any address.
+// says reports whether text contains what, in which … stands for anything.
 func says(text, what string) bool {
 	for part := range strings.SplitSeq(what, "…") {
 		_, after, ok := strings.Cut(text, part)
