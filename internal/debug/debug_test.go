@@ -54,7 +54,7 @@ func (c *counting) Free(p unsafe.Pointer, size, align uintptr) {
 func setUp(t testing.TB, o debug.Options) *bench {
 	b := &bench{t: t, inner: &counting{live: map[uintptr]uintptr{}}}
 	b.inner.Heap = engine.New(engine.Config{Checked: true, OnMisuse: func(m engine.Misuse) { t.Error(m) }})
-	t.Cleanup(func() { b.inner.Heap.Close() }) // WebAssembly has little address space
+	t.Cleanup(func() { b.inner.Close() }) // WebAssembly has little address space
 	if o.Handler == nil {
 		o.Handler = func(r *debug.Report) {
 			b.mu.Lock()
