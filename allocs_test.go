@@ -9,7 +9,8 @@ import (
 	"github.com/galloc-go/galloc/internal/engine"
 )
 
-// The free functions, and the methods of Global, take no Go memory once they have been called before: whatever the size, and also if they fail.
+// The free functions, and the methods of Global, take no Go memory once they have been called
+// before, for any size, and also if they fail.
 func TestFreeFunctionsTakeNoGoMemory(t *testing.T) {
 	if engine.Invariants {
 		t.Skip("the checks take Go memory")

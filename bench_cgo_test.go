@@ -20,8 +20,8 @@ var underSystem = sync.OnceValue(func() (ok bool) {
 })
 
 // BenchmarkOverDirect measures what the global allocator costs on top of a bare call of libc's
-// malloc and free through cgo, when System is behind it. Both take turns every thousand pairs,
-// so that whatever else the machine does hits both; reported are the medians of the turns.
+// malloc and free through cgo, if System is registered. Both take turns every thousand pairs, so
+// that noise hits both. It reports the medians of the turns.
 func BenchmarkOverDirect(b *testing.B) {
 	if !underSystem() {
 		b.Skip("the global allocator is in use already: run this benchmark alone, with -run '^$' -bench OverDirect")

@@ -10,8 +10,8 @@ import (
 
 var sizes = []uintptr{8, 64, 1024, 32 << 10}
 
-// BenchmarkPair is one allocation and its deallocation, by each way that leads there. That of
-// libc's own malloc and free, called through cgo, is BenchmarkPair in internal/libc.
+// BenchmarkPair is one allocation and its deallocation, by each way that leads there. BenchmarkPair
+// in internal/libc measures libc's malloc and free, called through cgo.
 func BenchmarkPair(b *testing.B) {
 	for _, size := range sizes {
 		l := testLayout(size, 8)

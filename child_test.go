@@ -9,9 +9,8 @@ import (
 	"testing"
 )
 
-// What happens once per program (the registration) or ends it (a failed allocation) is
-// tested in child processes: the test binary runs itself with the name of a child in the
-// environment.
+// Events that happen once per program (the registration) or end it (a failed allocation) are tested
+// in child processes: the test binary runs itself with the name of a child in the environment.
 
 const childVar = "GALLOC_TEST_CHILD"
 

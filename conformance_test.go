@@ -1,13 +1,25 @@
 package galloc_test
 
 import (
+	"cmp"
 	"errors"
+	"fmt"
+	"io"
 	"strings"
 	"testing"
 	"unsafe"
 
 	"github.com/galloc-go/galloc"
 	"github.com/galloc-go/galloc/alloctest"
+	"github.com/galloc-go/galloc/buddy"
+	"github.com/galloc-go/galloc/bump"
+	"github.com/galloc-go/galloc/collections"
+	"github.com/galloc-go/galloc/freelist"
+	"github.com/galloc-go/galloc/heap"
+	"github.com/galloc-go/galloc/memcheck"
+	"github.com/galloc-go/galloc/pool"
+	"github.com/galloc-go/galloc/tlsf"
+	"github.com/galloc-go/galloc/wrap"
 )
 
 func TestSystemKeepsTheContract(t *testing.T) {
@@ -54,8 +66,8 @@ type minimal struct{}
 func (minimal) Allocate(l galloc.Layout) ([]byte, error)     { return galloc.System.Allocate(l) }
 func (minimal) Deallocate(p unsafe.Pointer, l galloc.Layout) { galloc.System.Deallocate(p, l) }
 
-// roomy gives blocks of a multiple of 64 bytes, lets them be resized within that, and says
-// so beforehand: an allocator whose usable size is more than what was asked for.
+// roomy returns blocks of a multiple of 64 bytes and resizes them within that length: an allocator
+// whose usable size exceeds the requested size.
 type roomy struct{}
 
 func (roomy) real(l galloc.Layout) (galloc.Layout, error) {
@@ -113,8 +125,8 @@ func TestOptionalMethodsAreUsed(t *testing.T) {
 	galloc.System.Deallocate(p, layout(t, 64, 8))
 }
 
-// bumper is the smallest allocator there is: it hands out a buffer from one end to the other,
-// and takes back nothing.
+// bumper is the smallest allocator there is: it hands out a buffer from one end to the other, and
+// takes back nothing.
 type bumper struct {
 	buf  [1024]byte
 	used uintptr
@@ -173,7 +185,7 @@ func TestBumpAllocatorLivesOnTheDefaults(t *testing.T) {
 	}
 }
 
-// bounded has fuel for so many bytes, ever.
+// bounded fails after fuel bytes.
 type bounded struct {
 	minimal
 	fuel int
@@ -210,7 +222,7 @@ func TestEquivalent(t *testing.T) {
 	}{
 		{galloc.System, galloc.System, true},
 		{galloc.Global, galloc.Global, true},
-		{galloc.Global, galloc.System, false}, // not even where System is behind Global
+		{galloc.Global, galloc.System, false}, // also if System is the global allocator
 		{galloc.System, galloc.GoHeap, false},
 		{uncomparable{}, uncomparable{}, false},
 		{family{1}, family{2}, true},
@@ -252,9 +264,9 @@ func TestGrowAndShrinkPanicWhenConfused(t *testing.T) {
 			want string
 			f    func()
 		}{
-			{"galloc: Grow from 40 to 20 bytes: that is for Shrink", func() { _, _ = galloc.Grow(a, p, large, small) }},
-			{"galloc: Grow from 40 to 20 bytes: that is for Shrink", func() { _, _ = galloc.GrowZeroed(a, p, large, small) }},
-			{"galloc: Shrink from 20 to 40 bytes: that is for Grow", func() { _, _ = galloc.Shrink(a, p, small, large) }},
+			{"galloc: Grow to a smaller size (20 < 40): use Shrink", func() { _, _ = galloc.Grow(a, p, large, small) }},
+			{"galloc: Grow to a smaller size (20 < 40): use Shrink", func() { _, _ = galloc.GrowZeroed(a, p, large, small) }},
+			{"galloc: Shrink to a larger size (40 > 20): use Grow", func() { _, _ = galloc.Shrink(a, p, small, large) }},
 		} {
 			if got := recovered(c.f); got != c.want {
 				t.Errorf("%T: panicked with %q, want %q", a, got, c.want)
@@ -295,11 +307,129 @@ func TestNilStandsForGlobal(t *testing.T) {
 	}
 	galloc.Global.Deallocate(unsafe.Pointer(&b[0]), m)
 	for want, f := range map[string]func(){
-		"galloc: AsGlobal(nil)":    func() { galloc.AsGlobal(nil) },
-		"galloc: AsAllocator(nil)": func() { galloc.AsAllocator(nil) },
+		"galloc: AsGlobal of nil: pass an allocator":    func() { galloc.AsGlobal(nil) },
+		"galloc: AsAllocator of nil: pass an allocator": func() { galloc.AsAllocator(nil) },
 	} {
 		if got := recovered(f); got != want {
 			t.Errorf("panicked with %v, want %q", got, want)
+		}
+	}
+}
+
+// flawed are allocators whose methods would crash at their first use, and what is said of them.
+var flawed = map[string]struct {
+	a    galloc.Allocator
+	g    galloc.GlobalAlloc
+	want string
+}{
+	"nil pointer":         {(*heap.Heap)(nil), (*heap.Heap)(nil), "of a nil *heap.Heap: pass an allocator"},
+	"another nil pointer": {(*one)(nil), (*counting)(nil), ": pass an allocator"},
+	"nil function":        {funcAllocator(nil), funcAllocator(nil), "of a nil galloc_test.funcAllocator: pass an allocator"},
+	"zero heap":           {&heap.Heap{}, &heap.Heap{}, "of a zero heap.Heap: use heap.New or heap.Default"},
+	"wrapped": {
+		plain{plain{(*heap.Heap)(nil)}},
+		plainGlobal{plain{(*heap.Heap)(nil)}},
+		"of a nil *heap.Heap: pass an allocator",
+	},
+	"second of two": {
+		pair{passing{plain{galloc.System}, nil}, &heap.Heap{}},
+		pair2{pair{passing{plain{galloc.System}, nil}, &heap.Heap{}}},
+		"of a zero heap.Heap: use heap.New or heap.Default",
+	},
+}
+
+// funcAllocator is an allocator that is a function.
+type funcAllocator func(galloc.Layout) unsafe.Pointer
+
+func (f funcAllocator) Allocate(l galloc.Layout) ([]byte, error) {
+	return unsafe.Slice((*byte)(f(l)), l.Size()), nil
+}
+func (f funcAllocator) Deallocate(unsafe.Pointer, galloc.Layout) {}
+func (f funcAllocator) Alloc(l galloc.Layout) unsafe.Pointer     { return f(l) }
+func (f funcAllocator) Dealloc(unsafe.Pointer, galloc.Layout)    {}
+
+// plainGlobal and pair2 are a plain and a pair that can be registered.
+type (
+	plainGlobal struct{ plain }
+	pair2       struct{ pair }
+)
+
+func (plainGlobal) Alloc(galloc.Layout) unsafe.Pointer    { return nil }
+func (plainGlobal) Dealloc(unsafe.Pointer, galloc.Layout) {}
+func (pair2) Alloc(galloc.Layout) unsafe.Pointer          { return nil }
+func (pair2) Dealloc(unsafe.Pointer, galloc.Layout)       {}
+
+// takers are the functions of other packages that take an allocator, by the name of the package.
+var takers = map[string][]func(a galloc.Allocator){
+	"bump":     {func(a galloc.Allocator) { bump.New(a) }},
+	"freelist": {func(a galloc.Allocator) { _, _ = freelist.New(a, freelist.Options{Max: 64}) }},
+	"buddy":    {func(a galloc.Allocator) { _, _ = buddy.New(a, 1<<16, buddy.Options{}) }},
+	"tlsf":     {func(a galloc.Allocator) { _, _ = tlsf.New(a, 1<<16, tlsf.Options{}) }},
+	"memcheck": {func(a galloc.Allocator) { memcheck.New(a, memcheck.Options{}) }},
+	"pool": {
+		func(a galloc.Allocator) { pool.New(a, galloc.LayoutOf[int]()) },
+		func(a galloc.Allocator) { _, _ = pool.NewOf[int](a) },
+	},
+	"alloctest": {
+		func(a galloc.Allocator) { alloctest.Fail(a) },
+		func(a galloc.Allocator) { alloctest.NoAlloc(a, nil) },
+		func(a galloc.Allocator) { alloctest.Track(a) },
+	},
+	"wrap": {
+		func(a galloc.Allocator) { wrap.Stats(a) },
+		func(a galloc.Allocator) { wrap.Tag(a, "test") },
+		func(a galloc.Allocator) { wrap.Limit(a, 1<<20) },
+		func(a galloc.Allocator) { wrap.Lock(a) },
+		func(a galloc.Allocator) { wrap.Trace(a, io.Discard) },
+		func(a galloc.Allocator) { wrap.Fallback(a, galloc.System) },
+		func(a galloc.Allocator) { wrap.Fallback(bump.New(nil), a) },
+		func(a galloc.Allocator) { wrap.Segregate(100, a, galloc.System) },
+		func(a galloc.Allocator) { wrap.Segregate(100, galloc.System, a) },
+		func(a galloc.Allocator) { wrap.StackFallback(make([]byte, 100), a) },
+	},
+	"collections": {
+		func(a galloc.Allocator) { collections.NewVec[int](a) },
+		func(a galloc.Allocator) { _, _ = collections.MakeVec[int](a, 0) },
+		func(a galloc.Allocator) { collections.NewBytes(a) },
+		func(a galloc.Allocator) { collections.NewDeque[int](a) },
+		func(a galloc.Allocator) { collections.NewSlab[int](a) },
+		func(a galloc.Allocator) { collections.NewSet[int](a) },
+		func(a galloc.Allocator) { collections.NewMap[int, int](a) },
+		func(a galloc.Allocator) { collections.NewStringMap[int](a) },
+		func(a galloc.Allocator) { collections.NewTextMap(a) },
+		func(a galloc.Allocator) { collections.NewLinkedMap[int, int](a) },
+		func(a galloc.Allocator) { collections.NewBTree[int, int](a) },
+		func(a galloc.Allocator) { collections.NewBTreeFunc[int, int](a, cmp.Compare[int]) },
+		func(a galloc.Allocator) { collections.NewInterner(a) },
+	},
+}
+
+func TestFlawedAllocatorsAreRefused(t *testing.T) {
+	for pkg, all := range takers {
+		for i, take := range all {
+			if m := fmt.Sprint(recovered(func() { take(nil) })); strings.Contains(m, "the allocator is") {
+				t.Errorf("%s, function %d: nil means Global: %s", pkg, i, m)
+			}
+			for name, f := range flawed {
+				if name == "wrapped" || name == "second of two" {
+					continue // the wrappers of the repository check what is inside
+				}
+				m := fmt.Sprint(recovered(func() { take(f.a) }))
+				if !strings.HasPrefix(m, "galloc/"+pkg+": the allocator is a ") ||
+					!strings.HasSuffix(m, strings.TrimPrefix(f.want, "of")) {
+					t.Errorf("%s: %s, function %d: %s", name, pkg, i, m)
+				}
+			}
+		}
+	}
+	for name, f := range flawed {
+		for what, do := range map[string]func(){
+			"AsGlobal":    func() { galloc.AsGlobal(f.a) },
+			"AsAllocator": func() { galloc.AsAllocator(f.g) },
+		} {
+			if m := fmt.Sprint(recovered(do)); !strings.HasPrefix(m, "galloc: "+what+" of a") || !strings.Contains(m, f.want) {
+				t.Errorf("%s: %s: %s", name, what, m)
+			}
 		}
 	}
 }

@@ -9,52 +9,68 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/galloc-go/galloc/internal/caller"
 	"github.com/galloc-go/galloc/internal/libc"
 )
 
-// The kinds of failure, for [errors.Is]. Allocators return them as they are, or with the
-// Layout concerned: see [AllocError.For].
+// The kinds of failure, for [errors.Is]. Allocators return them as they are, or with a Layout: see
+// [AllocError.For]. ErrUnsupported and ErrPointers are an [errors.ErrUnsupported] too.
 var (
-	// ErrOutOfMemory: the memory is not to be had now: a limit is reached, or the
-	// allocator or the system has no more.
+	// ErrOutOfMemory: no memory is available now. A limit is reached, or the system has no more.
+	// ErrLimit and ErrSystem are ErrOutOfMemory too, and say which.
 	ErrOutOfMemory = &AllocError{reason: "out of memory", recent: new(recentErrors)}
-	// ErrUnsupported: this allocator never gives blocks of such a size or alignment.
+	// ErrLimit: a limit that the program has set would be exceeded, or the fixed region of an
+	// allocator is full.
+	ErrLimit = &AllocError{reason: "out of memory: a limit is reached", kind: ErrOutOfMemory, recent: new(recentErrors)}
+	// ErrSystem: the operating system refused memory or address space.
+	ErrSystem = &AllocError{reason: "out of memory: the system refused", kind: ErrOutOfMemory, recent: new(recentErrors)}
+	// ErrUnsupported: this allocator has no blocks of such a size or alignment, at any time.
 	ErrUnsupported = &AllocError{reason: "size or alignment not supported by this allocator", recent: new(recentErrors)}
-	// ErrPointers: the type has Go pointers in it, and the memory is not scanned by the
-	// garbage collector, so that what they point to could be freed under them.
+	// ErrPointers: the type contains Go pointers, and the garbage collector does not scan the
+	// memory. It could free what they point to.
 	ErrPointers = &AllocError{reason: "the type contains Go pointers", recent: new(recentErrors)}
 )
 
-// recentErrors is what a sentinel has been made into lately, each in the slot given by its
-// Layout.
+// recentErrors are errors that For has made of a sentinel, each in the slot of its Layout.
 type recentErrors [64]atomic.Pointer[AllocError]
 
-// AllocError says that memory could not be had, and which. Errors of this type are
-// immutable.
+// AllocError is the error of an allocation that failed. It is immutable.
 type AllocError struct {
 	reason string
 	layout Layout
-	cause  error         // what For was called on; nil in the sentinels
+	cause  error         // the error that For was called on; nil in the sentinels
+	kind   *AllocError   // ErrOutOfMemory or ErrUnsupported, unless cause says it
 	recent *recentErrors // in the sentinels
 }
 
-// Layout returns what was asked for, or the zero Layout if the error does not say.
+// Layout returns the Layout that was requested, or the zero Layout if the error has none.
 func (e *AllocError) Layout() Layout { return e.layout }
 
-// Error returns the reason, with the Layout if there is one.
+// Error returns the reason, and the Layout if the error has one.
 func (e *AllocError) Error() string {
 	if e.layout == (Layout{}) {
 		return "galloc: " + e.reason
 	}
-	return fmt.Sprintf("galloc: memory allocation of %d bytes (align %d) failed: %s", e.layout.size, e.layout.Align(), e.reason)
+	return fmt.Sprintf("galloc: memory allocation of %d bytes (align %d) failed: %s",
+		e.layout.size, e.layout.Align(), e.reason)
 }
 
-// Unwrap returns the sentinel, or the error of a foreign allocator, behind e.
+// Unwrap returns the cause of e: a sentinel, or the error of another allocator.
 func (e *AllocError) Unwrap() error { return e.cause }
 
-// For returns e with the Layout that could not be had, such that [errors.Is] still finds
-// e. It allocates 64 bytes on the Go heap, but not for a Layout that has failed lately: the
-// sentinels keep up to 64 of the errors made of them.
+// Is reports whether target is [errors.ErrUnsupported] and e is ErrUnsupported or ErrPointers, or
+// whether target is the kind of e. An allocator may return an error that is not, and does not wrap,
+// an AllocError. The kind is ErrUnsupported if that is an [errors.ErrUnsupported], and otherwise
+// ErrOutOfMemory.
+func (e *AllocError) Is(target error) bool {
+	if target == errors.ErrUnsupported {
+		return e == ErrUnsupported || e == ErrPointers
+	}
+	return e.kind != nil && target == e.kind
+}
+
+// For returns an error with Layout l that wraps e. It allocates 64 bytes on the Go heap, unless l
+// has failed recently: each sentinel caches up to 64 errors.
 func (e *AllocError) For(l Layout) *AllocError {
 	if e.recent == nil {
 		return &AllocError{reason: e.reason, layout: l, cause: e}
@@ -68,7 +84,7 @@ func (e *AllocError) For(l Layout) *AllocError {
 	return r
 }
 
-// forLayout returns err, which an Allocator has returned, as an AllocError with a Layout.
+// forLayout returns err, the error of an Allocator, as an AllocError with a Layout.
 func forLayout(err error, l Layout) error {
 	switch e := err.(type) {
 	case *LayoutError:
@@ -79,38 +95,34 @@ func forLayout(err error, l Layout) error {
 		}
 		return e.For(l)
 	}
-	return &AllocError{reason: err.Error(), layout: l, cause: err}
+	e := &AllocError{reason: err.Error(), layout: l, cause: err}
+	if known := (*AllocError)(nil); !errors.As(err, &known) {
+		e.kind = ErrOutOfMemory
+		if errors.Is(err, errors.ErrUnsupported) {
+			e.kind = ErrUnsupported
+		}
+	}
+	return e
 }
 
-// Must returns v if err is nil. Otherwise it does not return: it calls
-// [HandleAllocError] with the Layout in err, as the functions New, MakeSlice, GrowSlice and
-// NewBox put it there, and it panics with err if that is the caller's bug (a *LayoutError,
-// ErrPointers), or does not say a Layout. It is for programs that would not know what else
-// to do, as in
+// Must returns v if err is nil, and panics with err otherwise, as in
 //
 //	p := galloc.Must(galloc.New[node](a))
 func Must[T any](v T, err error) T {
 	if err != nil {
-		fail(err)
+		panic(err)
 	}
 	return v
 }
 
-func fail(err error) {
-	var a *AllocError
-	if errors.As(err, &a) && a.layout != (Layout{}) && !errors.Is(err, ErrPointers) {
-		HandleAllocError(a.layout)
-	}
-	panic(err)
-}
-
-// HandleAllocError ends what cannot go on without a block of layout l. It calls the hook
-// set by [SetAllocErrorHook]; should that return, the process is aborted (SIGABRT on
-// Unix). It never returns, but panics if the hook does.
+// HandleAllocError does not return: it ends the program, which cannot go on without a block of
+// layout l. It calls the hook set by [SetAllocErrorHook]. If the hook returns, the process is
+// aborted (SIGABRT on Unix); if the hook panics, so does HandleAllocError. The methods of package
+// collections that allocate and return no error call it.
 //
-// With no hook set, it writes "memory allocation of N bytes failed" to standard error, on
-// a line of its own, with N for the size; then the function that has failed, by name and
-// file:line; then the goroutine's stack, unless the environment has GOTRACEBACK=none.
+// With no hook set, it writes to standard error: "memory allocation of N bytes failed", on its own
+// line; the function that failed and its file:line; and the stack of the goroutine, unless the
+// environment has GOTRACEBACK=none.
 func HandleAllocError(l Layout) {
 	if hook := allocErrorHook.Load(); hook != nil {
 		(*hook)(l)
@@ -120,33 +132,30 @@ func HandleAllocError(l Layout) {
 	libc.Abort()
 }
 
-// SetAllocErrorHook sets the function that [HandleAllocError] calls, in place of the one
-// set before. It runs on the goroutine whose allocation has failed, and may be called by
-// several at once. It may log, exit, or panic: so a program chooses to unwind rather than
-// to abort by a hook that panics, with ErrOutOfMemory.For(l) for example. If it returns,
-// the process is aborted. It stays set while it runs; if it fails to allocate and
-// calls HandleAllocError, that calls it again. A nil hook stands for the default.
-func SetAllocErrorHook(hook func(Layout)) {
+// SetAllocErrorHook sets the function that [HandleAllocError] calls, and returns the previous one.
+// A nil hook is the default.
+//
+// The hook runs on the goroutine whose allocation failed, several at once if need be. It may log,
+// exit, or panic, for example with ErrOutOfMemory.For(l): so a program unwinds instead of aborting.
+// If it returns, the process is aborted. It stays set while it runs; if it calls HandleAllocError,
+// that calls it again.
+func SetAllocErrorHook(hook func(Layout)) (previous func(Layout)) {
+	var old *func(Layout)
 	if hook == nil {
-		allocErrorHook.Store(nil)
+		old = allocErrorHook.Swap(nil)
 	} else {
-		allocErrorHook.Store(&hook)
+		old = allocErrorHook.Swap(&hook)
 	}
-}
-
-// TakeAllocErrorHook returns the hook, or the default one if none is set, and sets the
-// default in its place.
-func TakeAllocErrorHook() func(Layout) {
-	if hook := allocErrorHook.Swap(nil); hook != nil {
-		return *hook
+	if old == nil {
+		return printAllocError
 	}
-	return printAllocError
+	return *old
 }
 
 var allocErrorHook atomic.Pointer[func(Layout)]
 
-// printAllocError is the default hook. What it needs for its first line is allocated
-// beforehand, since memory is short; the rest may come or not.
+// printAllocError is the default hook. Memory is short, so the buffer of the first line is
+// allocated beforehand; the rest may fail.
 func printAllocError(l Layout) {
 	printing.Lock()
 	defer printing.Unlock()
@@ -162,16 +171,16 @@ func printAllocError(l Layout) {
 	}
 }
 
-// failedFrame returns the nearest caller of HandleAllocError outside of this package: not the
-// hook that has called the default one, if there is such a hook.
+// failedFrame returns the nearest caller of HandleAllocError outside of galloc. If another hook has
+// called the default one, that hook is not meant.
 func failedFrame() runtime.Frame {
-	frames := callers()
+	frames := caller.Frames()
 	for i, f := range frames {
 		if f.Function == packagePath+".HandleAllocError" {
-			return outside(frames[i:])
+			return caller.First(frames[i:])
 		}
 	}
-	return outside(frames)
+	return caller.First(frames)
 }
 
 var printing struct {

@@ -13,6 +13,7 @@ import (
 	"unsafe"
 
 	"github.com/galloc-go/galloc"
+	"github.com/galloc-go/galloc/collections"
 )
 
 // refusing is an Allocator that has no memory.
@@ -33,7 +34,7 @@ func TestAllocErrorForLayout(t *testing.T) {
 	if got, want := galloc.ErrOutOfMemory.Error(), "galloc: out of memory"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	// Kept errors never change, and never stand for another layout or kind.
+	// Kept errors never change, and are never returned for another layout or kind.
 	for size := range uintptr(1000) {
 		for _, kind := range []*galloc.AllocError{galloc.ErrOutOfMemory, galloc.ErrUnsupported} {
 			l := layout(t, size, 1<<(size%13))
@@ -93,21 +94,49 @@ func TestTypedErrorsCarryTheLayout(t *testing.T) {
 	}
 }
 
-func TestMustReturnsTheValue(t *testing.T) {
+// An allocator should return an AllocError. If it does not, its error has a kind all the same.
+func TestForeignErrorsHaveAKind(t *testing.T) {
+	wrapped := fmt.Errorf("no: %w", galloc.ErrUnsupported)
+	for _, c := range []struct{ err, kind, other error }{
+		{errors.New("quota reached"), galloc.ErrOutOfMemory, galloc.ErrUnsupported},
+		{fmt.Errorf("no: %w", errors.ErrUnsupported), galloc.ErrUnsupported, galloc.ErrOutOfMemory},
+		{wrapped, galloc.ErrUnsupported, galloc.ErrOutOfMemory},
+		{fmt.Errorf("no: %w", galloc.ErrOutOfMemory), galloc.ErrOutOfMemory, galloc.ErrUnsupported},
+	} {
+		a := refusing{c.err}
+		_, err1 := galloc.New[[10]uint32](a)
+		_, err2 := galloc.NewUninit[[10]uint32](a)
+		_, err3 := galloc.MakeSlice[uint32](a, 10)
+		_, err4 := galloc.MakeSliceCap[uint32](a, 1, 10)
+		_, err5 := galloc.GrowSlice[uint32](a, nil, 10)
+		_, err6 := galloc.AppendSlice(a, []uint32(nil), make([]uint32, 10)...)
+		_, err7 := galloc.NewBox(a, [10]uint32{})
+		v, m, d := collections.NewVec[uint32](a), collections.NewMap[int, int](a), collections.NewDeque[uint32](a)
+		_, err8 := collections.NewString(a, "text")
+		_, err9 := collections.NewRc(a, 1)
+		for i, err := range []error{
+			err1, err2, err3, err4, err5, err6, err7, v.TryReserve(10), m.TryReserve(10), d.TryReserve(10), err8, err9,
+		} {
+			var e *galloc.AllocError
+			if !errors.Is(err, c.kind) || errors.Is(err, c.other) || !errors.Is(err, c.err) || !errors.As(err, &e) ||
+				errors.Is(err, errors.ErrUnsupported) != (c.kind == galloc.ErrUnsupported) {
+				t.Errorf("%v: %d: %v is not an %v", c.err, i, err, c.kind)
+			}
+		}
+	}
+}
+
+func TestMust(t *testing.T) {
 	if v := galloc.Must(42, nil); v != 42 {
 		t.Errorf("got %d", v)
 	}
-	_, err := galloc.MakeSlice[int](nil, -1)
-	if got := recovered(func() { galloc.Must(0, err) }); got != err {
-		t.Errorf("a caller's bug: panicked with %v, want %v", got, err)
-	}
-	_, err = galloc.New[string](nil)
-	if got := recovered(func() { galloc.Must(0, err) }); got != err {
-		t.Errorf("a type with pointers: panicked with %v, want %v", got, err)
-	}
-	// An error that does not say how much: "allocation of 0 bytes failed" would be a lie.
-	if got := recovered(func() { galloc.Must(refusing{galloc.ErrOutOfMemory}.Allocate(layout(t, 8, 8))) }); got != error(galloc.ErrOutOfMemory) {
-		t.Errorf("no Layout: panicked with %v", got)
+	_, negative := galloc.MakeSlice[int](nil, -1)
+	_, pointers := galloc.New[string](nil)
+	_, memory := galloc.New[[50]int](refusing{galloc.ErrOutOfMemory})
+	for _, err := range []error{negative, pointers, memory, galloc.ErrOutOfMemory} {
+		if got := recovered(func() { galloc.Must(0, err) }); err == nil || got != err {
+			t.Errorf("panicked with %v, want %v", got, err)
+		}
 	}
 }
 
@@ -118,7 +147,7 @@ func recovered(f func()) (v any) {
 }
 
 func TestHooks(t *testing.T) {
-	defer galloc.TakeAllocErrorHook()
+	defer galloc.SetAllocErrorHook(nil)
 	l := layout(t, 42, 2)
 	var got []galloc.Layout
 	hook := func(l galloc.Layout) {
@@ -135,17 +164,13 @@ func TestHooks(t *testing.T) {
 	if len(got) != 3 || got[0] != l || got[2] != l {
 		t.Errorf("hook called with %v", got)
 	}
-	got = nil
-	if v := recovered(func() { galloc.Must(galloc.New[[50]int](refusing{galloc.ErrOutOfMemory})) }); v != "unwound" || got[0] != galloc.LayoutOf[[50]int]() {
-		t.Errorf("Must: panicked with %v, hook called with %v", v, got)
-	}
-	taken := galloc.TakeAllocErrorHook()
+	taken := galloc.SetAllocErrorHook(nil)
 	got = make([]galloc.Layout, 3) // so that the hook does not recurse
 	if v := recovered(func() { taken(l) }); v != "unwound" || len(got) != 4 {
-		t.Error("TakeAllocErrorHook did not return the hook")
+		t.Error("SetAllocErrorHook did not return the hook")
 	}
-	if galloc.TakeAllocErrorHook() == nil {
-		t.Error("TakeAllocErrorHook did not return the default hook")
+	if galloc.SetAllocErrorHook(nil) == nil {
+		t.Error("SetAllocErrorHook did not return the default hook")
 	}
 	galloc.SetAllocErrorHook(hook)
 	galloc.SetAllocErrorHook(nil) // the default again; the children below see that it prints
@@ -154,9 +179,10 @@ func TestHooks(t *testing.T) {
 // Sixteen absurd allocations are sixteen panics that can be recovered from.
 func TestHookThatPanicsUnwinds(t *testing.T) {
 	galloc.SetAllocErrorHook(func(l galloc.Layout) { panic(galloc.ErrOutOfMemory.For(l)) })
-	defer galloc.TakeAllocErrorHook()
+	defer galloc.SetAllocErrorHook(nil)
 	for range 16 {
-		got := recovered(func() { galloc.Must(galloc.MakeSlice[uint64](refusing{galloc.ErrOutOfMemory}, 1<<20)) })
+		_, err := galloc.MakeSlice[uint64](refusing{galloc.ErrOutOfMemory}, 1<<20)
+		got := recovered(func() { abortOn(err) })
 		if err, ok := got.(error); !ok || !errors.Is(err, galloc.ErrOutOfMemory) {
 			t.Fatalf("panicked with %v", got)
 		}
@@ -166,14 +192,24 @@ func TestHookThatPanicsUnwinds(t *testing.T) {
 //go:noinline
 func needsMemory() { galloc.HandleAllocError(testLayout(42, 1)) }
 
+// abortOn does what a method of a collection does with an error.
+//
+//go:noinline
+func abortOn(err error) {
+	var e *galloc.AllocError
+	if errors.As(err, &e) {
+		galloc.HandleAllocError(e.Layout())
+	}
+}
+
 func init() {
 	children["alloc error"] = func() { needsMemory() }
 	children["default hook set by hand"] = func() {
-		galloc.SetAllocErrorHook(galloc.TakeAllocErrorHook())
+		galloc.SetAllocErrorHook(galloc.SetAllocErrorHook(nil))
 		needsMemory()
 	}
 	children["default hook called by another"] = func() {
-		defaultHook := galloc.TakeAllocErrorHook()
+		defaultHook := galloc.SetAllocErrorHook(nil)
 		galloc.SetAllocErrorHook(func(l galloc.Layout) { defaultHook(l) })
 		needsMemory()
 	}
@@ -190,11 +226,13 @@ func init() {
 		})
 		needsMemory()
 	}
-	children["must"] = func() {
-		galloc.Must(galloc.MakeSlice[uint64](refusing{galloc.ErrOutOfMemory}, 100))
+	children["allocator out of memory"] = func() {
+		_, err := galloc.MakeSlice[uint64](refusing{galloc.ErrOutOfMemory}, 100)
+		abortOn(err)
 	}
 	children["system out of memory"] = func() {
-		galloc.Must(galloc.MakeSlice[byte](nil, int(^uint(0)>>2)))
+		_, err := galloc.MakeSlice[byte](nil, int(^uint(0)>>2))
+		abortOn(err)
 	}
 }
 
@@ -215,8 +253,8 @@ func TestAllocErrorPrintsAndAborts(t *testing.T) {
 		{"alloc error", "42", "galloc_test.needsMemory"},
 		{"default hook set by hand", "42", "galloc_test.needsMemory"},
 		{"default hook called by another", "42", "galloc_test.needsMemory"},
-		{"must", "800", "galloc_test.init"},
-		{"system out of memory", fmt.Sprint(^uint(0) >> 2), "galloc_test.init"},
+		{"allocator out of memory", "800", "galloc_test.abortOn"},
+		{"system out of memory", fmt.Sprint(^uint(0) >> 2), "galloc_test.abortOn"},
 	} {
 		t.Run(c.child, func(t *testing.T) {
 			if c.child == "system out of memory" && bits.UintSize == 32 {
@@ -252,5 +290,67 @@ func TestHookThatReturnsAborts(t *testing.T) {
 func TestHookThatExits(t *testing.T) {
 	if o := runChild(t, "hook exits"); o.err != nil || o.stdout != "tried 42\n" {
 		t.Errorf("got %v, %q, %q", o.err, o.stdout, o.stderr)
+	}
+}
+
+// The error of a full heap and of System says who refused.
+func TestTheErrorSaysWhoRefused(t *testing.T) {
+	for sentinel, says := range map[*galloc.AllocError]string{galloc.ErrLimit: "a limit", galloc.ErrSystem: "the system"} {
+		for _, err := range []error{sentinel, sentinel.For(layout(t, 100, 8))} {
+			if !errors.Is(err, sentinel) || !errors.Is(err, galloc.ErrOutOfMemory) ||
+				errors.Is(err, galloc.ErrUnsupported) || galloc.ErrOutOfMemory.Is(sentinel) ||
+				!strings.Contains(err.Error(), says) {
+				t.Errorf("%v", err)
+			}
+		}
+		_, err := galloc.MakeSlice[int](refusing{sentinel}, 10)
+		if !errors.Is(err, sentinel) || !errors.Is(err, galloc.ErrOutOfMemory) {
+			t.Errorf("MakeSlice: %v", err)
+		}
+	}
+	if _, err := galloc.System.Allocate(layout(t, math.MaxInt/4*3, 1)); !errors.Is(err, galloc.ErrSystem) {
+		t.Errorf("System: %v", err)
+	}
+}
+
+// Every typed function of the global heap says that its limit is reached: also the short ways for
+// small blocks.
+func TestTypedErrorsSayWhoRefused(t *testing.T) {
+	for _, setting := range []string{"heap,limit=1MiB", "heap,limit=1MiB,checked=on"} {
+		if o := runChild(t, "typed refusals", "GALLOC="+setting); o.err != nil || o.stdout != "" {
+			t.Errorf("%s: %v, %q, %q", setting, o.err, o.stdout, o.stderr)
+		}
+	}
+}
+
+func init() {
+	children["typed refusals"] = func() {
+		type list struct {
+			next uintptr
+			_    [4]uintptr
+		}
+		full := func(name string, allocate func() error) {
+			for {
+				if err := allocate(); err != nil {
+					if !errors.Is(err, galloc.ErrLimit) {
+						fmt.Printf("%s: %v\n", name, err)
+					}
+					return
+				}
+			}
+		}
+		full("New", func() error { _, err := galloc.New[list](nil); return err })
+		full("NewBox", func() error { _, err := galloc.NewBox(nil, list{}); return err })
+		full("MakeSlice", func() error { _, err := galloc.MakeSlice[list](nil, 3); return err })
+		full("MakeSlice of large blocks", func() error { _, err := galloc.MakeSlice[list](nil, 3000); return err })
+		var grown []list
+		full("GrowSlice", func() error {
+			s, err := galloc.GrowSlice(nil, grown, len(grown)+1)
+			if err == nil {
+				grown = s
+			}
+			return err
+		})
+		full("Allocate", func() error { _, err := galloc.Global.Allocate(galloc.LayoutOf[list]()); return err })
 	}
 }

@@ -70,7 +70,7 @@ func ExampleStructLayout() {
 func ExampleLayout_Repeat() {
 	l := galloc.Must(galloc.NewLayout(6, 4))
 	row, stride, err := l.Repeat(3)
-	fmt.Println(row, stride, err) // no padding behind the last
+	fmt.Println(row, stride, err) // no padding after the last
 	// Output: Layout(size 22, align 4 = 1<<2) 8 <nil>
 }
 
@@ -144,8 +144,8 @@ func (s *myAllocatorStats) Dealloc(p unsafe.Pointer, l galloc.Layout) {
 	galloc.System.Dealloc(p, l)
 }
 
-// Register an allocator in main, or in an init function of package main, before anything
-// is allocated. (This example has no output, since registering is once per program.)
+// Register an allocator in main, or in an init function of package main, before anything is
+// allocated. (This example has no output, since registering is once per program.)
 func ExampleRegisterGlobal() {
 	var stats myAllocatorStats
 	galloc.RegisterGlobal(&stats)
@@ -188,10 +188,63 @@ func ExampleGrow() {
 	// Output: data 0 1000
 }
 
+// A large value that is overwritten at once need not be cleared.
+func ExampleNewUninit() {
+	p, err := galloc.NewUninit[[4096]byte](nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer galloc.Free(nil, p)
+	n := copy(p[:], "read from a file")
+	fmt.Printf("%s\n", p[:n])
+	// Output: read from a file
+}
+
+func ExampleMakeSliceCap() {
+	s, err := galloc.MakeSliceCap[int](nil, 0, 100)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer galloc.FreeSlice(nil, s)
+	s = append(s, 1, 2, 3) // within the capacity
+	fmt.Println(s, cap(s))
+	// Output: [1 2 3] 100
+}
+
+// The slice moves to a larger array when it is full.
+func ExampleAppendSlice() {
+	var s []int
+	var err error
+	for i := range 10 {
+		if s, err = galloc.AppendSlice(nil, s, i*i); err != nil {
+			fmt.Println(err)
+			return
+		}
+	}
+	fmt.Println(s)
+	galloc.FreeSlice(nil, s)
+	// Output: [0 1 4 9 16 25 36 49 64 81]
+}
+
+func ExampleReadStats() {
+	before, err := galloc.ReadStats()
+	if err != nil {
+		fmt.Println(err) // the global allocator has no statistics
+		return
+	}
+	p := galloc.Must(galloc.New[[1000]byte](nil))
+	defer galloc.Free(nil, p)
+	after, _ := galloc.ReadStats()
+	fmt.Println(after.LiveBlocks-before.LiveBlocks, after.Live-before.Live >= 1000)
+	// Output: 1 true
+}
+
 // A server would rather lose one request than the process.
 func ExampleSetAllocErrorHook() {
 	galloc.SetAllocErrorHook(func(l galloc.Layout) { panic(galloc.ErrOutOfMemory.For(l)) })
-	defer galloc.TakeAllocErrorHook()
+	defer galloc.SetAllocErrorHook(nil)
 
 	handle := func(request int) (err error) {
 		defer func() {
@@ -199,14 +252,14 @@ func ExampleSetAllocErrorHook() {
 				err = fmt.Errorf("request %d: %w", request, e)
 			}
 		}()
-		galloc.HandleAllocError(galloc.LayoutOf[[1 << 20]byte]()) // or galloc.Must
+		galloc.HandleAllocError(galloc.LayoutOf[[1 << 20]byte]())
 		return nil
 	}
 	fmt.Println(handle(7))
 	// Output: request 7: galloc: memory allocation of 1048576 bytes (align 1) failed: out of memory
 }
 
-// What code does when there is no memory is easily tried.
+// Null always fails, which shows what code does when there is no memory.
 func ExampleNull() {
 	_, err := galloc.MakeSlice[int32](galloc.Null, 10)
 	fmt.Println(err)

@@ -1,6 +1,7 @@
 package galloc_test
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -10,10 +11,10 @@ import (
 	"unsafe"
 
 	"github.com/galloc-go/galloc"
+	"github.com/galloc-go/galloc/collections"
 )
 
-// counting is a custom global allocator that forwards to System, without the optional
-// methods.
+// counting is a custom global allocator that forwards to System, without the optional methods.
 type counting struct{ allocs, deallocs, bytes atomic.Int64 }
 
 func (c *counting) Alloc(l galloc.Layout) unsafe.Pointer {
@@ -96,8 +97,8 @@ func init() {
 		galloc.FreeSlice(nil, s)
 		hits.want("FreeSlice", 3, 3)
 
-		// System is not the global allocator, even where that one forwards to it; nor is
-		// a second allocator of the same type.
+		// System is not the global allocator, even where that one forwards to it; nor is a second
+		// allocator of the same type.
 		galloc.System.Dealloc(galloc.System.Alloc(l), l)
 		other.Dealloc(other.Alloc(l), l)
 		hits.want("System", 3, 3)
@@ -179,6 +180,14 @@ func init() {
 	children["register nil"] = func() {
 		fmt.Print(mustPanic(func() { galloc.RegisterGlobal(nil) }))
 	}
+	children["register flawed"] = func() {
+		for name, f := range flawed {
+			if m := mustPanic(func() { galloc.RegisterGlobal(f.g) }); !strings.Contains(m, f.want) || !strings.Contains(m, "global_test.go:") {
+				fail("%s: %s", name, m)
+			}
+		}
+		galloc.RegisterGlobal(new(counting)) // nothing has been registered
+	}
 	children["register nil twice"] = func() {
 		galloc.RegisterGlobal(new(counting))
 		fmt.Print(mustPanic(func() { galloc.RegisterGlobal(nil) }))
@@ -211,13 +220,17 @@ func init() {
 		}
 	}
 	children["name"] = func() {
-		fmt.Println(galloc.GlobalName())
+		fmt.Println(galloc.DescribeGlobal())
 		galloc.RegisterGlobal(new(counting)) // asking for the name has not settled it
-		fmt.Println(galloc.GlobalName())
+		fmt.Println(galloc.DescribeGlobal())
 	}
 	children["goheap"] = func() {
 		galloc.RegisterGlobal(galloc.AsGlobal(galloc.GoHeap))
-		fmt.Println(galloc.GlobalName())
+		fmt.Println(galloc.DescribeGlobal())
+		if _, err := collections.NewString(nil, "text"); !errors.Is(err, galloc.ErrUnsupported) || !galloc.GarbageCollected(nil) ||
+			!galloc.GarbageCollected(plain{galloc.Global}) {
+			fail("a String on a global allocator that is garbage collected: %v", err)
+		}
 		l := testLayout(100, 64)
 		p := galloc.AllocZeroed(l)
 		galloc.Dealloc(galloc.Realloc(p, l, 1000), testLayout(1000, 64))
@@ -236,8 +249,8 @@ func TestGlobal(t *testing.T) {
 		{"register at once", nil},
 		{"register twice", []string{"galloc: RegisterGlobal at ", place, "already registered at ", place}},
 		{"register late", []string{"galloc: RegisterGlobal at ", place, "already in use since ", place}},
-		{"register nil", []string{"galloc: RegisterGlobal(nil) at ", place, "no other allocator is registered"}},
-		{"register nil twice", []string{"galloc: RegisterGlobal(nil) at ", place, "already registered at ", place}},
+		{"register nil", []string{"galloc: RegisterGlobal at ", place, " of nil: pass an allocator; no other allocator is registered"}},
+		{"register nil twice", []string{"galloc: RegisterGlobal at ", place, " of nil: pass an allocator; ", "already registered at ", place}},
 		{"register itself", []string{"would call itself", "would call itself", "would call itself", "would call itself", "would call itself"}},
 		{"name", []string{
 			"galloc heap, the default for -buildmode=exe\n",
@@ -252,5 +265,12 @@ func TestGlobal(t *testing.T) {
 			}
 			wantInOrder(t, o.stdout, c.says...)
 		})
+	}
+	for _, setting := range []string{"GALLOC=", "GALLOC=debug", "GALLOC=debug,sample=5000"} {
+		for _, child := range []string{"register flawed", "goheap"} {
+			if o := runChild(t, child, setting); o.err != nil {
+				t.Errorf("%s: %s: %v\n%s", setting, child, o.err, o.stderr)
+			}
+		}
 	}
 }

@@ -14,8 +14,9 @@ import (
 	"github.com/galloc-go/galloc/internal/vm"
 )
 
-// No block is handed out twice, and none is lost, while the runtime does to goroutines in Alloc and Dealloc all that it can: more of them run
-// than there are Ps, it collects garbage, changes the number of Ps, and interrupts them to see where they are.
+// No block is handed out twice, and none is lost, while the runtime does to goroutines in Alloc and
+// Dealloc all that it can: more of them run than there are Ps, it collects garbage, changes the
+// number of Ps, and interrupts them to see where they are.
 func TestAllocIsNotDisturbed(t *testing.T) {
 	if runtime.GOARCH == "wasm" {
 		t.Skip("nothing is concurrent there")

@@ -28,7 +28,7 @@ func layout(t testing.TB, size, align uintptr) galloc.Layout {
 func wantRule(t *testing.T, err error, rule string) {
 	t.Helper()
 	var le *galloc.LayoutError
-	if !errors.As(err, &le) || !strings.Contains(le.Rule, rule) {
+	if !errors.As(err, &le) || !strings.Contains(le.Rule(), rule) {
 		t.Errorf("got error %v, want a *LayoutError about %q", err, rule)
 	}
 }
@@ -64,8 +64,8 @@ func TestLayoutRefusesOtherAlignments(t *testing.T) {
 	}
 }
 
-// The size rounded up to the alignment may be MaxInt at most: checked on both sides of
-// the edge, for every alignment.
+// The size rounded up to the alignment may be MaxInt at most: checked on both sides of the edge,
+// for every alignment.
 func TestLayoutSizeLimit(t *testing.T) {
 	for k := range bits.UintSize {
 		align := uintptr(1) << k
@@ -73,7 +73,7 @@ func TestLayoutSizeLimit(t *testing.T) {
 		low, high := edge-min(edge, 10), edge+10
 		for size := low; size <= high; size++ {
 			sum, carry := bits.Add(uint(size), uint(align-1), 0)
-			want := carry == 0 && sum/uint(align)*uint(align) <= math.MaxInt // size rounded up, if that does not overflow
+			want := carry == 0 && sum/uint(align)*uint(align) <= math.MaxInt // size rounded up
 			_, err := galloc.NewLayout(size, align)
 			if (err == nil) != want {
 				t.Fatalf("NewLayout(%#x, 1<<%d): error %v, want valid: %v", size, k, err, want)
@@ -288,7 +288,7 @@ func TestRepeat(t *testing.T) {
 		stride      uintptr
 	}{
 		{12, 4, 3, 36, 12},
-		{6, 4, 3, 22, 8}, // padding between, none behind
+		{6, 4, 3, 22, 8}, // padding between, none after
 		{6, 4, 1, 6, 8},
 		{6, 4, 0, 0, 8},
 		{0, 8, math.MaxInt, 0, 0},
@@ -336,8 +336,8 @@ func TestDanglingIsAlignedAndNotNil(t *testing.T) {
 	if len(seen) < 2 && bits.UintSize == 64 && !vm.GoMemory {
 		t.Error("every alignment has the same address: nothing was reserved for the large ones")
 	}
-	// A live pointer that the Go runtime takes for a bad one crashes when a stack
-	// grows or the collector runs.
+	// A live pointer that the Go runtime takes for a bad one crashes when a stack grows or the
+	// collector runs.
 	growStack(1 << 12)
 }
 

@@ -3,54 +3,36 @@ package galloc
 import (
 	"fmt"
 	"reflect"
+	"strings"
 	"sync"
-	"sync/atomic"
-	"unsafe"
+
+	"github.com/galloc-go/galloc/internal/gotype"
 )
 
-// Values off the Go heap must not contain Go pointers: the garbage collector does not
-// look for them there, and would free what they point to. The check walks the type by
-// reflection, once per type; what it found is kept in a map, and in front of the map in a
-// small table that answers "no pointers" in about a nanosecond.
+// Values off the Go heap must not contain Go pointers: the garbage collector does not scan them,
+// and would free the memory that they point to. Whether a type contains one is in the runtime's
+// description of the type. If it does, or may, the type is walked by reflection, once, for an error
+// that names the pointer.
 
-// pointerFree returns nil if no T contains a Go pointer, or else the error that names
-// the way to the first one.
-func pointerFree[T any]() error {
-	id := typeID[T]()
-	slot := &pointerFreeTypes[id/64%uintptr(len(pointerFreeTypes))]
-	if slot.Load() == id {
+// pointerFree returns nil if values of type t contain no Go pointer, or else an error that names
+// the path to the first one.
+func pointerFree(t gotype.Type) error {
+	if t.PointerFree() {
 		return nil
 	}
-	return checkPointers(reflect.TypeFor[T](), id, slot)
+	return pointerFreeType(t.Reflect())
 }
 
-// typeID returns a number that no other type has: the address of the runtime's description
-// of *T, which is never moved or freed.
-func typeID[T any]() uintptr {
-	v := any((*T)(nil))
-	// SAFETY: the first word of an interface with no methods is the address of its type. If
-	// that ceased to hold, types would be taken for one another, which a test would show.
-	// reflect can tell the address too, at four times the price of all of pointerFree.
-	return *(*uintptr)(unsafe.Pointer(&v))
-}
+var checkedTypes sync.Map // reflect.Type to the result of walkType
 
-// pointerFreeTypes holds types known to be free of pointers, each in the slot given by its
-// address; one that shares its slot with another is looked up in checkedTypes.
-var pointerFreeTypes [256]atomic.Uintptr
-
-var checkedTypes sync.Map // reflect.Type to what walkType says
-
-// checkPointers is pointerFree where slot does not know the type.
-func checkPointers(t reflect.Type, id uintptr, slot *atomic.Uintptr) error {
+// pointerFreeType is pointerFree of a type of package reflect.
+func pointerFreeType(t reflect.Type) error {
 	result, ok := checkedTypes.Load(t)
 	if !ok {
 		result, _ = checkedTypes.LoadOrStore(t, walkType(t))
 	}
-	if err, ok := result.(error); ok {
-		return err
-	}
-	slot.Store(id)
-	return nil
+	err, _ := result.(error)
+	return err
 }
 
 // walkType looks for Go pointers in values of type t.
@@ -64,14 +46,37 @@ func walkType(t reflect.Type) error {
 		where = fmt.Sprintf(" (%s is a %s)", path, what)
 	}
 	return &AllocError{
-		reason: fmt.Sprintf("%s contains Go pointers, which the garbage collector does not follow outside of its heap%s: "+
-			"use indices or fixed-size arrays instead, or GoHeap", t, where),
+		reason: fmt.Sprintf("%s contains Go pointers, which the garbage collector does not follow outside of its "+
+			"heap%s: use %s instead, or New on GoHeap", t, where, substitute(what)),
 		cause: ErrPointers,
 	}
 }
 
-// findPointer returns the path to the first Go pointer in values of type t, which path
-// leads to, and its type; or nil.
+// substitute returns what to use in place of a value of type t.
+func substitute(t reflect.Type) string {
+	name, _, _ := strings.Cut(t.Name(), "[") // without type arguments
+	switch {
+	case isCollection(t) && (name == "Vec" || name == "Deque"):
+		return "a collections.Array"
+	case isCollection(t) && name == "Bytes", t.Kind() == reflect.String:
+		return "a collections.String"
+	case isCollection(t), t.Kind() == reflect.Map:
+		return "one collection whose keys have both parts, or indices of a Go slice of them,"
+	case t.Kind() == reflect.Slice:
+		return "a collections.Array or Slice"
+	case t.Kind() == reflect.Pointer:
+		return "an index, a collections.Ptr or Handle"
+	}
+	return "indices or fixed-size arrays"
+}
+
+// isCollection reports whether t is a type that package collections exports.
+func isCollection(t reflect.Type) bool {
+	return t.PkgPath() == packagePath+"/collections" && 'A' <= t.Name()[0] && t.Name()[0] <= 'Z'
+}
+
+// findPointer returns the path to the first Go pointer in values of type t, which path leads to,
+// and its type; or nil. If it is in a collection, the path ends there.
 func findPointer(t reflect.Type, path string) (string, reflect.Type) {
 	switch t.Kind() {
 	case reflect.Pointer, reflect.UnsafePointer, reflect.String, reflect.Slice, reflect.Map,
@@ -83,10 +88,60 @@ func findPointer(t reflect.Type, path string) (string, reflect.Type) {
 		}
 	case reflect.Struct:
 		for f := range t.Fields() {
-			if p, what := findPointer(f.Type, path+"."+f.Name); what != nil {
+			p, what := findPointer(f.Type, path+"."+f.Name)
+			if what != nil && isCollection(t) {
+				return path, t
+			}
+			if what != nil {
 				return p, what
 			}
 		}
 	}
 	return "", nil
+}
+
+// CollectedAllocator is an allocator that knows whether its blocks are garbage collected, as
+// [GoHeap]'s are: the garbage collector frees such a block when no Go pointer leads to it any more,
+// even if nobody has deallocated it.
+//
+// A wrapper need not implement it, and neither need a [TypedAllocator] that is not a wrapper, whose
+// blocks count as garbage collected: see the function [GarbageCollected]. An allocator that is
+// neither, and returns Go memory without keeping a pointer to it, must implement it, also if it is
+// a [GlobalAlloc] only.
+type CollectedAllocator interface {
+	// GarbageCollected reports whether the garbage collector may free blocks of the allocator.
+	GarbageCollected() bool
+}
+
+// GarbageCollected reports whether the garbage collector may free blocks of a, because a is GoHeap
+// or takes its memory from there, through any wrappers, adapters or the registration as the global
+// allocator. The blocks of a source such as a bump.Arena are not garbage collected on any upstream,
+// because the source holds its memory by Go pointers until it is closed.
+//
+// A block that is garbage collected must be reached by Go pointers in memory that the collector
+// scans. Code that keeps only the address, as a number, off the Go heap or in C, must refuse the
+// allocator: as a collections.String and the library of package capi do.
+//
+// It costs a few nanoseconds for each wrapper. Safe for concurrent use.
+func GarbageCollected(a Allocator) bool { return collected(orGlobal(a)) }
+
+func collected(a any) bool {
+	switch a := a.(type) {
+	case GlobalAllocator, *GlobalAllocator:
+		return current().collected
+	case CollectedAllocator:
+		return a.GarbageCollected()
+	case Wrapper:
+		first, second := inside(a)
+		return collected(first) || second != nil && collected(second)
+	case TypedAllocator:
+		return true
+	case asGlobal:
+		return collected(a.a)
+	case face[resolved]:
+		return collected(a.g.alloc)
+	case *checked:
+		return collected(a.inner.alloc)
+	}
+	return false
 }

@@ -12,16 +12,18 @@ import (
 	"testing"
 )
 
-// What selects the global allocator is in force before a program's code runs, so it is tested with programs of their own: those
-// below testdata/selection, built in every way.
+// A Selection takes effect before the code of a program runs, so it is tested by the programs below
+// testdata/selection, built in every way.
 
 const (
+	module       = "github.com/galloc-go/galloc"
 	pathOfHeap   = module + "/global/heap"
 	pathOfSystem = module + "/global/system"
 	linkerFlag   = "-X " + module + ".defaultAllocator="
 )
 
-// A way is how a program is built. The zero value is without cgo, which links faster, as an executable, without tags.
+// A way is how a program is built. The zero value is without cgo, which links faster, as an
+// executable, without tags.
 type way struct {
 	dir  string // below testdata/selection; "" is "program"
 	tags string // what it imports: see the files there
@@ -129,8 +131,8 @@ func needCgo(t *testing.T) {
 	}
 }
 
-// run runs a program, with nothing of galloc's in the environment but env, and returns what it has printed, both streams together, and its
-// exit status.
+// run runs a program, with nothing of galloc's in the environment but env, and returns what it has
+// printed, both streams together, and its exit status.
 func run(t *testing.T, env []string, path string, args ...string) (output string, status int) {
 	t.Helper()
 	cmd := exec.Command(path, args...)
@@ -208,16 +210,17 @@ func TestImportSelects(t *testing.T) {
 			"galloc: RegisterGlobal at ", "main.go:", "; the import of " + mmm + " selects the global allocator already: drop one of the two (go mod why " + mmm,
 			"*mmm.owner, selected by",
 		}},
-		// What libraries have allocated while they were initialized, before and after the package that selects, goes back to its allocator.
+		// Blocks that libraries have allocated while they were initialized, before and after the
+		// package that selects, are freed by the allocator that they came from.
 		{"before all others", way{tags: "own,early"}, "free name", "", []string{fresh, "2 freed\n", "*mmm.owner, selected by"}},
 		{"without inlining", way{tags: "heap,early", more: "-gcflags=" + module + "/...=-N -l"}, "free name", "", []string{"2 freed\n", "galloc heap, selected by"}},
 		{"position independent", way{tags: "own,early", mode: "pie"}, "free name", "", []string{fresh, "2 freed\n", "*mmm.owner, selected by"}},
 		{"under the race detector", way{tags: "own,early", cgo: true, more: "-race"}, "free name", "", []string{fresh, "2 freed\n", "*mmm.owner, selected by"}},
 
-		{"nil", way{tags: "own"}, "name", "MMM=nil", []string{fresh, "panic: galloc: New of the selection in " + mmm + " returns nil\n"}},
-		{"itself", way{tags: "own"}, "name", "MMM=global", []string{fresh, "panic: galloc: New of the selection in " + mmm + " returns an allocator made of galloc.Global"}},
+		{"nil", way{tags: "own"}, "name", "MMM=nil", []string{fresh, "panic: galloc: New of the Selection in " + mmm + " returns nil: pass an allocator\n"}},
+		{"itself", way{tags: "own"}, "name", "MMM=global", []string{fresh, "panic: galloc: New of the Selection in " + mmm + " returns an allocator made of galloc.Global"}},
 		{"by use", way{tags: "own"}, "name", "MMM=use", []string{
-			fresh, "panic: galloc: New of the selection in " + mmm + " uses the global allocator, which it is to make, at ", "mmm.go:",
+			fresh, "panic: galloc: New of the Selection in " + mmm + " uses the global allocator, which it must return, at ", "mmm.go:",
 		}},
 		{"at run time", way{tags: "dynamic"}, "name", "", []string{
 			"panic: galloc: " + module + "/testdata/selection/dynamic sets multiple_global_allocators when it is initialized, which is too late",
@@ -263,32 +266,34 @@ func TestPrecedence(t *testing.T) {
 		{"", "", "", "use name", []string{"galloc heap, the default for -buildmode=exe\n"}},
 		{"", "", "", "register name", []string{goheap, "\n"}},
 		{"", "", "system", "name use name", []string{system, "), chosen by GALLOC=system\n", "), chosen by GALLOC=system\n"}},
-		{"", "", "system", "register use name", []string{goheap, "; GALLOC=system is not obeyed since the program chooses in code\n"}},
+		{"", "", "system", "register use name", []string{goheap, "; GALLOC=system is overridden by the program\n"}},
 		{"", "", "heap,decay=10s", "register name", []string{
-			goheap, "; GALLOC=heap,decay=10s is not obeyed since the program chooses in code, but for the options of the heap of the process\n",
+			goheap, "; GALLOC=heap,decay=10s is overridden by the program, but for the options of the heap of the process\n",
 		}},
 		{"", "system", "", "name use name", []string{system, "), chosen by " + linkerFlag + "system\n", "), chosen by " + linkerFlag + "system\n"}},
 		{"", "system", "heap", "use name", []string{
-			"galloc heap, chosen by GALLOC=heap; " + linkerFlag + "system is not obeyed since GALLOC is set\n",
+			"galloc heap, chosen by GALLOC=heap; " + linkerFlag + "system is overridden by GALLOC\n",
 		}},
-		{"", "system", "", "register use name", []string{goheap, "; " + linkerFlag + "system is not obeyed since the program chooses in code\n"}},
+		{"", "system", "", "register use name", []string{goheap, "; " + linkerFlag + "system is overridden by the program\n"}},
 		{"", "system", "heap", "register use name", []string{
-			goheap, "; GALLOC=heap is not obeyed since the program chooses in code; " + linkerFlag + "system is not obeyed since GALLOC is set\n",
+			goheap, "; GALLOC=heap is overridden by the program; " + linkerFlag + "system is overridden by GALLOC\n",
 		}},
 		{"", "heap,limit=8MiB", "", "limits name", []string{"0 8388608\n", "galloc heap, chosen by " + linkerFlag + "heap,limit=8MiB\n"}},
-		{"", "heap,limit=8MiB", "heap,softlimit=1MiB", "limits", []string{"1048576 0\n"}}, // all of it, or nothing
+		// GALLOC replaces all of it, or nothing.
+		{"", "heap,limit=8MiB", "heap,softlimit=1MiB", "limits", []string{"1048576 0\n"}},
 		{"", "heap,limit=8MiB", "system", "limits", []string{"0 0\n"}},
-		{"named", "", "", "use name", []string{"galloc heap, the default for -buildmode=exe\n"}}, // New is not called
+		// New of the package named is not called.
+		{"named", "", "", "use name", []string{"galloc heap, the default for -buildmode=exe\n"}},
 		{"named", "", "jemalloc", "name use name", []string{"New\nnamed.allocator, chosen by GALLOC=jemalloc\n", "named.allocator, chosen by GALLOC=jemalloc\n"}},
 		{"named,heap", "", "jemalloc", "name", []string{
-			"galloc heap, selected by the import of " + pathOfHeap + "; GALLOC=jemalloc is not obeyed since the program chooses in code\n",
+			"galloc heap, selected by the import of " + pathOfHeap + "; GALLOC=jemalloc is overridden by the program\n",
 		}},
 		{"heap", "", "system", "use name", []string{
-			"galloc heap, selected by the import of " + pathOfHeap + "; GALLOC=system is not obeyed since the program chooses in code\n",
+			"galloc heap, selected by the import of " + pathOfHeap + "; GALLOC=system is overridden by the program\n",
 		}},
 		{"heap", "", "heap,limit=8MiB", "limits name", []string{"0 8388608\n", "galloc heap, selected by", "but for the options of the heap of the process\n"}},
 		{"heap", "system", "", "use name", []string{
-			"galloc heap, selected by the import of " + pathOfHeap + "; " + linkerFlag + "system is not obeyed since the program chooses in code\n",
+			"galloc heap, selected by the import of " + pathOfHeap + "; " + linkerFlag + "system is overridden by the program\n",
 		}},
 	} {
 		t.Run(fmt.Sprintf("import=%s X=%s GALLOC=%s %s", c.tags, c.x, c.env, c.args), func(t *testing.T) {
@@ -320,8 +325,8 @@ func TestOptionsOfTheHeapAreObeyed(t *testing.T) {
 	}
 }
 
-// TestBadSettings: the program ends before main, with status 2 and one line, even if it would choose in code. setting_test.go
-// has all that can be wrong.
+// TestBadSettings: the program ends before main, with status 2 and one line, even if it would
+// choose in code. setting_test.go has all that can be wrong.
 func TestBadSettings(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -329,13 +334,13 @@ func TestBadSettings(t *testing.T) {
 		env string
 		by  string
 	}{
-		{way{}, "foo", "GALLOC=foo: no such allocator: known are heap (options limit, "},
-		{way{}, "heap,", `GALLOC=heap,: option "": write it as name=value`},
+		{way{}, "foo", "GALLOC=foo: no such allocator: known are heap (options limit=SIZE, "},
+		{way{}, "heap,", `GALLOC=heap,: there is no option after the comma`},
 		{way{}, "heap,limit=a lot", `GALLOC=heap,limit=a lot: option "limit": "a lot": write a whole number`},
 		{way{}, "a\nb", `GALLOC="a\nb": no such allocator`},
-		{way{}, "jemalloc", "GALLOC=jemalloc: this program has no jemalloc"},
-		{way{tags: "named"}, "mimalloc", "GALLOC=mimalloc: this program has no mimalloc"},
-		{way{tags: "named"}, "foo", "GALLOC=foo: no such allocator: known are heap (options limit, softlimit, decay, purge, hugepages, checked), debug, system, jemalloc\n"},
+		{way{}, "jemalloc", "GALLOC=jemalloc: jemalloc is not in this program"},
+		{way{tags: "named"}, "mimalloc", "GALLOC=mimalloc: mimalloc is not in this program"},
+		{way{tags: "named"}, "foo", "GALLOC=foo: no such allocator: known are heap (options limit=SIZE, softlimit=SIZE, decay=DURATION|never, purge=now|lazy, hugepages=off|on, overcommit=off|on, checked=off|on), debug, system, jemalloc\n"},
 		{way{tags: "own"}, "foo", "GALLOC=foo: no such allocator"},
 		{way{tags: "heap"}, "foo", "GALLOC=foo: no such allocator"},
 		{way{x: "foo"}, "", linkerFlag + "foo: no such allocator: known are heap"},
@@ -351,8 +356,8 @@ func TestBadSettings(t *testing.T) {
 	}
 }
 
-// TestDefaultOfTheArtifact: the heap in executables; in what is loaded into a program in C System, whatever its environment says, and
-// so that the program can free what it gets.
+// TestDefaultOfTheArtifact: the heap in executables; in what is loaded into a program in C System,
+// whatever its environment says, and so that the program can free what it gets.
 func TestDefaultOfTheArtifact(t *testing.T) {
 	t.Parallel()
 	const isSystem = "galloc.System (libc malloc), the default for -buildmode="
@@ -366,11 +371,11 @@ func TestDefaultOfTheArtifact(t *testing.T) {
 		{way{mode: "pie"}, "", "galloc heap, the default for -buildmode=pie\n"},
 		{way{mode: "pie"}, "system", ", chosen by GALLOC=system\n"},
 		{way{cgo: true, dir: "library", mode: "c-archive"}, "", isSystem + "c-archive\n"},
-		{way{cgo: true, dir: "library", mode: "c-archive"}, "heap", isSystem + "c-archive; GALLOC=heap is not obeyed since this is not an executable\n"},
+		{way{cgo: true, dir: "library", mode: "c-archive"}, "heap", isSystem + "c-archive; GALLOC=heap has no effect: this is not an executable\n"},
 		{way{cgo: true, dir: "library", mode: "c-shared"}, "", isSystem + "c-shared\n"},
-		{way{cgo: true, dir: "library", mode: "c-shared"}, "no such", isSystem + "c-shared; GALLOC=no such is not obeyed since this is not an executable\n"},
-		{way{cgo: true, dir: "library", mode: "c-shared", tags: "heap"}, "system", "galloc heap, selected by the import of " + pathOfHeap + "; GALLOC=system is not"},
-		{way{cgo: true, dir: "library", mode: "c-archive", x: "heap"}, "system", "galloc heap, chosen by " + linkerFlag + "heap; GALLOC=system is not"},
+		{way{cgo: true, dir: "library", mode: "c-shared"}, "no such", isSystem + "c-shared; GALLOC=no such has no effect: this is not an executable\n"},
+		{way{cgo: true, dir: "library", mode: "c-shared", tags: "heap"}, "system", "galloc heap, selected by the import of " + pathOfHeap + "; GALLOC=system has no effect"},
+		{way{cgo: true, dir: "library", mode: "c-archive", x: "heap"}, "system", "galloc heap, chosen by " + linkerFlag + "heap; GALLOC=system has no effect"},
 	} {
 		t.Run(fmt.Sprintf("%+v GALLOC=%s", c.way, c.env), func(t *testing.T) {
 			t.Parallel()
@@ -393,7 +398,8 @@ func TestDefaultOfTheArtifact(t *testing.T) {
 	}
 }
 
-// TestPlugins: a plugin has the allocator of its host. One that selects another one says so when it is opened.
+// TestPlugins: a plugin has the allocator of its host. One that selects another one says so when it
+// is opened.
 func TestPlugins(t *testing.T) {
 	t.Parallel()
 	needCgo(t)
@@ -404,7 +410,8 @@ func TestPlugins(t *testing.T) {
 		says         []string
 	}{
 		{"", "", []string{plain}},
-		{"", "heap", []string{"plugin: galloc heap, selected by the import of " + pathOfHeap}}, // the host does not use galloc
+		// The host does not use galloc.
+		{"", "heap", []string{"plugin: galloc heap, selected by the import of " + pathOfHeap}},
 		{"galloc", "", []string{"host: galloc heap, the default for ", plain}},
 		{"galloc", "heap", []string{"galloc: " + pathOfHeap + " cannot select the global allocator: it is in a plugin, and not in its host"}},
 		{"galloc,system", "", []string{"host: galloc.System (", bySystem, "plugin: galloc.System (", bySystem}},

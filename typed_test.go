@@ -5,6 +5,8 @@ import (
 	"math"
 	"reflect"
 	"runtime"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"unsafe"
@@ -185,8 +187,7 @@ func TestTypesWithPointersAreRefused(t *testing.T) {
 	}
 }
 
-// Types that share a slot of the table in front of the check must not answer for one
-// another.
+// Types that share a slot of the table in front of the check must not answer for one another.
 func TestPointerCheckTellsTypesApart(t *testing.T) {
 	checkPair[[1]int, [1]*int](t)
 	checkPair[[2]int, [2]*int](t)
@@ -257,7 +258,7 @@ func TestBox(t *testing.T) {
 	a := new(tracked)
 	b, err := galloc.NewBox(a, point{1, 2, 3})
 	if err != nil || *b.Get() != (point{1, 2, 3}) || a.blocks != 1 {
-		t.Fatal(b, err, a)
+		t.Fatal(err, a)
 	}
 	p := b.Get()
 	if err := b.Set(point{4, 5, 6}); err != nil || b.Get() != p || *p != (point{4, 5, 6}) {
@@ -326,5 +327,133 @@ func TestTypedFaceDoesNotAllocateOnTheGoHeap(t *testing.T) {
 		galloc.FreeSlice(galloc.System, s)
 	}); n != 0 {
 		t.Errorf("%v allocations", n)
+	}
+}
+
+// NewUninit refuses types with Go pointers on GoHeap too.
+func TestNewUninit(t *testing.T) {
+	a := new(tracked)
+	p, err := galloc.NewUninit[point](a)
+	if err != nil || a.blocks != 1 || a.bytes != 24 {
+		t.Fatal(err, *a)
+	}
+	*p = point{1, 2, 3}
+	galloc.Free(a, p)
+	if *a != (tracked{}) {
+		t.Errorf("left: %+v", *a)
+	}
+	for _, a := range []galloc.Allocator{nil, galloc.GoHeap} {
+		if _, err := galloc.NewUninit[string](a); !errors.Is(err, galloc.ErrPointers) {
+			t.Errorf("%v: a type with pointers: %v", a, err)
+		}
+	}
+	var e *galloc.AllocError
+	if _, err := galloc.NewUninit[point](galloc.Null); !errors.As(err, &e) || e.Layout() != galloc.LayoutOf[point]() {
+		t.Error(err)
+	}
+}
+
+func TestMakeSliceCap(t *testing.T) {
+	a := new(tracked)
+	s, err := galloc.MakeSliceCap[uint16](a, 3, 10)
+	if err != nil || len(s) != 3 || cap(s) != 10 || a.bytes != 20 {
+		t.Fatal(len(s), cap(s), err, *a)
+	}
+	for i, v := range s[:10] {
+		if v != 0 {
+			t.Errorf("s[%d] is %d", i, v)
+		}
+	}
+	galloc.FreeSlice(a, s)
+	if *a != (tracked{}) {
+		t.Errorf("left: %+v", *a)
+	}
+	for _, n := range []int{-1, 11} {
+		if recovered(func() { _, _ = galloc.MakeSliceCap[uint16](a, n, 10) }) == nil {
+			t.Errorf("length %d of capacity 10: no panic", n)
+		}
+	}
+	if *a != (tracked{}) {
+		t.Errorf("a panic leaks: %+v", *a)
+	}
+	if _, err := galloc.MakeSliceCap[uint16](galloc.Null, 0, 10); !errors.Is(err, galloc.ErrOutOfMemory) {
+		t.Error(err)
+	}
+}
+
+// Long appends are divided. The result is as with append, also where values overlap the place.
+func TestAppendSliceOfManyValues(t *testing.T) {
+	const n, spare = 100_000, 300_000 // of 8 bytes
+	number := func() []int {
+		s := make([]int, n+spare)
+		for i := range s {
+			s[i] = i
+		}
+		return s
+	}
+	for _, r := range [][2]int{{0, n}, {1, n + 1}, {n - 1, n + spare - 1}, {n, n + spare}, {50_000, 350_000}, {n + 5, n + spare}} {
+		s, want := number(), number()
+		got, err := galloc.AppendSlice(galloc.Null, s[:n], s[r[0]:r[1]]...)
+		want = append(want[:n], want[r[0]:r[1]]...)
+		if err != nil || !slices.Equal(got, want) || !slices.Equal(got[:cap(got)], want[:cap(want)]) {
+			t.Errorf("values [%d, %d): differs from append, or error %v", r[0], r[1], err)
+		}
+		got, _ = galloc.AppendSlice(galloc.Null, s[10:n], s[:n]...) // from before s
+		if !slices.Equal(got[n-10:], want[:n]) {
+			t.Error("values that begin before s: differs from append")
+		}
+	}
+	texts := make([]string, 50_000)
+	for i := range texts {
+		texts[i] = strconv.Itoa(i)
+	}
+	more, err := galloc.AppendSlice(galloc.GoHeap, []string{"a"}, texts...)
+	if err != nil || !slices.Equal(more[1:], texts) {
+		t.Error(len(more), err)
+	}
+}
+
+func TestAppendSlice(t *testing.T) {
+	a := new(tracked)
+	var s, want []uint32
+	for i := range uint32(1000) {
+		more := []uint32{i, i * i, ^i}[:i%4]
+		if i%100 == 99 {
+			more = s[len(s)/3:] // a part of itself
+			want = append(want, want[len(want)/3:]...)
+		} else {
+			want = append(want, more...)
+		}
+		var err error
+		if s, err = galloc.AppendSlice(a, s, more...); err != nil {
+			t.Fatal(err)
+		}
+		if len(want) > 100_000 {
+			break
+		}
+	}
+	if !slices.Equal(s, want) {
+		t.Errorf("%d elements, want %d", len(s), len(want))
+	}
+	if a.blocks != 1 {
+		t.Errorf("%+v", *a)
+	}
+	// Without memory, the slice is unchanged.
+	full, err := galloc.AppendSlice(galloc.Null, s[:len(s):len(s)], 1)
+	if !errors.Is(err, galloc.ErrOutOfMemory) || !slices.Equal(full, want) {
+		t.Errorf("%v: %d elements", err, len(full))
+	}
+	galloc.FreeSlice(a, s)
+	if *a != (tracked{}) {
+		t.Errorf("left: %+v", *a)
+	}
+	words, err := galloc.AppendSlice(galloc.GoHeap, []string{"a"}, "b", "c")
+	if err != nil || !slices.Equal(words, []string{"a", "b", "c"}) {
+		t.Error(words, err)
+	}
+	var bad *galloc.LayoutError
+	huge := make([]struct{}, math.MaxInt)
+	if _, err := galloc.AppendSlice(a, huge, struct{}{}); !errors.As(err, &bad) {
+		t.Error(err)
 	}
 }

@@ -1,45 +1,47 @@
-// Package alloctest tests allocators.
+// Package alloctest tests allocators, and programs that use allocators.
 //
-// [Run] checks an [galloc.Allocator], and [RunGlobal] a [galloc.GlobalAlloc], against
-// every rule of their contract, one named test per rule:
+// [Run] checks a [galloc.Allocator], and [RunGlobal] a [galloc.GlobalAlloc], against every rule of
+// their contracts, with one named test for each rule:
 //
 //	func TestMine(t *testing.T) {
 //		alloctest.Run(t, func() galloc.Allocator { return mine.New() })
 //	}
 //
-// [Fuzz] makes a fuzz target of an allocator, whose failing input is printed as a
-// trace that a person can read and galloc replay can run. Both stand on [Model], which
-// knows what every byte of every block must be.
+// [Fuzz] makes a fuzz target of an allocator. It prints a failing input as a trace that a person
+// can read and the command "galloc replay" can run. All of them use a [Model], which knows every
+// byte of every block.
 //
-// The other way round, [Failing] and [CheckFailures] test code that uses an allocator:
-// what it does when each of its allocations fails in turn.
+// To test a program that uses allocators, [CheckFailures] runs it with each of its allocations
+// failing in turn. [Fail] makes chosen calls fail, [NoAlloc] refuses to allocate in regions, and
+// [Track] finds leaks and misuses.
 package alloctest
 
 import (
 	"math/rand/v2"
+	"runtime/debug"
 	"slices"
 	"testing"
+	"time"
 	"unsafe"
 
 	"github.com/galloc-go/galloc"
 )
 
-// Option says what an allocator promises.
+// An Option excepts an allocator from rules, or says what it costs to test.
 type Option int
 
 const (
-	// SingleGoroutine says that the allocator is not safe for concurrent use, so that is not tested.
+	// SingleGoroutine means that the allocator is not safe for concurrent use.
 	SingleGoroutine Option = iota + 1
-	// GoGarbage says that the allocator allocates on the Go heap when it is used, so that
-	// it does not is not tested. Those that are a [galloc.TypedAllocator] need not say it.
+	// GoGarbage means that calls of the allocator allocate on the Go heap. An allocator that holds
+	// Go pointers does not need this option.
 	GoGarbage
-	// Slow says that a call takes a microsecond or more, as of an allocator that records each: then fewer
-	// are made at once.
+	// Slow means that a call takes a microsecond or more: the tests make fewer calls.
 	Slow
 )
 
-// fewer returns n, or less in programs built with the race detector, which makes everything take ten times
-// as long, and needs fewer calls to see that they race.
+// fewer returns n, or less with the race detector, which makes every call take ten times as long,
+// and needs fewer calls to find a race.
 func fewer(n int) int {
 	if raceEnabled {
 		return n / 4
@@ -47,32 +49,99 @@ func fewer(n int) int {
 	return n
 }
 
-// Run tests the allocators that new returns; it is called once for every rule, and may
-// return the same one each time. They must be able to have 16 MiB allocated at a time.
-// Rules about optional interfaces are checked through the package functions of galloc,
-// and so hold for allocators with and without them.
-func Run(t *testing.T, new func() galloc.Allocator, options ...Option) {
-	for _, r := range slices.Concat(blockRules, abilityRules, concurrentRules) {
-		t.Run(r.name, func(t *testing.T) {
-			if slices.Contains(options, r.except) {
-				t.Skip("the allocator is excepted from this rule")
-			}
-			a := new()
-			c := &checker{T: t, a: a, m: NewModel(a), rule: r, random: rand.New(rand.NewPCG(1, 2)), slow: slices.Contains(options, Slow)}
-			r.check(c)
-			c.must(c.m.Verify())
-			c.must(c.m.FreeAll())
-		})
+// Run tests the allocators that create returns. It calls create once for each rule; the result may
+// be the same each time. An allocator must be able to have 16 MiB allocated at a time. Run uses
+// optional interfaces through the package functions of galloc, so their rules hold for every
+// allocator. A rule that panics fails, and the other rules are checked all the same.
+//
+// A leak shows where memory is bounded. So give the allocator a source of some tens of MiB: Run
+// allocates and frees up to 2 GiB in all, in a few hundred calls without touching the memory, and
+// 128 MiB under go test -short. If the source is full at 192 MiB, Run also checks what happens when
+// memory runs out.
+func Run(t *testing.T, create func() galloc.Allocator, options ...Option) {
+	runAll(t, func() subject { return subject{create(), nil} }, options)
+}
+
+// A subject is an allocator to test, and the GlobalAlloc that it was made of, or nil. That can be
+// reset, even if only its four methods are tested.
+type subject struct {
+	a galloc.Allocator
+	g galloc.GlobalAlloc
+}
+
+// reset deallocates all blocks, if the allocator can.
+func (s subject) reset() {
+	if s.g != nil {
+		s.a = galloc.AsAllocator(s.g)
+	}
+	_ = galloc.Reset(s.a)
+}
+
+func runAll(t *testing.T, create func() subject, options []Option) {
+	volume := volume{false, 300 * time.Millisecond}
+	if testing.Short() || raceEnabled { // what is long uses one goroutine, where there are no races
+		volume.short, volume.limit = true, 30*time.Millisecond
+	}
+	for _, r := range allRules() {
+		t.Run(r.name, func(t *testing.T) { r.run(t, create, options, volume) })
 	}
 }
 
-// RunGlobal tests the allocators that new returns, as Run does. Everything goes through
-// the four methods, or their defaults, and every block is given back with exactly the
-// layout it was allocated with.
-func RunGlobal(t *testing.T, new func() galloc.GlobalAlloc, options ...Option) {
-	Run(t, func() galloc.Allocator { return galloc.AsAllocator(bare{new()}) }, options...)
+func allRules() []rule {
+	return slices.Concat(blockRules, abilityRules, memoryRules, concurrentRules)
+}
+
+// A volume says how much the rules allocate that allocate much: less if short is true, and no more
+// once a rule has repeated the same thing for as long as the limit.
+type volume struct {
+	short bool
+	limit time.Duration
+}
+
+// run checks one rule.
+func (r rule) run(t testing.TB, create func() subject, options []Option, v volume) {
+	if slices.Contains(options, r.except) {
+		t.Skip("the allocator is excepted from this rule")
+	}
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if v := recover(); v != nil {
+			t.Logf("the rule: %s", r.explain)
+			t.Errorf("panic: %v\n%s", v, debug.Stack())
+		}
+	}()
+	s := create()
+	c := &checker{
+		TB: t, subject: s, m: NewModel(s.a), rule: r,
+		random: rand.New(rand.NewPCG(1, 2)), slow: slices.Contains(options, Slow),
+		volume: v,
+	}
+	r.check(c)
+	c.must(c.m.Verify())
+	c.must(c.m.FreeAll())
+}
+
+// contained calls f, and returns a panic of it as a Violation. It is for goroutines, where a panic
+// would end all rules.
+func contained(f func() error) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if v := recover(); v != nil {
+			err = violation("panic: %v\n%s", v, debug.Stack())
+		}
+	}()
+	return f()
+}
+
+// RunGlobal tests the allocators that create returns, as Run does. It uses the four methods or
+// their defaults only, and frees every block with exactly the layout that it was allocated with.
+func RunGlobal(t *testing.T, create func() galloc.GlobalAlloc, options ...Option) {
+	runAll(t, func() subject {
+		g := create()
+		return subject{galloc.AsAllocator(bare{g}), g}
+	}, options)
 	t.Run("BlocksGoBothWays", func(t *testing.T) {
-		g := new()
+		g := create()
 		a, l := galloc.AsAllocator(g), mustLayout(100, 8)
 		b, err := a.Allocate(l)
 		if err != nil {
@@ -87,8 +156,8 @@ func RunGlobal(t *testing.T, new func() galloc.GlobalAlloc, options ...Option) {
 	})
 }
 
-// bare shows the methods of a GlobalAlloc and hides all others, so that AsAllocator
-// cannot take a short cut.
+// bare hides all methods of a GlobalAlloc but the four, so that AsAllocator cannot take a shorter
+// way.
 type bare struct{ g galloc.GlobalAlloc }
 
 func (b bare) Alloc(l galloc.Layout) unsafe.Pointer      { return b.g.Alloc(l) }
@@ -108,24 +177,25 @@ func (b bare) Realloc(p unsafe.Pointer, l galloc.Layout, n uintptr) unsafe.Point
 	return galloc.DefaultRealloc(b.g, p, l, n)
 }
 
-// A rule is one sentence of the contract and what checks it.
+// A rule is one sentence of the contract and its check.
 type rule struct {
 	name    string
 	explain string // printed when the check fails
-	except  Option // allocators with this option are not checked
+	except  Option // the option of allocators that are not checked
 	check   func(*checker)
 }
 
-// checker is a running check: the test, the allocator, and the model of it that all
-// blocks go through, numbered in the order they are made.
+// checker is a running check: the test, the allocator, and the model of it. All blocks go through
+// the model, and are numbered in order.
 type checker struct {
-	*testing.T
-	a      galloc.Allocator
+	testing.TB
+	subject
 	m      *Model
 	rule   rule
 	random *rand.Rand
 	next   uint64
 	slow   bool
+	volume volume
 }
 
 func (c *checker) fail(format string, args ...any) {

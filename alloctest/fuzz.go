@@ -11,22 +11,22 @@ import (
 	"github.com/galloc-go/galloc/trace"
 )
 
-// Fuzz makes f a fuzz target for the allocators that new returns: the input is decoded by
-// [Ops] and checked by [Check]. An input that fails is printed as a trace: save those lines
-// in a file, and galloc replay -check runs it on any allocator (with Grow for every growth,
-// where Check takes GrowZeroed for those to an even size).
-func Fuzz(f *testing.F, new func() galloc.Allocator) {
+// Fuzz makes f a fuzz target for the allocators that create returns. It decodes the input by [Ops]
+// and checks it by [Check]. A failing input is printed as a trace: save its lines in a file, and
+// "galloc replay -check" runs it on any allocator. (It calls Grow for every growth; Check calls
+// GrowZeroed for growth to an even size.)
+func Fuzz(f *testing.F, create func() galloc.Allocator) {
 	for _, seed := range seeds {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		if err := Check(new(), Ops(data)); err != nil {
+		if err := Check(create(), Ops(data)); err != nil {
 			t.Fatal(err)
 		}
 	})
 }
 
-// seeds are programs that go through the size classes, resize, and free in several orders.
+// seeds are programs that use the size classes, resize, and free in several orders.
 var seeds = []string{
 	"",
 	"\x00\x00\x08\x00\x00\x00\x18\x00\x04\x00\x00\x00\x04\x00\x00\x00",
@@ -35,12 +35,12 @@ var seeds = []string{
 	"\x42\x00\x07\x00\x82\x00\x07\x00\xc2\x00\x07\x00\x03\x02\x80\x04\x03\x01\x80\x04\x03\x00\x80\x04",
 }
 
-// opBytes is how many bytes of fuzz input make one event.
+// opBytes is the number of bytes of fuzz input for an event.
 const opBytes = 4
 
-// Ops turns any bytes into a sequence of events that a program may produce, at most one
-// for every four bytes: a kind and alignment, a choice among the live objects, and a size
-// of 0 to 1 MiB, small ones being the more frequent.
+// Ops turns any bytes into a sequence of events that a program can produce, at most one for every
+// four bytes: a kind and alignment, a choice among the live objects, and a size of 0 to 1 MiB,
+// mostly small.
 func Ops(data []byte) []trace.Op {
 	var ops []trace.Op
 	var live []uint64
@@ -85,10 +85,10 @@ func Ops(data []byte) []trace.Op {
 	return ops
 }
 
-// Check runs the events on a through a [Model], with every byte of every block checked
-// again and again (after each event while the blocks are few) and at the end; then it frees
-// what is left. Allocations that fail are left out. The error, if a breaks a rule, shows the
-// events up to that point as a trace.
+// Check runs the events on a through a [Model]. It checks every byte of every block after each
+// event while there are few blocks, later after every 16th, and at the end; then it frees the
+// remaining blocks. It skips allocations that fail. If a breaks a rule, the error shows the events
+// up to that point as a trace.
 func Check(a galloc.Allocator, ops []trace.Op) error {
 	m := NewModel(a)
 	for i, op := range ops {
@@ -110,7 +110,7 @@ func Check(a galloc.Allocator, ops []trace.Op) error {
 	return nil
 }
 
-// perform does what op says. A block that could not be had is simply not there later on.
+// perform executes op. If it fails to allocate its block, later events of that block do nothing.
 func perform(m *Model, op trace.Op) error {
 	size, align := op.Layout()
 	l, err := galloc.NewLayout(uintptr(size), uintptr(align))
@@ -140,7 +140,7 @@ func perform(m *Model, op trace.Op) error {
 	return nil
 }
 
-// rename gives a block another number, as a realloc in a trace does.
+// rename changes the number of a block, as a realloc in a trace does.
 func (m *Model) rename(old, id uint64) {
 	if b := m.blocks[old]; b != nil {
 		delete(m.blocks, old)

@@ -4,41 +4,44 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"unsafe"
 
 	"github.com/galloc-go/galloc"
+	"github.com/galloc-go/galloc/internal/block"
 )
 
-// Model uses an allocator and knows what must be true of it: where the blocks are, that
-// no two overlap, that they are aligned and long enough, and what each of their bytes is.
-// It fills each block, to the end of what is usable, with bytes that depend on the block
-// and on their place in it, and looks whether they are still there before it gives the
-// block back or resizes it. Blocks are named by numbers that the caller chooses.
+// A Model uses an allocator and checks it: blocks do not overlap, they are aligned and long enough,
+// and their bytes stay as they were written. A Model fills each block, to the end of its usable
+// size, with bytes that depend on the block and on their place in it, and checks them before it
+// frees or resizes the block. The caller chooses a number for each block.
 //
-// A method returns nil, or the allocator's error if memory could not be had (an
-// [*galloc.AllocError]; nothing has changed then), or a [*Violation] if the allocator has
-// broken a rule. Naming a block that does not exist is the caller's bug. A Model is not safe for concurrent use, but several may use one allocator
-// at the same time.
+// A method returns nil; or the error of the allocator, an [*galloc.AllocError], if it has run out
+// of memory, and then nothing has changed; or a [*Violation] if the allocator has broken a rule.
+// The number of a block that does not exist is a misuse. A Model is not safe for concurrent use,
+// but several Models may use one allocator at the same time.
 type Model struct {
+	_ block.NoCopy
+
 	a      galloc.Allocator
-	blocks map[uint64]*block
-	sorted []*block // by address, without those of size 0
-	fits   int      // rotates through the layouts that fit
+	blocks map[uint64]*modelBlock
+	sorted []*modelBlock // by address, without blocks of size 0
+	fits   int           // rotates through the layouts that fit
 }
 
-type block struct {
+type modelBlock struct {
 	id   uint64
 	mem  []byte
 	l    galloc.Layout
-	salt byte // makes its bytes different from those of other blocks
+	salt byte // makes its bytes different from the bytes of other blocks
 }
 
-// Violation is a rule broken by an allocator.
+// A Violation is a rule broken by an allocator.
 type Violation struct{ What string }
 
-// Error returns what is wrong.
+// Error describes the violation.
 func (v *Violation) Error() string { return "alloctest: " + v.What }
 
 func violation(format string, args ...any) error {
@@ -47,7 +50,7 @@ func violation(format string, args ...any) error {
 
 // NewModel returns a model of a, with no blocks.
 func NewModel(a galloc.Allocator) *Model {
-	return &Model{a: a, blocks: map[uint64]*block{}}
+	return &Model{a: a, blocks: map[uint64]*modelBlock{}}
 }
 
 // Allocate allocates block id, which must not exist, and fills it.
@@ -56,7 +59,7 @@ func (m *Model) Allocate(id uint64, l galloc.Layout) error {
 	return m.add(id, l, mem, err)
 }
 
-// AllocateZeroed is Allocate, and checks that the block is zero.
+// AllocateZeroed is Allocate, and also checks that the block is zero.
 func (m *Model) AllocateZeroed(id uint64, l galloc.Layout) error {
 	mem, err := galloc.AllocateZeroed(m.a, l)
 	if err == nil {
@@ -67,8 +70,8 @@ func (m *Model) AllocateZeroed(id uint64, l galloc.Layout) error {
 	return m.add(id, l, mem, err)
 }
 
-// Resize makes block id one of layout l, by Shrink, by Grow, or by GrowZeroed if zeroed is
-// true, and checks what must be kept and what must be zero.
+// Resize makes block id one of layout l, by Shrink, by Grow, or by GrowZeroed if zeroed is true. It
+// checks the bytes that must be kept and the bytes that must be zero.
 func (m *Model) Resize(id uint64, l galloc.Layout, zeroed bool) error {
 	b := m.blocks[id]
 	if err := b.verify(len(b.mem)); err != nil {
@@ -97,7 +100,7 @@ func (m *Model) Resize(id uint64, l galloc.Layout, zeroed bool) error {
 		}
 		return refusal(err, l)
 	}
-	kept := &block{id, mem, l, b.salt}
+	kept := &modelBlock{id, mem, l, b.salt}
 	if err := kept.inspect(); err != nil {
 		return err
 	}
@@ -107,7 +110,8 @@ func (m *Model) Resize(id uint64, l galloc.Layout, zeroed bool) error {
 	if what == "GrowZeroed" {
 		for i := int(old.Size()); i < len(b.mem) && i < len(mem); i++ {
 			if mem[i] != 0 && mem[i] != b.at(i) {
-				return violation("byte %d after GrowZeroed from %v (%d usable) to %v is %#02x, neither kept nor zero", i, old, len(b.mem), l, mem[i])
+				return violation("byte %d after GrowZeroed from %v (%d usable) to %v is %#02x, neither kept nor zero",
+					i, old, len(b.mem), l, mem[i])
 			}
 		}
 		if err := wantZero(mem, len(b.mem), what, l); err != nil {
@@ -118,8 +122,8 @@ func (m *Model) Resize(id uint64, l galloc.Layout, zeroed bool) error {
 	return m.add(id, l, mem, nil)
 }
 
-// ResizeInPlace asks for another size of block id where it is, reports whether it has it,
-// and checks what must be kept.
+// ResizeInPlace asks the allocator to change the size of block id in place, reports whether it did,
+// and checks the bytes that must be kept.
 func (m *Model) ResizeInPlace(id uint64, size uintptr) (bool, error) {
 	b := m.blocks[id]
 	if err := b.verify(len(b.mem)); err != nil {
@@ -133,19 +137,19 @@ func (m *Model) ResizeInPlace(id uint64, size uintptr) (bool, error) {
 		return false, b.verify(len(b.mem))
 	}
 	l, err := galloc.NewLayout(size, b.l.Align())
-	if err != nil {
+	if err != nil || size > math.MaxInt/4 {
 		return true, violation("Resize to %d bytes cannot have succeeded: %v", size, err)
 	}
 	kept := min(old.Size(), size)
 	m.remove(b)
-	c := &block{id, unsafe.Slice(unsafe.SliceData(b.mem), size), l, b.salt}
+	c := &modelBlock{id, unsafe.Slice(unsafe.SliceData(b.mem), size), l, b.salt}
 	if err := c.verify(int(kept)); err != nil {
 		return true, violation("Resize from %v to %v lost bytes: %v", b.l, l, err)
 	}
 	return true, m.add(id, l, c.mem, nil)
 }
 
-// Free gives block id back, with one of the layouts that fit it.
+// Free frees block id, with one of the layouts that fit it.
 func (m *Model) Free(id uint64) error {
 	b := m.blocks[id]
 	if err := b.verify(len(b.mem)); err != nil {
@@ -156,8 +160,8 @@ func (m *Model) Free(id uint64) error {
 	return nil
 }
 
-// fitting returns one of the layouts that fit the block, by turns.
-func (m *Model) fitting(b *block) galloc.Layout {
+// fitting returns one of the layouts that fit the block, in turn.
+func (m *Model) fitting(b *modelBlock) galloc.Layout {
 	extra := uintptr(len(b.mem)) - b.l.Size()
 	if extra == 0 || b.l.Size() == 0 {
 		return b.l
@@ -179,7 +183,7 @@ func (m *Model) Verify() error {
 	return nil
 }
 
-// FreeAll gives all blocks back, in the order of their numbers.
+// FreeAll frees all blocks, in the order of their numbers.
 func (m *Model) FreeAll() error {
 	ids := make([]uint64, 0, len(m.blocks))
 	for id := range m.blocks {
@@ -194,18 +198,18 @@ func (m *Model) FreeAll() error {
 	return nil
 }
 
-// Forget drops all blocks without giving them back: the allocator has been reset.
+// Forget drops all blocks without freeing them, after a reset of the allocator.
 func (m *Model) Forget() {
 	clear(m.blocks)
 	m.sorted = nil
 }
 
-// add takes in a block as the allocator returned it.
+// add adds a block as the allocator returned it.
 func (m *Model) add(id uint64, l galloc.Layout, mem []byte, err error) error {
 	if err != nil {
 		return refusal(err, l)
 	}
-	b := &block{id, mem, l, byte(id)*31 + byte(id>>8)*17 + 1}
+	b := &modelBlock{id, mem, l, byte(id)*31 + byte(id>>8)*17 + 1}
 	if err := b.inspect(); err != nil {
 		return err
 	}
@@ -214,7 +218,8 @@ func (m *Model) add(id uint64, l galloc.Layout, mem []byte, err error) error {
 		for _, j := range []int{i - 1, i} {
 			if j >= 0 && j < len(m.sorted) && m.sorted[j].overlaps(b) {
 				o := m.sorted[j]
-				return violation("block %d (%v at %p) overlaps block %d (%v at %p)", id, l, b.address(), o.id, o.l, o.address())
+				return violation("block %d (%v at %p) overlaps block %d (%v at %p)",
+					id, l, b.address(), o.id, o.l, o.address())
 			}
 		}
 		m.sorted = slices.Insert(m.sorted, i, b)
@@ -224,8 +229,8 @@ func (m *Model) add(id uint64, l galloc.Layout, mem []byte, err error) error {
 	return nil
 }
 
-// inspect looks at a block as the allocator returned it, without touching it.
-func (b *block) inspect() error {
+// inspect checks a block as the allocator returned it, without reading or writing its bytes.
+func (b *modelBlock) inspect() error {
 	mem, l, p := b.mem, b.l, b.address()
 	switch {
 	case p == nil:
@@ -244,14 +249,14 @@ func (b *block) inspect() error {
 	return nil
 }
 
-func (m *Model) remove(b *block) {
+func (m *Model) remove(b *modelBlock) {
 	delete(m.blocks, b.id)
 	if i, ok := slices.BinarySearchFunc(m.sorted, b, byAddress); ok && len(b.mem) > 0 {
 		m.sorted = slices.Delete(m.sorted, i, i+1)
 	}
 }
 
-func byAddress(a, b *block) int {
+func byAddress(a, b *modelBlock) int {
 	p, q := uintptr(a.address()), uintptr(b.address())
 	switch {
 	case p < q:
@@ -262,16 +267,16 @@ func byAddress(a, b *block) int {
 	return 0
 }
 
-func (b *block) address() unsafe.Pointer { return unsafe.Pointer(unsafe.SliceData(b.mem)) }
+func (b *modelBlock) address() unsafe.Pointer { return unsafe.Pointer(unsafe.SliceData(b.mem)) }
 
-func (b *block) overlaps(c *block) bool {
+func (b *modelBlock) overlaps(c *modelBlock) bool {
 	p, q := uintptr(b.address()), uintptr(c.address())
 	return p < q+uintptr(len(c.mem)) && q < p+uintptr(len(b.mem))
 }
 
-// pattern is what blocks are filled with, again and again: random bytes, from a place that is
-// the block's own, its salt. Its length is a prime, so that a block shifted or copied by any
-// round number of bytes shows.
+// pattern is the content of blocks: random bytes, repeated, from a place that depends on the block,
+// its salt. The length of a period is a prime, so a block that is shifted or copied by any round
+// number of bytes is found.
 var pattern = func() (p [65521 + 256]byte) {
 	r := rand.New(rand.NewPCG(3, 4))
 	for i := range p {
@@ -282,18 +287,18 @@ var pattern = func() (p [65521 + 256]byte) {
 
 var zeroes [65521]byte
 
-func (b *block) period() []byte { return pattern[b.salt : int(b.salt)+len(zeroes)] }
+func (b *modelBlock) period() []byte { return pattern[b.salt : int(b.salt)+len(zeroes)] }
 
-func (b *block) fill() {
+func (b *modelBlock) fill() {
 	for i := 0; i < len(b.mem); i += len(zeroes) {
 		copy(b.mem[i:], b.period())
 	}
 }
 
-func (b *block) at(i int) byte { return b.period()[i%len(zeroes)] }
+func (b *modelBlock) at(i int) byte { return b.period()[i%len(zeroes)] }
 
 // verify checks the first n bytes.
-func (b *block) verify(n int) error {
+func (b *modelBlock) verify(n int) error {
 	if i := mismatch(b.mem[:n], b.period()); i >= 0 {
 		return violation("byte %d of block %d (%v at %p, %d bytes) is %#02x, but %#02x was written there",
 			i, b.id, b.l, b.address(), len(b.mem), b.mem[i], b.at(i))
@@ -311,8 +316,7 @@ func wantZero(mem []byte, from int, what string, l galloc.Layout) error {
 	return nil
 }
 
-// mismatch returns the index of the first byte of mem that is not what repeating period
-// would have put there, or -1.
+// mismatch returns the index of the first byte of mem that differs from period repeated, or -1.
 func mismatch(mem, period []byte) int {
 	for i := 0; i < len(mem); i += len(period) {
 		part := mem[i:min(i+len(period), len(mem))]
@@ -328,7 +332,8 @@ func mismatch(mem, period []byte) int {
 	return -1
 }
 
-// refusal returns err, an allocator's error, if it is one that allocators return.
+// refusal returns err, the error of an allocator for l, or a Violation if allocators must not
+// return it.
 func refusal(err error, l galloc.Layout) error {
 	var ae *galloc.AllocError
 	if !errors.As(err, &ae) {

@@ -10,10 +10,11 @@ import (
 
 	"github.com/galloc-go/galloc"
 	"github.com/galloc-go/galloc/alloctest"
+	"github.com/galloc-go/galloc/internal/misuse"
 )
 
-// checked is an Allocator that looks at its invariants after each call.
-type checked struct{ *Allocator }
+// checked is a Region that checks its invariants after each call.
+type checked struct{ *Region }
 
 func (c checked) must() {
 	if err := c.check(); err != nil {
@@ -23,26 +24,26 @@ func (c checked) must() {
 
 func (c checked) Allocate(l galloc.Layout) ([]byte, error) {
 	defer c.must()
-	return c.Allocator.Allocate(l)
+	return c.Region.Allocate(l)
 }
 
 func (c checked) Deallocate(p unsafe.Pointer, l galloc.Layout) {
 	defer c.must()
-	c.Allocator.Deallocate(p, l)
+	c.Region.Deallocate(p, l)
 }
 
 func (c checked) Resize(p unsafe.Pointer, l galloc.Layout, newSize uintptr) bool {
 	defer c.must()
-	return c.Allocator.Resize(p, l, newSize)
+	return c.Region.Resize(p, l, newSize)
 }
 
-func open(t testing.TB, upstream galloc.Allocator, size uintptr, o Options) *Allocator {
+func open(t testing.TB, upstream galloc.Allocator, size uintptr, o Options) *Region {
 	t.Helper()
 	a, err := New(upstream, size, o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(a.Release)
+	t.Cleanup(a.Close)
 	return a
 }
 
@@ -56,7 +57,7 @@ func layout(size, align uintptr) galloc.Layout {
 
 func address(b []byte) unsafe.Pointer { return unsafe.Pointer(unsafe.SliceData(b)) }
 
-func TestBuddiesKeepTheContract(t *testing.T) {
+func TestConformance(t *testing.T) {
 	for name, c := range map[string]struct {
 		size uintptr
 		o    Options
@@ -82,19 +83,19 @@ func TestBuddiesKeepTheContract(t *testing.T) {
 			before := a.Stats()
 			alloctest.Run(t, func() galloc.Allocator { return a }, alloctest.SingleGoroutine)
 			if s := a.Stats(); s != before {
-				t.Errorf("when everything is freed, it is\n%+v, and was\n%+v", s, before)
+				t.Errorf("after everything was freed:\n%+v\nbefore:\n%+v", s, before)
 			}
 		})
 	}
 }
 
-// Of all that is allocated and freed at random, nothing is lost, and the whole comes back.
+// After random allocations and frees, the region is whole again.
 func TestRegionIsWholeWhenEverythingIsFreed(t *testing.T) {
 	const size = 1<<18 | 3<<12 | 5<<6
 	a := checked{open(t, nil, size, Options{})}
 	first := a.Stats()
 	if first.Free != size || first.LargestFree != 1<<18 {
-		t.Fatalf("at first: %+v", first)
+		t.Fatalf("before: %+v", first)
 	}
 	r := rand.New(rand.NewPCG(1, 2))
 	type block struct {
@@ -121,7 +122,7 @@ func TestRegionIsWholeWhenEverythingIsFreed(t *testing.T) {
 			used += uintptr(len(b))
 			live = append(live, block{b, l})
 		}
-		if s := a.Stats(); s.Used != used || s.Used+s.Free != s.Region || s.UsedBlocks != len(live) {
+		if s := a.Stats(); s.Live != used || s.Live+s.Free != s.Region || s.LiveBlocks != len(live) {
 			t.Fatalf("%d bytes in %d blocks are in use: %+v", used, len(live), s)
 		}
 	}
@@ -129,11 +130,11 @@ func TestRegionIsWholeWhenEverythingIsFreed(t *testing.T) {
 		a.Deallocate(address(b.b), b.l)
 	}
 	if s := a.Stats(); s != first {
-		t.Errorf("at last: %+v", s)
+		t.Errorf("after: %+v", s)
 	}
 }
 
-func TestLowestBlockIsTaken(t *testing.T) {
+func TestAllocateReturnsTheLowestBlock(t *testing.T) {
 	a := open(t, nil, 1<<20, Options{})
 	l := layout(64, 1)
 	var blocks [9000][]byte
@@ -160,13 +161,13 @@ func TestBlocksGrowIntoTheirUpperBuddies(t *testing.T) {
 	q := address(galloc.Must(a.Allocate(high)))
 	switch {
 	case a.Resize(p, low, 65):
-		t.Error("grown into a block in use")
+		t.Error("a block grew into a block in use")
 	case a.Resize(q, high, 65):
-		t.Error("an upper buddy has grown")
+		t.Error("an upper buddy grew")
 	}
 	a.Deallocate(q, high)
 	if !a.Resize(p, low, 1<<12) || a.Stats().Free != 0 {
-		t.Fatal("a block alone in the region cannot have all of it")
+		t.Fatal("the only block cannot grow to the whole region")
 	}
 	a.Deallocate(p, layout(1<<12, 8))
 	var four [4]unsafe.Pointer
@@ -175,28 +176,28 @@ func TestBlocksGrowIntoTheirUpperBuddies(t *testing.T) {
 	}
 	a.Deallocate(four[2], low)
 	if a.Resize(four[1], low, 65) {
-		t.Error("grown into a free neighbour that is not the buddy")
+		t.Error("a block grew into a free neighbor that is not its buddy")
 	}
 	a.Reset()
 	p = address(galloc.Must(a.Allocate(layout(1<<12, 8))))
 	if a.Resize(p, layout(1<<12, 8), 1<<12+1) {
-		t.Error("grown beyond the region")
+		t.Error("a block grew past the region")
 	}
-	if !a.Resize(p, layout(1<<12, 8), 100) || a.Stats().Used != 128 || a.Stats().LargestFree != 1<<11 {
+	if !a.Resize(p, layout(1<<12, 8), 100) || a.Stats().Live != 128 || a.Stats().LargestFree != 1<<11 {
 		t.Errorf("shrunk to 100 bytes: %+v", a.Stats())
 	}
 	if q := galloc.Must(a.Allocate(layout(1<<11, 1<<11))); uintptr(address(q))-uintptr(p) != 1<<11 {
-		t.Error("the upper half is not what was given up")
+		t.Error("the upper half was not freed")
 	}
 }
 
-func TestMistakesPanicAndChangeNothing(t *testing.T) {
+func TestMisuse(t *testing.T) {
 	a := open(t, nil, 1<<16|1<<10, Options{})
 	l, big := layout(64, 8), layout(1000, 8)
 	freed, p := address(galloc.Must(a.Allocate(l))), address(galloc.Must(a.Allocate(big)))
-	beside := address(galloc.Must(a.Allocate(l))) // so that freed is not merged
-	if beside == nil {
-		t.Fatal(beside)
+	neighbor := address(galloc.Must(a.Allocate(l))) // keeps freed from being joined
+	if neighbor == nil {
+		t.Fatal(neighbor)
 	}
 	a.Deallocate(freed, l)
 	var foreign [64]byte
@@ -205,24 +206,30 @@ func TestMistakesPanicAndChangeNothing(t *testing.T) {
 		what string
 		p    unsafe.Pointer
 		l    galloc.Layout
+		kind misuse.Kind
 		want string
 	}{
-		{"double free", freed, l, "is free: a double free?"},
-		{"wrong size", p, layout(100, 8), "wrong layout: the block has 1024 bytes, and Layout(size 100, align 8 = 1<<3) means one of 128"},
-		{"wrong size", p, layout(5000, 8), "means one of 8192"},
-		{"beyond all orders", p, layout(1<<30, 8), "with a wrong layout"},
-		{"interior", unsafe.Add(p, 64), l, "lies 64 bytes inside of a block of 1024"},
-		{"unaligned", unsafe.Add(p, 1), big, "lies 1 bytes inside of a block of 1024"},
-		{"foreign", address(foreign[:]), l, "not in the region"},
-		{"nil", nil, l, "not in the region"},
-		{"behind the region", unsafe.Add(a.base, a.units<<a.lg), l, "not in the region"},
-		{"in the tail", unsafe.Add(a.base, 1<<16), layout(2048, 8), "is free"},
+		{"double free", freed, l, misuse.DoubleFree, "which is free"},
+		{
+			"wrong size", p, layout(100, 8), misuse.WrongLayout,
+			"(Layout(size 100, align 8 = 1<<3)), which is a block of 1024 bytes, " +
+				"but the layout is of a block of 128 bytes",
+		},
+		{"wrong size", p, layout(5000, 8), misuse.WrongLayout, "of a block of 8192 bytes"},
+		{"above all orders", p, layout(1<<30, 8), misuse.WrongLayout, "which is a block of 1024 bytes"},
+		{"interior", unsafe.Add(p, 64), l, misuse.InteriorFree, "64 bytes into a block of 1024 bytes"},
+		{"unaligned", unsafe.Add(p, 1), big, misuse.InteriorFree, "1 bytes into a block of 1024 bytes"},
+		{"foreign", address(foreign[:]), l, misuse.ForeignFree, "not in the region"},
+		{"nil", nil, l, misuse.ForeignFree, "not in the region"},
+		{"past the region", unsafe.Add(a.base, a.units<<a.lg), l, misuse.ForeignFree, "not in the region"},
+		{"in the tail", unsafe.Add(a.base, 1<<16), layout(2048, 8), misuse.DoubleFree, "which is free"},
 	} {
 		for name, f := range map[string]func(){
 			"Deallocate": func() { a.Deallocate(c.p, c.l) },
 			"Resize":     func() { a.Resize(c.p, c.l, 1) },
 		} {
-			if got := recovered(f); !strings.HasPrefix(got, "galloc/buddy: "+name+" of ") || !strings.Contains(got, c.want) {
+			prefix := fmt.Sprintf("galloc/buddy: %v: %s of ", c.kind, name)
+			if got := recovered(f); !strings.HasPrefix(got, prefix) || !strings.Contains(got, c.want) {
 				t.Errorf("%s: %s panicked with %q, want %q", c.what, name, got, c.want)
 			}
 		}
@@ -238,8 +245,8 @@ func recovered(f func()) (s string) {
 	return ""
 }
 
-// What is written to a free block, or to all of the region, changes nothing of the allocator's.
-func TestWritesAfterFreeCorruptNothing(t *testing.T) {
+// A write to a free block, or to the whole region, does not change the state of the Region.
+func TestWritesAfterFree(t *testing.T) {
 	a := checked{open(t, nil, 1<<16, Options{})}
 	whole := galloc.Must(a.Allocate(layout(1<<16, 8)))
 	a.Deallocate(address(whole), layout(1<<16, 8))
@@ -251,19 +258,19 @@ func TestWritesAfterFreeCorruptNothing(t *testing.T) {
 	}
 }
 
-func TestOwnsTellsBlocks(t *testing.T) {
+func TestOwns(t *testing.T) {
 	a := open(t, nil, 1<<16, Options{})
 	p := address(galloc.Must(a.Allocate(layout(300, 8))))
 	if !a.Owns(p) || a.Owns(unsafe.Add(p, 64)) || a.Owns(unsafe.Add(p, 512)) || a.Owns(unsafe.Add(a.base, 1<<16)) {
-		t.Error("Owns is wrong about a block, its inside, what is free, or the end")
+		t.Error("Owns is wrong for a block, its interior, a free block or the end")
 	}
 	a.Deallocate(p, layout(300, 8))
 	if a.Owns(p) {
-		t.Error("a block that was freed is owned")
+		t.Error("Owns returned true for a freed block")
 	}
 }
 
-func TestWhatCannotBeIsUnsupported(t *testing.T) {
+func TestUnsupportedLayouts(t *testing.T) {
 	a := open(t, nil, 1<<16|1<<10, Options{Align: 4096})
 	for _, l := range []galloc.Layout{layout(1<<16+1, 1), layout(1, 8192)} {
 		if _, err := a.Allocate(l); err != error(galloc.ErrUnsupported) {
@@ -271,57 +278,59 @@ func TestWhatCannotBeIsUnsupported(t *testing.T) {
 		}
 	}
 	galloc.Must(a.Allocate(layout(1<<16, 8)))
-	if _, err := a.Allocate(layout(1<<11, 8)); err != error(galloc.ErrOutOfMemory) {
-		t.Errorf("in a region that is full: %v", err)
+	if _, err := a.Allocate(layout(1<<11, 8)); err != error(galloc.ErrLimit) {
+		t.Errorf("in a full region: %v", err)
 	}
 }
 
-func TestOptionsThatCannotBeMetAreRefused(t *testing.T) {
+func TestInvalidOptions(t *testing.T) {
 	for _, c := range []struct {
 		size uintptr
 		o    Options
 		want string
 	}{
-		{1 << 20, Options{MinBlock: 8}, "MinBlock is 8: make it a power of two from 16"},
+		{1 << 20, Options{MinBlock: 8}, "MinBlock is 8: make it a power of two, at least 16"},
 		{1 << 20, Options{MinBlock: 48}, "MinBlock is 48"},
 		{1 << 20, Options{Align: 3}, "not a power of two"},
-		{0, Options{}, "a region of 0 bytes"},
-		{^uintptr(0), Options{}, "a region of"},
+		{0, Options{}, "the region has 0 bytes"},
+		{^uintptr(0), Options{}, "the region has"},
 	} {
-		if a, err := New(alloctest.Failing(1), c.size, c.o); a != nil || err == nil || !strings.Contains(err.Error(), c.want) {
+		a, err := New(alloctest.Fail(galloc.System, alloctest.At(1)), c.size, c.o)
+		if a != nil || err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%d, %+v: %v", c.size, c.o, err)
 		}
 	}
 }
 
-func TestFailuresOfUpstreamAreReturned(t *testing.T) {
+func TestUpstreamFailures(t *testing.T) {
 	alloctest.CheckFailures(t, func(up galloc.Allocator) error {
 		a, err := New(up, 1<<16, Options{})
 		if err != nil {
 			if a != nil {
-				t.Error("an allocator beside an error")
+				t.Error("New returned a region and an error")
 			}
 			return err
 		}
-		defer a.Release()
+		defer a.Close()
 		_, err = a.Allocate(layout(1000, 8))
 		return err
 	})
 }
 
-func TestReleasedAllocatorIsEmpty(t *testing.T) {
-	up := alloctest.Failing(0)
+func TestClosedRegion(t *testing.T) {
+	up := alloctest.Track(galloc.System)
 	a, err := New(up, 1<<16, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	p := address(galloc.Must(a.Allocate(layout(10, 1))))
-	a.Release()
-	a.Release()
-	if len(up.Live()) != 0 || len(up.Mistakes()) != 0 {
-		t.Errorf("left upstream: %v, %v", up.Live(), up.Mistakes())
+	a.Close()
+	a.Close()
+	if len(up.Live()) != 0 || len(up.Misuses()) != 0 {
+		t.Errorf("left upstream: %v, %v", up.Live(), up.Misuses())
 	}
-	if _, err := a.Allocate(layout(10, 1)); err != error(galloc.ErrOutOfMemory) || a.Owns(p) || a.UsableSize(layout(10, 1)) != 10 {
+	_, err = a.Allocate(layout(10, 1))
+	if err != error(galloc.ErrLimit) || a.Owns(p) || a.UsableSize(layout(10, 1)) != 10 {
 		t.Errorf("Allocate: %v", err)
 	}
 	for _, f := range []func(){a.Reset, func() { a.Stats() }, func() { a.Deallocate(p, layout(10, 1)) }} {
@@ -333,8 +342,8 @@ func TestReleasedAllocatorIsEmpty(t *testing.T) {
 
 func TestNames(t *testing.T) {
 	for want, upstream := range map[string]galloc.Allocator{
-		"buddy system of 65536 bytes on galloc.Global":               nil,
-		"buddy system of 65536 bytes on *alloctest.FailingAllocator": alloctest.Failing(0),
+		"buddy system of 65536 bytes on galloc.Global":      nil,
+		"buddy system of 65536 bytes on *alloctest.Tracker": alloctest.Track(galloc.System),
 	} {
 		if got := fmt.Sprint(open(t, upstream, 1<<16, Options{})); got != want {
 			t.Error(got)

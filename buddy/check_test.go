@@ -2,8 +2,8 @@ package buddy
 
 import "fmt"
 
-// check returns an error if one of the equations at Allocator, or at tree, does not hold.
-func (a *Allocator) check() error {
+// check returns an error if an invariant of Region or tree does not hold.
+func (a *Region) check() error {
 	seen := make([]bool, a.units)
 	for k := range a.top + 1 {
 		for i := range uintptr(len(a.free[k].level[0].words)) * 64 {
@@ -12,7 +12,7 @@ func (a *Allocator) check() error {
 				continue
 			}
 			if i >= a.blocks(k) {
-				return fmt.Errorf("block %d of order %d lies beyond the region", i, k)
+				return fmt.Errorf("block %d of order %d extends past the region", i, k)
 			}
 			for u := i << k; u < (i+1)<<k; u++ {
 				if seen[u] || free && used {
@@ -31,7 +31,7 @@ func (a *Allocator) check() error {
 		for h := range t.levels - 1 {
 			for w, word := range t.level[h].words {
 				if (word != 0) != t.level[h+1].has(uintptr(w)) {
-					return fmt.Errorf("word %d of level %d of order %d is not as level %d says", w, h, k, h+1)
+					return fmt.Errorf("word %d of level %d of order %d contradicts level %d", w, h, k, h+1)
 				}
 			}
 		}
@@ -42,7 +42,7 @@ func (a *Allocator) check() error {
 		}
 	}
 	if a.avail>>(a.top+1) != 0 {
-		return fmt.Errorf("avail is %#x, beyond order %d", a.avail, a.top)
+		return fmt.Errorf("avail is %#x, past order %d", a.avail, a.top)
 	}
 	return nil
 }

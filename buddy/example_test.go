@@ -14,13 +14,13 @@ func ExampleNew() {
 		fmt.Println(err)
 		return
 	}
-	defer a.Release()
+	defer a.Close()
 	l := galloc.Must(galloc.NewLayout(10_000, 8))
 	b, err := a.Allocate(l)
 	fmt.Println(len(b), err, a.Stats().LargestFree)
-	fmt.Println(galloc.Resize(a, unsafe.Pointer(&b[0]), l, 60_000)) // into the free buddies behind it
+	fmt.Println(galloc.Resize(a, unsafe.Pointer(&b[0]), l, 60_000)) // into its free buddies
 	s := a.Stats()
-	fmt.Println(s.Used, s.FreeBlocks[:9])
+	fmt.Println(s.Live, s.FreeBlocks[:9])
 	// Output:
 	// 16384 <nil> 524288
 	// true

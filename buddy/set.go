@@ -2,15 +2,16 @@ package buddy
 
 import "math/bits"
 
-// Two sets of numbers less than a bound, over words from the table. Both have room for one number
-// more than the bound: the buddy of the last block may lie beyond the region, and is asked for.
+// Two sets of numbers below a bound, in words of the table. Both have room for one more number,
+// because has is called for the buddy of the last block, which may be past the region.
 
-// flat is a set that is asked for single numbers only.
+// flat is a bitmap.
 type flat struct{ words []uint64 }
 
 func flatWords(bound uintptr) int { return int(bound/64 + 1) }
 
-// carve takes the words of s off table, which must be zero when s is used, and returns the rest.
+// carve uses the first words of table for s and returns the rest. The words must be zero before s
+// is used.
 func (s *flat) carve(table []uint64, bound uintptr) []uint64 {
 	n := flatWords(bound)
 	s.words = table[:n:n]
@@ -21,8 +22,8 @@ func (s *flat) has(i uintptr) bool { return s.words[i/64]>>(i%64)&1 != 0 }
 func (s *flat) add(i uintptr)      { s.words[i/64] |= 1 << (i % 64) }
 func (s *flat) remove(i uintptr)   { s.words[i/64] &^= 1 << (i % 64) }
 
-// tree is a set that knows its least number. Level 0 has a bit for each number, and each higher
-// level a bit for each word below that is not 0, up to a single word:
+// tree is a set that finds its lowest number. Level 0 has a bit for each number, and each higher
+// level has a bit for each nonzero word of the level below, up to a single word:
 //
 //	level[h+1] has bit w  ⇔  level[h].words[w] != 0
 type tree struct {
@@ -30,7 +31,7 @@ type tree struct {
 	levels int
 }
 
-const maxLevels = 6 // for 64^6 numbers, more than the 1<<maxOrders that there are at most
+const maxLevels = 6 // enough for 64^6 numbers, more than 1<<maxOrders
 
 func treeWords(bound uintptr) int {
 	words := 0
@@ -58,7 +59,7 @@ func (t *tree) carve(table []uint64, bound uintptr) []uint64 {
 
 func (t *tree) has(i uintptr) bool { return t.level[0].has(i) }
 
-// add adds i. Where the word was not empty, what stands above is right already.
+// add adds i. If the word was nonzero, the levels above are already correct.
 func (t *tree) add(i uintptr) {
 	for h := range t.levels {
 		w := &t.level[h].words[i/64]
@@ -71,7 +72,7 @@ func (t *tree) add(i uintptr) {
 	}
 }
 
-// remove removes i, and reports whether the set is empty now.
+// remove removes i and reports whether the set is now empty.
 func (t *tree) remove(i uintptr) bool {
 	for h := range t.levels {
 		w := &t.level[h].words[i/64]
@@ -84,7 +85,7 @@ func (t *tree) remove(i uintptr) bool {
 	return true
 }
 
-// first returns the least number of a set that is not empty.
+// first returns the lowest number. The set must not be empty.
 func (t *tree) first() uintptr {
 	var i uintptr
 	for h := t.levels - 1; h >= 0; h-- {

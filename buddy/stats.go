@@ -4,38 +4,38 @@ import (
 	"fmt"
 	"math/bits"
 
-	"github.com/galloc-go/galloc"
+	"github.com/galloc-go/galloc/internal/block"
 )
 
-// Stats is what an Allocator has, in bytes unless said otherwise.
+// Stats is the state of a Region. Sizes are in bytes.
 type Stats struct {
-	Region      uintptr        // all of it: Used + Free
-	Table       uintptr        // what the allocator knows, apart from the region
-	Used        uintptr        // in blocks that are allocated, as long as they are usable
-	Free        uintptr        // in free blocks
-	LargestFree uintptr        // the size of the largest free block: the most that can be had
-	MinBlock    uintptr        // the size of blocks of order 0
-	FreeBlocks  [maxOrders]int // the number of free blocks of each order k, of MinBlock<<k bytes
-	UsedBlocks  int            // the number of blocks that are allocated
+	Region      uintptr        // size of the region: Live + Free
+	Table       uintptr        // size of the table
+	Live        uintptr        // allocated blocks, at their usable sizes
+	LiveBlocks  int            // number of allocated blocks
+	Free        uintptr        // free blocks
+	LargestFree uintptr        // largest free block, and so the largest possible allocation
+	MinBlock    uintptr        // size of blocks of order 0
+	FreeBlocks  [maxOrders]int // number of free blocks of each order k, of MinBlock<<k bytes
 }
 
-// Stats counts what there is now. Nothing is counted before: this reads the whole table.
-func (a *Allocator) Stats() Stats {
-	a.mustHaveRegion("Stats")
+// Stats returns the state of the region. It reads the whole table. It panics after Close.
+func (r *Region) Stats() Stats {
+	r.mustBeOpen("Stats")
 	s := Stats{
-		Region:   a.units << a.lg,
-		Table:    uintptr(len(a.table)) * 8,
-		MinBlock: 1 << a.lg,
+		Region:   r.units << r.lg,
+		Table:    uintptr(len(r.table)) * 8,
+		MinBlock: 1 << r.lg,
 	}
-	for k := range a.top + 1 {
-		s.FreeBlocks[k] = a.free[k].level[0].count()
-		s.Free += uintptr(s.FreeBlocks[k]) << (k + a.lg)
-		used := a.used[k].count()
-		s.UsedBlocks += used
-		s.Used += uintptr(used) << (k + a.lg)
+	for k := range r.top + 1 {
+		s.FreeBlocks[k] = r.free[k].level[0].count()
+		s.Free += uintptr(s.FreeBlocks[k]) << (k + r.lg)
+		used := r.used[k].count()
+		s.LiveBlocks += used
+		s.Live += uintptr(used) << (k + r.lg)
 	}
-	if a.avail != 0 {
-		s.LargestFree = 1 << (uint(bits.Len64(a.avail)) - 1 + a.lg)
+	if r.avail != 0 {
+		s.LargestFree = 1 << (uint(bits.Len64(r.avail)) - 1 + r.lg)
 	}
 	return s
 }
@@ -48,15 +48,7 @@ func (s *flat) count() int {
 	return n
 }
 
-// String returns a name with the size of the region, and the upstream.
-func (a *Allocator) String() string {
-	return fmt.Sprintf("buddy system of %d bytes on %v", a.region.Size(), named(a.upstream))
-}
-
-// named returns what fmt prints a short name for: a, or its type if it has no String.
-func named(a galloc.Allocator) any {
-	if s, ok := a.(fmt.Stringer); ok {
-		return s
-	}
-	return fmt.Sprintf("%T", a)
+// String returns a name with the size of the region and the name of the upstream.
+func (r *Region) String() string {
+	return fmt.Sprintf("buddy system of %d bytes on %v", r.region.Size(), block.Name(r.upstream))
 }

@@ -13,7 +13,7 @@ var l24, _ = galloc.NewLayout(24, 8)
 
 type node struct{ a, b, c uint64 }
 
-// Each round allocates 24 bytes 1000 times, and then frees all. Times are for one block.
+// Each round allocates 1000 blocks of 24 bytes and then frees them all. Times are per block.
 const blocks = 1000
 
 func perBlock(b *testing.B, f func(n int)) {
@@ -60,7 +60,7 @@ func BenchmarkAlloc24(b *testing.B) {
 	})
 	h := heap.Default()
 	var all [blocks]unsafe.Pointer
-	b.Run("impl=heap", func(b *testing.B) { // with the frees
+	b.Run("impl=heap", func(b *testing.B) { // including Dealloc
 		perBlock(b, func(n int) {
 			for i := range n {
 				all[i] = galloc.Alloc(l24)
@@ -81,7 +81,7 @@ func BenchmarkAlloc24(b *testing.B) {
 			}
 		})
 	})
-	b.Run("impl=new", func(b *testing.B) { // with the collector's share
+	b.Run("impl=new", func(b *testing.B) { // including garbage collection
 		perBlock(b, func(n int) {
 			for i := range n {
 				all[i] = unsafe.Pointer(new(node))

@@ -1,54 +1,60 @@
-// Package bump is an arena: blocks are allocated one after the other, and freed together.
+// Package bump is an arena: it allocates blocks one after another and frees them all together.
 //
-// Allocating adds to an address, and freeing all sets it back: nothing is searched, and there
-// are no headers. What a single block gives back is lost until then, unless it is the last one.
-// So an arena suits work that ends: a request, a frame, a pass of a compiler.
+// Allocating adds to an address, and freeing everything sets the address back. There is no search
+// and there are no block headers. A block that is freed alone is lost until then, unless it is the
+// last one. So an arena suits work that ends: a request, a frame, a pass of a compiler.
 //
-// The design is that of regions (Hanson 1990) and of the obstacks of GNU, which have marks; chunks
-// grow and are kept as in bumpalo and in Zig's ArenaAllocator.
+// The design is known as regions (Hanson 1990); marks come from the obstacks of GNU. Chunks grow
+// and are reused as in bumpalo and in Zig's ArenaAllocator.
 package bump
 
 import (
-	"math"
 	"unsafe"
 
 	"github.com/galloc-go/galloc"
+	"github.com/galloc-go/galloc/internal/block"
+	"github.com/galloc-go/galloc/internal/bridge"
 )
 
-// Arena allocates from chunks that it takes from another allocator, its upstream. The zero value
-// is an empty arena on galloc.Global. It must not be copied, nor used by several goroutines at once.
+// Arena allocates blocks in chunks, which it allocates from another allocator, its upstream. The
+// zero value is an empty arena on galloc.Global. An Arena must not be copied and is not safe for
+// concurrent use.
 //
-// It is a [galloc.GlobalAlloc] and a [galloc.Allocator] in one. It has no AllocateZeroed of its
-// own, since it does not know what is zero, and no Grow: galloc.Grow and its kin resize the last
-// block where it is, and copy others. A block is as long as asked for, to the byte.
+// It is a [galloc.GlobalAlloc] and a [galloc.Allocator]: Alloc, Dealloc and Realloc are the one
+// face, Allocate and Deallocate the other. galloc.Grow and galloc.Shrink resize the last block in
+// place and copy other blocks that must grow. Blocks have exactly the requested size and are not
+// zeroed.
 //
-// The list of chunks lies on the Go heap, 32 bytes for each, and not in the chunks: there a write
-// past a block would harm it, and an upstream such as galloc.GoHeap would not see it.
+// The list of chunks is on the Go heap, 32 bytes for each chunk, so a write past the end of a block
+// cannot corrupt it, and the garbage collector sees chunks from galloc.GoHeap.
 type Arena struct {
-	// Of the chunk in use the bytes at [top, end) are free:
-	//
-	//	base <= floor <= top <= end     and all are 0 if no chunk is in use
-	base            unsafe.Pointer
-	top, end, floor uintptr // blocks below floor are older than the newest mark, and must stay as they are
+	_ block.NoCopy
 
-	chunks   []chunk // [:entered] have blocks in them, and the last of these is in use; the others are spare
+	// The bytes [top, end) of the current chunk are free. Blocks below floor are older than the
+	// newest mark and do not change.
+	//
+	//	base <= floor <= top <= end     and all are 0 if there is no current chunk
+	base            unsafe.Pointer
+	top, end, floor uintptr
+
+	chunks   []chunk // [:entered] have blocks, the last of them is current; the others are spare
 	entered  int
 	capacity uintptr // bytes of all chunks
 	limit    uintptr // of capacity, or 0
 	upstream galloc.Allocator
 
-	serial         uint64 // of the last mark that was made
-	oldest, newest uint64 // serials of the marks that are valid, as far as is known
+	serial         uint64 // of the newest mark ever made
+	oldest, newest uint64 // marks outside of these serials are invalid
 }
 
 // chunk is a block of the upstream.
 type chunk struct {
 	base   unsafe.Pointer
 	layout galloc.Layout
-	used   uintptr // bytes, when the arena went on to the next one
+	used   uintptr // bytes in use when the arena entered the next chunk
 }
 
-// minChunk is what sizes of chunks are rounded up to, and chunkAlign their least alignment.
+// Chunk sizes are multiples of minChunk, and chunks are aligned to at least chunkAlign.
 const minChunk, chunkAlign = 4096, 16
 
 var (
@@ -58,35 +64,41 @@ var (
 	_ galloc.Resetter      = (*Arena)(nil)
 )
 
-// New returns an empty arena on upstream; nil stands for galloc.Global. It takes no memory
-// before it is used. An arena that is not needed any more must be closed.
-func New(upstream galloc.Allocator) *Arena { return &Arena{upstream: upstream} }
+// New returns an empty arena on upstream, or on galloc.Global if upstream is nil. It allocates
+// nothing. It panics if upstream is a nil pointer or a zero heap.Heap. Close frees the memory of
+// the arena.
+func New(upstream galloc.Allocator) *Arena {
+	if upstream != nil {
+		bridge.CheckAllocator("galloc/bump", upstream)
+	}
+	return &Arena{upstream: upstream}
+}
 
-// Alloc returns a block of l.Size() bytes at a multiple of l.Align(), or nil if there is no
-// memory. The content is undefined; the caller owns the block until it is freed, alone or with
-// all others. Size 0 takes none: the result is l.Dangling(). It costs some 15 instructions, and
-// now and then a block of the upstream.
+// Alloc returns a block of l.Size() bytes aligned to l.Align(), or nil if memory runs out. Its
+// content is undefined. The block is valid until it or the whole arena is freed. A block of size 0
+// takes no memory and is at l.Dangling(). Alloc takes about 15 instructions, unless it needs a new
+// chunk.
 func (a *Arena) Alloc(l galloc.Layout) unsafe.Pointer {
 	if p := a.bump(l); p != nil {
 		return p
 	}
-	b, _ := a.more(l)
+	b, _ := a.allocSlow(l)
 	return unsafe.Pointer(unsafe.SliceData(b))
 }
 
-// Allocate is Alloc with an error: galloc.ErrOutOfMemory where the limit is reached, or else
-// the upstream's.
+// Allocate is like Alloc but returns an error if memory runs out: galloc.ErrLimit at the limit
+// of the arena, or else the error of the upstream.
 func (a *Arena) Allocate(l galloc.Layout) ([]byte, error) {
 	if p := a.bump(l); p != nil {
-		return unsafe.Slice((*byte)(p), l.Size()), nil // SAFETY: it has that size
+		return block.Bytes(p, l.Size()), nil
 	}
-	return a.more(l)
+	return a.allocSlow(l)
 }
 
-// bump takes a block from the chunk in use, or returns nil if there is no room, or if l is of
-// size 0. What one allocation waits for is the top that the one before has left, so as little as
-// possible stands between the two. Sums may wrap around, but not n = padding + l.Size(): that is
-// the invariant of Layout.
+// bump allocates a block in the current chunk. It returns nil if the chunk is full or l has size 0.
+// Each allocation depends on the top set by the previous one, so the computation of top is kept
+// short. at and top may wrap around, but n, the padding plus the size, cannot: Layout guarantees
+// that.
 func (a *Arena) bump(l galloc.Layout) unsafe.Pointer {
 	at := (a.top + l.Align() - 1) &^ (l.Align() - 1)
 	top := at + l.Size()
@@ -97,11 +109,11 @@ func (a *Arena) bump(l galloc.Layout) unsafe.Pointer {
 	return unsafe.Add(a.base, at-uintptr(a.base)) // SAFETY: base <= at < at+l.Size() == top <= end
 }
 
-// more is Allocate where the chunk in use has no room: it enters the largest spare chunk, or a
-// new one. What was left in the old one is lost until Release or Reset.
-func (a *Arena) more(l galloc.Layout) ([]byte, error) {
+// allocSlow is Allocate if the current chunk is full. It enters the largest spare chunk, or a new
+// one. The rest of the current chunk is lost until Rewind or Reset.
+func (a *Arena) allocSlow(l galloc.Layout) ([]byte, error) {
 	if l.Size() == 0 {
-		return unsafe.Slice((*byte)(l.Dangling()), 0), nil
+		return block.Bytes(l.Dangling(), 0), nil
 	}
 	spare := a.chunks[a.entered:]
 	for i := range spare {
@@ -110,7 +122,7 @@ func (a *Arena) more(l galloc.Layout) ([]byte, error) {
 		}
 	}
 	if len(spare) == 0 || -uintptr(spare[0].base)&(l.Align()-1)+l.Size() > spare[0].layout.Size() {
-		if err := a.take(l.Size(), l.Align()); err != nil {
+		if err := a.addChunk(l.Size(), l.Align()); err != nil {
 			return nil, err
 		}
 	}
@@ -122,25 +134,30 @@ func (a *Arena) more(l galloc.Layout) ([]byte, error) {
 	return a.Allocate(l)
 }
 
-// take gets a chunk of size bytes or more from the upstream, as the first spare one. It is as
-// large as all others together: so n bytes need about log2(n/4096) chunks, and no more than half
-// of the capacity waits for its first use. If that is not to be had, half of it will do, and so on.
-func (a *Arena) take(size, align uintptr) error {
+// addChunk allocates a chunk of at least size bytes and makes it the first spare one. A chunk is as
+// large as all others together. So n bytes need about log2(n/4096) chunks, and at most half of the
+// capacity is unused. If the upstream fails, addChunk tries half the size, and so on down to size.
+func (a *Arena) addChunk(size, align uintptr) error {
 	align = max(align, chunkAlign)
-	most := math.MaxInt + 1 - align
+	limit := block.MaxSize(align)
 	if a.limit != 0 {
-		most = min(most, a.limit-min(a.limit, a.capacity))
+		limit = min(limit, a.limit-min(a.limit, a.capacity))
 	}
-	if size > most {
-		return galloc.ErrOutOfMemory
+	switch {
+	case size <= limit:
+	case a.limit == 0:
+		return galloc.ErrOutOfMemory // larger than any layout
+	default:
+		return galloc.ErrLimit
 	}
-	for n := min((max(size, a.capacity)+minChunk-1)&^(minChunk-1), most); ; n = max(size, n/2) {
-		l, _ := galloc.NewLayout(n, align) // n <= most is valid
+	for n := min(block.RoundUp(max(size, a.capacity), minChunk), limit); ; n = max(size, n/2) {
+		l, _ := galloc.NewLayout(n, align) // n <= limit is valid
 		b, err := a.Upstream().Allocate(l)
 		if err == nil {
 			a.capacity += n
 			a.chunks = append(a.chunks, chunk{base: unsafe.Pointer(unsafe.SliceData(b)), layout: l})
-			a.chunks[a.entered], a.chunks[len(a.chunks)-1] = a.chunks[len(a.chunks)-1], a.chunks[a.entered]
+			first, last := &a.chunks[a.entered], &a.chunks[len(a.chunks)-1]
+			*first, *last = *last, *first
 			return nil
 		}
 		if n == size {

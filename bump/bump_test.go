@@ -14,10 +14,10 @@ import (
 	"github.com/galloc-go/galloc/fixed"
 )
 
-func TestArenasKeepTheContract(t *testing.T) {
+func TestConformance(t *testing.T) {
 	for name, upstream := range map[string]galloc.Allocator{"Global": nil, "GoHeap": galloc.GoHeap} {
 		t.Run(name, func(t *testing.T) {
-			// Each rule finds an arena that has been used, and was reset, trimmed or closed.
+			// Each rule gets an arena that was used before, and then reset, trimmed or closed.
 			a, n := bump.New(upstream), 0
 			defer a.Close()
 			fresh := func() *bump.Arena {
@@ -25,7 +25,7 @@ func TestArenasKeepTheContract(t *testing.T) {
 					a.Close()
 				}
 				a.Reset()
-				a.Trim(1 << 20)
+				a.TrimTo(1 << 20)
 				return a
 			}
 			options := []alloctest.Option{alloctest.SingleGoroutine}
@@ -39,25 +39,25 @@ func TestArenasKeepTheContract(t *testing.T) {
 	t.Run("ZeroValue", func(t *testing.T) {
 		var a bump.Arena
 		defer a.Close()
-		if err := alloctest.Check(&a, alloctest.Ops([]byte(strings.Repeat("\x00\x00\x80\x55\x03\x00\x90\x66", 50)))); err != nil {
+		ops := alloctest.Ops([]byte(strings.Repeat("\x00\x00\x80\x55\x03\x00\x90\x66", 50)))
+		if err := alloctest.Check(&a, ops); err != nil {
 			t.Error(err)
 		}
 	})
 }
 
-// upstream is a FailingAllocator that never fails by itself, but where fail says so, and that
-// remembers what it was asked for.
+// upstream is a Tracker that fails when fail returns true, and records the requested sizes.
 type upstream struct {
-	*alloctest.FailingAllocator
+	*alloctest.Tracker
 	fail  func(call int, size uintptr) bool
 	sizes []uintptr
 }
 
 func newUpstream(t *testing.T, fail func(call int, size uintptr) bool) *upstream {
-	u := &upstream{FailingAllocator: alloctest.Failing(0), fail: fail}
+	u := &upstream{Tracker: alloctest.Track(galloc.System), fail: fail}
 	t.Cleanup(func() {
-		if len(u.Live()) != 0 || len(u.Mistakes()) != 0 {
-			t.Errorf("blocks of the upstream at the end: %v; mistakes: %v", u.Live(), u.Mistakes())
+		if len(u.Live()) != 0 || len(u.Misuses()) != 0 {
+			t.Errorf("left upstream: %v; misuses: %v", u.Live(), u.Misuses())
 		}
 	})
 	return u
@@ -68,7 +68,7 @@ func (u *upstream) Allocate(l galloc.Layout) ([]byte, error) {
 	if u.fail != nil && u.fail(len(u.sizes), l.Size()) {
 		return nil, galloc.ErrOutOfMemory
 	}
-	return u.FailingAllocator.Allocate(l)
+	return u.Tracker.Allocate(l)
 }
 
 func TestChunksDouble(t *testing.T) {
@@ -85,13 +85,13 @@ func TestChunksDouble(t *testing.T) {
 		t.Errorf("chunks of %v bytes, want %s", u.sizes, want)
 	}
 	for _, l := range u.Live() {
-		if l.Align() < 16 { // for what is aligned to less, no byte at the start is lost
+		if l.Align() < 16 { // blocks with a smaller alignment need no padding at the start
 			t.Errorf("a chunk of %v", l)
 		}
 	}
 	allocate(t, a, 3<<20+1, 1)
 	if got := u.sizes[len(u.sizes)-1]; got != 3<<20+4096 {
-		t.Errorf("a chunk of %d bytes for a large block", got)
+		t.Errorf("a large block got a chunk of %d bytes", got)
 	}
 }
 
@@ -99,25 +99,26 @@ func TestChunksAreFilledToTheByte(t *testing.T) {
 	u := newUpstream(t, nil)
 	a := bump.New(u)
 	defer a.Close()
-	for i, size := range []uintptr{4090, 6, 1, 4095, 4096, 4096, 1} { // chunks of 4, 4, 8 and 16 KiB
+	// The chunks have 4, 4, 8 and 16 KiB.
+	for i, size := range []uintptr{4090, 6, 1, 4095, 4096, 4096, 1} {
 		allocate(t, a, size, 1)
 		if want := []int{1, 1, 2, 2, 3, 3, 4}[i]; len(u.sizes) != want {
 			t.Fatalf("block %d, of %d bytes: chunks %v", i, size, u.sizes)
 		}
 		used, zero := a.Used(), layout(t, 0, 64)
 		if a.Alloc(zero) != zero.Dangling() || a.Used() != used {
-			t.Fatal("size 0 has taken memory")
+			t.Fatal("a block of size 0 used memory")
 		}
 	}
 	a.Close()
 	allocate(t, a, 4090, 1)
 	allocate(t, a, 7, 1)
 	if len(u.Live()) != 2 || a.Used() != 4097 {
-		t.Error("a block reaches beyond its chunk")
+		t.Error("a block extends past its chunk")
 	}
 }
 
-func TestHalfAChunkWillDo(t *testing.T) {
+func TestChunksGetSmallerWhenTheUpstreamFails(t *testing.T) {
 	u := newUpstream(t, nil)
 	a := bump.New(u)
 	defer a.Close()
@@ -125,11 +126,11 @@ func TestHalfAChunkWillDo(t *testing.T) {
 	u.fail = func(_ int, size uintptr) bool { return size > 10_000 }
 	allocate(t, a, 100, 1)
 	if a.Capacity() != 1<<16+1<<13 {
-		t.Errorf("capacity %d after %v were asked for", a.Capacity(), u.sizes)
+		t.Errorf("capacity %d after requests of %v", a.Capacity(), u.sizes)
 	}
 }
 
-func TestTheUpstreamMayFail(t *testing.T) {
+func TestUpstreamFailures(t *testing.T) {
 	script := func(a *bump.Arena) (failures int, err error) {
 		m := alloctest.NewModel(a)
 		for i := range uint64(200) {
@@ -156,15 +157,15 @@ func TestTheUpstreamMayFail(t *testing.T) {
 		if err != nil {
 			t.Fatalf("call %d fails: %v", n, err)
 		}
-		if n > 1 && failed > 0 { // less is asked for, and is to be had
-			t.Errorf("call %d fails, and so do %d allocations", n, failed)
+		if n > 1 && failed > 0 { // the arena asks for less and gets it
+			t.Errorf("call %d failed, and so did %d allocations", n, failed)
 		}
 		all := newUpstream(t, func(call int, _ uintptr) bool { return call >= n })
 		if failed, err := script(bump.New(all)); err != nil || failed == 0 {
 			t.Fatalf("calls from %d on fail: %d failures, %v", n, failed, err)
 		}
 	}
-	// It has no large blocks.
+	// This upstream has no large blocks.
 	small := newUpstream(t, func(_ int, size uintptr) bool { return size > 8000 })
 	if failed, err := script(bump.New(small)); err != nil || failed != 0 || len(small.sizes) < 50 {
 		t.Errorf("%d failures, %v, %d chunks", failed, err, len(small.sizes))
@@ -185,18 +186,18 @@ func TestLimit(t *testing.T) {
 		t.Errorf("%d blocks of 100 bytes in %d bytes", n, a.Capacity())
 	}
 	calls := len(u.sizes)
-	if _, err := a.Allocate(l); err != galloc.ErrOutOfMemory {
+	if _, err := a.Allocate(l); !errors.Is(err, galloc.ErrLimit) {
 		t.Errorf("error %v", err)
 	}
 	if n := testing.AllocsPerRun(10, func() { _, _ = a.Allocate(l) }); n != 0 || len(u.sizes) != calls {
-		t.Errorf("failing took %v allocations of Go memory, and %d of the upstream", n, len(u.sizes)-calls)
+		t.Errorf("failing allocated %v times on the Go heap and %d times upstream", n, len(u.sizes)-calls)
 	}
-	if err := a.Reserve(100); err != galloc.ErrOutOfMemory {
+	if err := a.Reserve(100); !errors.Is(err, galloc.ErrLimit) {
 		t.Errorf("Reserve: %v", err)
 	}
-	a.SetLimit(5000) // less than there is
+	a.SetLimit(5000) // below the capacity
 	if a.Alloc(l) != nil {
-		t.Error("allocated beyond a lower limit")
+		t.Error("an allocation exceeded the lower limit")
 	}
 	a.SetLimit(0)
 	allocate(t, a, 100, 4)
@@ -208,7 +209,7 @@ func TestReserve(t *testing.T) {
 	defer a.Close()
 	allocate(t, a, 100, 1)
 	if err := a.Reserve(4096 - 100); err != nil || len(u.sizes) != 1 {
-		t.Fatalf("%v, %v: there was room", err, u.sizes)
+		t.Fatalf("%v, %v: Reserve allocated although there was room", err, u.sizes)
 	}
 	for range 2 {
 		if err := a.Reserve(100_000); err != nil || len(u.sizes) != 2 {
@@ -217,13 +218,13 @@ func TestReserve(t *testing.T) {
 	}
 	allocate(t, a, 100, 1)
 	if a.Used() != 200 {
-		t.Errorf("%d bytes are used: Reserve has left the chunk in use", a.Used())
+		t.Errorf("%d bytes are used: Reserve left the current chunk", a.Used())
 	}
 	allocate(t, a, 100_000, 1)
 	if len(u.sizes) != 2 {
-		t.Errorf("what was reserved was not used: %v", u.sizes)
+		t.Errorf("the reserved chunk was not used: %v", u.sizes)
 	}
-	if err := a.Reserve(math.MaxUint); err != galloc.ErrOutOfMemory {
+	if err := a.Reserve(math.MaxUint); !errors.Is(err, galloc.ErrOutOfMemory) {
 		t.Errorf("%v", err)
 	}
 }
@@ -234,36 +235,36 @@ func TestTheLastBlock(t *testing.T) {
 	l10, l20 := layout(t, 10, 1), layout(t, 20, 1)
 	p := a.Alloc(l10)
 	a.Dealloc(p, l10)
-	a.Dealloc(p, l10) // again: it is not the last one any more
+	a.Dealloc(p, l10) // again: it is no longer the last block
 	if a.Used() != 0 || a.Alloc(l10) != p {
-		t.Fatal("the last block was not taken back")
+		t.Fatal("the last block was not freed")
 	}
 	if !galloc.Resize(a, p, l10, 20) || a.Used() != 20 || !galloc.Resize(a, p, l20, 10) || a.Used() != 10 {
-		t.Error("the last block was not resized, or nothing given back")
+		t.Error("the last block was not resized, or freed nothing")
 	}
 	if !a.Resize(p, l10, 4096) || a.Used() != 4096 || a.Resize(p, layout(t, 4096, 1), 4097) {
-		t.Error("the last block can take the chunk, and no more")
+		t.Error("the last block cannot grow to the end of the chunk, or can grow past it")
 	}
 	a.Resize(p, layout(t, 4096, 1), 10)
 	q := a.Alloc(l10)
 	if a.Resize(p, l10, 11) || !a.Resize(p, l10, 5) || a.Used() != 20 {
-		t.Error("a block that is not the last one grew, or did not shrink, or gave something back")
+		t.Error("another block grew, or did not shrink, or freed memory")
 	}
 	a.Dealloc(p, layout(t, 5, 1))
 	if a.Used() != 20 {
-		t.Error("a block that is not the last one was taken back")
+		t.Error("a block that is not the last one was freed")
 	}
 	copy(unsafe.Slice((*byte)(q), 10), "0123456789")
 	if r := a.Realloc(q, l10, 5000); r == q || string(unsafe.Slice((*byte)(r), 10)) != "0123456789" {
-		t.Error("a block that cannot grow was not moved, or lost its bytes")
+		t.Error("a block that cannot grow did not move, or lost its bytes")
 	}
 	if a.Realloc(q, l10, math.MaxUint-2) != nil {
-		t.Error("Realloc to a size that does not exist")
+		t.Error("Realloc to a size that cannot exist")
 	}
-	// Here the sum of the padding and the size is a small number.
+	// The sum of padding and size wraps around to a small number.
 	l64 := layout(t, 10, 64)
 	if p := a.Alloc(l64); a.Realloc(p, l64, math.MaxUint-2) != nil {
-		t.Error("Realloc to a size that does not exist, of a block that is aligned")
+		t.Error("Realloc of an aligned block to a size that cannot exist")
 	}
 }
 
@@ -277,64 +278,64 @@ func TestMarks(t *testing.T) {
 	outer := a.Mark()
 	a.Dealloc(p, l)
 	if a.Resize(p, l, 200) || a.Used() != 100 {
-		t.Fatal("a block that is older than the newest mark was changed")
+		t.Fatal("a block older than the newest mark was changed")
 	}
 	var after unsafe.Pointer
 	for round := range 3 {
 		first := a.Alloc(l)
 		if round > 0 && first != after {
-			t.Fatal("Release has not freed the blocks since the mark")
+			t.Fatal("Rewind did not free the blocks since the mark")
 		}
 		after = first
 		inner := a.Mark()
 		for range 1000 { // in other chunks
 			a.Alloc(l)
 		}
-		a.Release(inner)
+		a.Rewind(inner)
 		if a.Used() != 200 {
-			t.Fatalf("%d bytes are used after the release", a.Used())
+			t.Fatalf("%d bytes are used after Rewind", a.Used())
 		}
-		a.Release(outer)
+		a.Rewind(outer)
 		if a.Used() != 100 {
-			t.Fatalf("%d bytes are used after the release", a.Used())
+			t.Fatalf("%d bytes are used after Rewind", a.Used())
 		}
-		wantPanic(t, "not valid any more", func() { a.Release(inner) })
-		a.Alloc(layout(t, 200, 1)) // more than there was at inner
-		wantPanic(t, "not valid any more", func() { a.Release(inner) })
-		a.Release(outer)
+		wantPanic(t, "invalid mark", func() { a.Rewind(inner) })
+		a.Alloc(layout(t, 200, 1)) // more than was in use at inner
+		wantPanic(t, "invalid mark", func() { a.Rewind(inner) })
+		a.Rewind(outer)
 		if a.Dealloc(a.Alloc(l), l); a.Used() != 100 {
-			t.Fatal("what is younger than the mark that was released to was not taken back")
+			t.Fatal("a block younger than the mark was not freed")
 		}
 		if a.Dealloc(p, l); a.Used() != 100 {
-			t.Fatal("a block that is older than a mark that was released to was taken back")
+			t.Fatal("a block older than the mark was freed")
 		}
 	}
 	if calls := len(u.sizes); calls > 7 {
-		t.Errorf("%d chunks: they were not used again", calls)
+		t.Errorf("%d chunks: they were not reused", calls)
 	}
-	a.Release(empty)
+	a.Rewind(empty)
 	if a.Used() != 0 {
 		t.Errorf("%d bytes are used", a.Used())
 	}
-	wantPanic(t, "not valid any more", func() { a.Release(outer) })
+	wantPanic(t, "invalid mark", func() { a.Rewind(outer) })
 	other := bump.New(nil)
-	wantPanic(t, "another arena", func() { other.Release(empty) })
-	wantPanic(t, "another arena", func() { a.Release(bump.Mark{}) })
+	wantPanic(t, "another arena", func() { other.Rewind(empty) })
+	wantPanic(t, "another arena", func() { a.Rewind(bump.Mark{}) })
 	m := a.Mark()
 	a.Reset()
-	wantPanic(t, "not valid any more", func() { a.Release(m) })
+	wantPanic(t, "invalid mark", func() { a.Rewind(m) })
 	m = a.Mark()
-	a.Release(m)
+	a.Rewind(m)
 	a.Close()
-	wantPanic(t, "not valid any more", func() { a.Release(m) })
+	wantPanic(t, "invalid mark", func() { a.Rewind(m) })
 }
 
-// A spare chunk in which a block does not fit for its alignment stays spare.
-func TestSpareChunksAreKeptForWhatFits(t *testing.T) {
+// A spare chunk stays spare if a block does not fit because of its alignment.
+func TestChunksThatDoNotFitStaySpare(t *testing.T) {
 	mem := galloc.Must(galloc.System.Allocate(layout(t, 1<<16, 8192)))
 	defer galloc.System.Deallocate(unsafe.Pointer(&mem[0]), layout(t, 1<<16, 8192))
 	a := bump.New(fixed.New(mem[16:]))
-	if err := a.Reserve(4096); err != nil { // a chunk that is not aligned to more than 16
+	if err := a.Reserve(4096); err != nil { // aligned to exactly 16
 		t.Fatal(err)
 	}
 	allocate(t, a, 4000, 4096)
@@ -344,7 +345,7 @@ func TestSpareChunksAreKeptForWhatFits(t *testing.T) {
 	}
 }
 
-// A mark that is not valid, and not seen to be so by its number, does not lead beyond what is in use.
+// Rewinding to an invalid mark whose serial looks valid never puts free memory in use.
 func TestInvalidMarksDoNoHarm(t *testing.T) {
 	u := newUpstream(t, nil)
 	a := bump.New(u)
@@ -352,46 +353,46 @@ func TestInvalidMarksDoNoHarm(t *testing.T) {
 	l := layout(t, 100, 1)
 	first := a.Mark()
 	a.Alloc(l)
-	same := a.Mark() // in the chunk that first is in
+	same := a.Mark() // in the chunk of first
 	for range 100 {
 		a.Alloc(l)
 	}
 	far := a.Mark() // in a later chunk
-	a.Release(first)
-	a.Mark() // the numbers of the others are valid again
+	a.Rewind(first)
+	a.Mark() // makes the serials of the others look valid
 	for _, m := range []bump.Mark{far, same} {
-		wantPanic(t, "not valid any more", func() { a.Release(m) })
+		wantPanic(t, "invalid mark", func() { a.Rewind(m) })
 	}
-	a.Trim(0)
-	wantPanic(t, "not valid any more", func() { a.Release(far) })
+	a.Trim()
+	wantPanic(t, "invalid mark", func() { a.Rewind(far) })
 	if a.Used() != 0 || a.Capacity() > 4096 {
 		t.Errorf("%d bytes of %d are used", a.Used(), a.Capacity())
 	}
-	// Here it is not found out, and what lies before it stays.
-	a.Release(a.Mark())
+	// This invalid mark is not detected. The blocks before it stay.
+	a.Rewind(a.Mark())
 	kept := a.Alloc(l)
 	a.Alloc(l)
-	a.Release(same)
+	a.Rewind(same)
 	if next := a.Alloc(l); a.Used() != 200 || next != unsafe.Add(kept, 100) {
 		t.Errorf("%d bytes are used", a.Used())
 	}
-	// In the chunk in use, which has less in it than at the mark.
+	// A mark in the current chunk, which has fewer bytes in use than at the mark.
 	first = a.Mark()
 	a.Alloc(l)
 	same = a.Mark()
-	a.Release(first)
+	a.Rewind(first)
 	a.Mark()
-	wantPanic(t, "not valid any more", func() { a.Release(same) })
-	// In one that was left meanwhile, with less in it.
+	wantPanic(t, "invalid mark", func() { a.Rewind(same) })
+	// A mark in an earlier chunk, which was left with fewer bytes in use.
 	a.Reset()
 	first = a.Mark()
 	a.Alloc(layout(t, 4000, 1))
 	same = a.Mark()
-	a.Release(first)
+	a.Rewind(first)
 	a.Alloc(l)
 	a.Alloc(layout(t, 1<<16, 1)) // in another chunk
 	a.Mark()
-	wantPanic(t, "not valid any more", func() { a.Release(same) })
+	wantPanic(t, "invalid mark", func() { a.Rewind(same) })
 }
 
 func TestResetKeepsAllSomeOrNone(t *testing.T) {
@@ -405,26 +406,27 @@ func TestResetKeepsAllSomeOrNone(t *testing.T) {
 	}
 	fill()
 	capacity, calls := a.Capacity(), len(u.sizes) // 4, 4, 8, 16, 32 and 64 KiB
-	if a.Trim(0) != 0 {
-		t.Error("Trim has given back chunks with blocks in them")
+	if a.Trim() != 0 {
+		t.Error("Trim released chunks that contain blocks")
 	}
 	for range 3 {
 		a.Reset()
 		fill()
 	}
 	if a.Capacity() != capacity || len(u.sizes) != calls {
-		t.Errorf("after Reset it took %v of the upstream", u.sizes[calls:])
+		t.Errorf("after Reset the arena allocated %v upstream", u.sizes[calls:])
 	}
 	a.Reset()
 	if allocate(t, a, 64<<10, 1); len(u.sizes) != calls {
-		t.Error("the largest chunk was not the first one to be used")
+		t.Error("the largest chunk was not used first")
 	}
 	a.Reset()
-	if n := a.Trim(100 << 10); n != 28<<10 || a.Capacity() != 100<<10 || len(u.Live()) != 3 { // 64, 32 and a small one stay
-		t.Errorf("Trim has given back %d bytes, and kept %d in %d chunks", n, a.Capacity(), len(u.Live()))
+	// The chunks of 64 and 32 KiB and a small one stay.
+	if n := a.TrimTo(100 << 10); n != 28<<10 || a.Capacity() != 100<<10 || len(u.Live()) != 3 {
+		t.Errorf("TrimTo released %d bytes and kept %d in %d chunks", n, a.Capacity(), len(u.Live()))
 	}
-	if n := a.Trim(50 << 10); n != 64<<10 {
-		t.Errorf("Trim has given back %d bytes", n)
+	if n := a.TrimTo(50 << 10); n != 64<<10 {
+		t.Errorf("TrimTo released %d bytes", n)
 	}
 	fill()
 	a.Close()
@@ -442,7 +444,7 @@ func TestOwns(t *testing.T) {
 		p := a.Alloc(layout(t, size, 1))
 		b.Alloc(layout(t, size, 1))
 		if last := unsafe.Add(p, size-1); !a.Owns(p) || !a.Owns(last) || b.Owns(p) || b.Owns(last) {
-			t.Errorf("a block of %d bytes is not owned by its arena alone", size)
+			t.Errorf("a block of %d bytes is not owned by exactly its arena", size)
 		}
 	}
 	mem := galloc.Must(galloc.System.Allocate(layout(t, 8192, 1)))
@@ -458,12 +460,12 @@ func TestNames(t *testing.T) {
 	if got := fmt.Sprint(bump.New(bump.New(nil))); got != "bump arena on bump arena on galloc.Global" {
 		t.Error(got)
 	}
-	if got := fmt.Sprint(bump.New(alloctest.Failing(0))); got != "bump arena on *alloctest.FailingAllocator" {
+	if got := fmt.Sprint(bump.New(alloctest.Track(galloc.System))); got != "bump arena on *alloctest.Tracker" {
 		t.Error(got)
 	}
 }
 
-// FuzzArena runs arenas with marks, each with the blocks since then in a model of its own.
+// FuzzArena runs arenas with marks. The blocks since each mark are in a separate model.
 func FuzzArena(f *testing.F) {
 	f.Add([]byte("\x00\x20\x00\x30\x05\x00\x01\x40\x02\x50\x06\x00"))
 	f.Fuzz(func(t *testing.T, data []byte) {
@@ -506,7 +508,7 @@ func FuzzArena(f *testing.F) {
 				} else {
 					check(err)
 				}
-			case 5, 6, 7: // of the newest level: a block that moves is as new as that
+			case 5, 6, 7: // only blocks of the newest level, because a block that moves becomes one
 				if k := len(top.ids) - 1; k >= 0 {
 					check(top.model.Resize(top.ids[k], l, n%2 == 0))
 				}
@@ -526,11 +528,11 @@ func FuzzArena(f *testing.F) {
 				verify()
 				levels = levels[:int(n)%len(levels)+1]
 				last := levels[len(levels)-1]
-				a.Release(last.mark)
+				a.Rewind(last.mark)
 				last.model.Forget()
 				last.ids = nil
 			case 13:
-				a.Trim(n << 8)
+				a.TrimTo(n << 8)
 			case 14:
 				_ = a.Reserve(l.Size())
 			case 15:
@@ -548,7 +550,7 @@ func FuzzArena(f *testing.F) {
 	})
 }
 
-// FuzzContract runs programs that know of no marks.
+// FuzzContract runs programs without marks.
 func FuzzContract(f *testing.F) {
 	a := bump.New(nil)
 	f.Cleanup(a.Close)

@@ -7,7 +7,8 @@ import (
 	"github.com/galloc-go/galloc/bump"
 )
 
-// Each request has its values in the arena, and the next one has the same memory.
+// The values of each request are in the arena, and each request reuses the memory of the previous
+// one.
 func ExampleNew() {
 	type point struct{ x, y float64 }
 	a := bump.New(nil)
@@ -28,14 +29,14 @@ func ExampleNew() {
 	// {2 0} 1600 4096
 }
 
-func ExampleArena_Release() {
+func ExampleArena_Rewind() {
 	a := bump.New(nil)
 	defer a.Close()
 	galloc.Must(galloc.New[[100]byte](a)) // stays
 	m := a.Mark()
-	galloc.Must(galloc.New[[5000]byte](a)) // for a while
+	galloc.Must(galloc.New[[5000]byte](a)) // until Rewind
 	fmt.Println(a.Used())
-	a.Release(m)
+	a.Rewind(m)
 	fmt.Println(a.Used())
 	// Output:
 	// 5100
@@ -48,5 +49,5 @@ func ExampleArena_SetLimit() {
 	a.SetLimit(1 << 20)
 	_, err := galloc.MakeSlice[byte](a, 2<<20)
 	fmt.Println(err)
-	// Output: galloc: memory allocation of 2097152 bytes (align 1) failed: out of memory
+	// Output: galloc: memory allocation of 2097152 bytes (align 1) failed: out of memory: a limit is reached
 }

@@ -7,44 +7,46 @@ import (
 	"unsafe"
 
 	"github.com/galloc-go/galloc"
+	"github.com/galloc-go/galloc/internal/block"
 )
 
-// The life of an arena: marks, resets, and what it takes and gives back.
+// Freeing many blocks at once, and the chunks of an arena.
 
-// Mark is a moment in the life of an arena.
+// Mark is a moment in the life of an arena, made by [Arena.Mark].
 type Mark struct {
 	arena   *Arena
 	serial  uint64
 	entered int
-	used    uintptr // bytes of the chunk that was in use
+	used    uintptr // bytes in use in the current chunk
 }
 
-// Mark returns the present moment, for [Arena.Release]. It costs a few instructions. From now on,
-// the block that is the last one is no better than others: it cannot grow where it is, and is not
-// taken back. A block that grows nevertheless moves, and is then one allocated after the mark.
+// Mark returns the present moment, for [Arena.Rewind], in a few instructions. The last block can no
+// longer grow in place or be freed alone. If it grows, it moves, and the new block is younger than
+// the mark.
 func (a *Arena) Mark() Mark {
 	a.serial++
 	a.newest, a.floor = a.serial, a.top
 	return Mark{a, a.serial, a.entered, a.inUse()}
 }
 
-// Release invalidates all blocks that were allocated since m, and all marks that were made since
-// m, but not m itself. The chunks stay with the arena; it costs a few instructions. It panics if m
-// is of another arena, or not valid. One case of the latter is not found out, where an older mark
-// has been released, a newer one made, and the arena is as full as it was at m again: then some of
-// what was allocated since that release is lost, and nothing else.
-func (a *Arena) Release(m Mark) {
+// Rewind frees all blocks allocated since m and invalidates all marks made since m, but not m
+// itself. The arena keeps its chunks. Rewind takes a few instructions.
+//
+// It panics if m is of another arena or is invalid. It does not detect one case: if the arena was
+// rewound to an older mark, and then a newer mark was made and at least as many bytes are in use as
+// at m. Rewind then frees some of the blocks allocated since the earlier rewind, and nothing else.
+func (a *Arena) Rewind(m Mark) {
 	switch {
 	case m.arena != a:
-		panic("galloc/bump: Release of a mark of another arena")
+		panic("galloc/bump: Rewind to a mark of another arena")
 	case m.serial < a.oldest || m.serial > a.newest || !a.holds(m):
-		panic("galloc/bump: Release of a mark that is not valid any more: an older one has been released, or the arena reset")
+		panic("galloc/bump: Rewind to an invalid mark: the arena was reset, or rewound to an older mark")
 	}
 	a.newest, a.entered = m.serial, m.entered
 	a.use(m.used)
 }
 
-// holds reports whether all that was taken at m is taken now, as it is if m is valid.
+// holds reports whether all bytes in use at m are in use now, as they are if m is valid.
 func (a *Arena) holds(m Mark) bool {
 	switch {
 	case m.entered == 0:
@@ -55,20 +57,25 @@ func (a *Arena) holds(m Mark) bool {
 	return m.entered == a.entered && m.used <= a.inUse()
 }
 
-// Reset invalidates all blocks and all marks. The arena keeps its chunks, so that what is as much
-// again needs nothing of the upstream; it costs a few instructions. To keep no more than n bytes,
-// call Trim(n) after it; to keep nothing, Close.
+// Reset frees all blocks and invalidates all marks, in a few instructions. The arena keeps its
+// chunks, so allocating the same amount again needs no memory from the upstream. To keep at most n
+// bytes, call TrimTo(n) after Reset; to keep none, call Close.
 func (a *Arena) Reset() {
 	a.oldest, a.newest, a.entered = a.serial+1, a.serial, 0
 	a.use(0)
 }
 
-// Trim gives spare chunks, those without blocks, back to the upstream such that the rest of them,
-// large ones first, has no more than keep bytes. It returns how many bytes it has given back, and
-// costs time by the number of chunks.
-func (a *Arena) Trim(keep uintptr) uintptr {
+// Trim releases all spare chunks, which contain no blocks, to the upstream. It returns the number
+// of bytes released.
+func (a *Arena) Trim() uintptr { return a.TrimTo(0) }
+
+// TrimTo is like Trim but keeps spare chunks of at most keep bytes in all, larger chunks first. Its
+// cost depends on the number of chunks.
+func (a *Arena) TrimTo(keep uintptr) uintptr {
 	before := a.capacity
-	slices.SortFunc(a.chunks[a.entered:], func(c, d chunk) int { return cmp.Compare(c.layout.Size(), d.layout.Size()) })
+	slices.SortFunc(a.chunks[a.entered:], func(c, d chunk) int {
+		return cmp.Compare(c.layout.Size(), d.layout.Size())
+	})
 	for i := len(a.chunks) - 1; i >= a.entered; i-- {
 		c := a.chunks[i]
 		if n := c.layout.Size(); n <= keep {
@@ -82,33 +89,33 @@ func (a *Arena) Trim(keep uintptr) uintptr {
 	return before - a.capacity
 }
 
-// Close invalidates all blocks and all marks, and gives all memory back to the upstream. The
-// arena is then as New has made it, with the same limit, and may be used again.
+// Close frees all blocks, invalidates all marks, and releases all memory to the upstream. The arena
+// is then empty, keeps its limit, and can be used again.
 func (a *Arena) Close() {
 	a.Reset()
-	a.Trim(0)
+	a.Trim()
 	a.chunks = nil
 }
 
-// Reserve makes sure that blocks of size bytes in all, in one chunk, need nothing more of the
-// upstream, if they are next and packed without padding. It fails as Allocate does.
+// Reserve ensures that the next blocks, of size bytes in all and without padding, need no memory
+// from the upstream. It fails as Allocate does.
 func (a *Arena) Reserve(size uintptr) error {
 	fits := func(c chunk) bool { return c.layout.Size() >= size }
 	if size <= a.end-a.top || slices.ContainsFunc(a.chunks[a.entered:], fits) {
 		return nil
 	}
-	return a.take(size, 1)
+	return a.addChunk(size, 1)
 }
 
-// SetLimit sets how many bytes of chunks the arena may have; 0 stands for no limit. An allocation
-// that would need more fails. Chunks that exceed a new limit stay.
-func (a *Arena) SetLimit(bytes uintptr) { a.limit = bytes }
+// SetLimit limits the chunks of the arena to n bytes; 0 means no limit. Allocations that need more
+// fail. The arena keeps chunks that exceed a new limit.
+func (a *Arena) SetLimit(n uintptr) { a.limit = n }
 
-// Capacity returns the bytes of all chunks.
+// Capacity returns the number of bytes of all chunks.
 func (a *Arena) Capacity() uintptr { return a.capacity }
 
-// Used returns the bytes of chunks that are taken: by blocks, by the padding between them, and by
-// what blocks have been that were not taken back.
+// Used returns the number of bytes in use: by blocks, by padding between blocks, and by freed
+// blocks that are lost until the arena is rewound or reset.
 func (a *Arena) Used() uintptr {
 	n := a.inUse()
 	for i := range a.entered - 1 {
@@ -117,12 +124,14 @@ func (a *Arena) Used() uintptr {
 	return n
 }
 
-// Owns reports whether p lies in a chunk of this arena. It costs time by the number of chunks.
+// Owns reports whether p is in a chunk of the arena. Its cost depends on the number of chunks.
 func (a *Arena) Owns(p unsafe.Pointer) bool {
-	return slices.ContainsFunc(a.chunks, func(c chunk) bool { return uintptr(p)-uintptr(c.base) < c.layout.Size() })
+	return slices.ContainsFunc(a.chunks, func(c chunk) bool {
+		return uintptr(p)-uintptr(c.base) < c.layout.Size()
+	})
 }
 
-// Upstream returns where the chunks come from.
+// Upstream returns the allocator of the chunks.
 func (a *Arena) Upstream() galloc.Allocator {
 	if a.upstream == nil {
 		return galloc.Global
@@ -130,21 +139,13 @@ func (a *Arena) Upstream() galloc.Allocator {
 	return a.upstream
 }
 
-// String returns "bump arena on" and the upstream.
-func (a *Arena) String() string { return fmt.Sprintf("bump arena on %v", named(a.Upstream())) }
+// String returns "bump arena on" and the name of the upstream.
+func (a *Arena) String() string { return fmt.Sprintf("bump arena on %v", block.Name(a.Upstream())) }
 
-// named returns what fmt prints a short name for: a, or its type if it has no String.
-func named(a galloc.Allocator) any {
-	if s, ok := a.(fmt.Stringer); ok {
-		return s
-	}
-	return fmt.Sprintf("%T", a)
-}
-
-// inUse returns the bytes of the chunk in use that are taken.
+// inUse returns the number of bytes in use in the current chunk.
 func (a *Arena) inUse() uintptr { return a.top - uintptr(a.base) }
 
-// use makes the last chunk that was entered the one in use, with used bytes of it taken.
+// use makes the last entered chunk current, with used bytes in use.
 func (a *Arena) use(used uintptr) {
 	a.base, a.top, a.end = nil, 0, 0
 	if a.entered > 0 {

@@ -1,7 +1,7 @@
 //go:build cgo && unix && !race
 
 // The tests build the libraries, as users do, and programs in C and Rust that use them. The race
-// detector would see nothing of it: what the tests start is built without.
+// detector would find nothing, since the programs that the tests start are built without it.
 
 package capi_test
 
@@ -17,7 +17,7 @@ import (
 	"testing"
 	"time"
 
-	_ "github.com/galloc-go/galloc/heap" // what the libraries are made of: see readAll
+	_ "github.com/galloc-go/galloc/heap" // which the libraries contain: see readAll
 )
 
 // dir is where everything is built.
@@ -48,14 +48,14 @@ func need(t *testing.T, tools ...string) {
 	}
 }
 
-// run runs a command, and returns what it has printed. No process lives longer than two minutes:
-// what hangs is what these tests are about.
+// run runs a command and returns its output. No process lives longer than two minutes: a hang is
+// one of the failures that these tests look for.
 func run(env []string, name string, args ...string) (stdout, stderr string, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Env = append(os.Environ(), env...)
-	cmd.WaitDelay = time.Second // for what a killed process has started, and hangs
+	cmd.WaitDelay = time.Second // for children of a killed process that hang
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	err = cmd.Run()
@@ -65,8 +65,8 @@ func run(env []string, name string, args ...string) (stdout, stderr string, err 
 	return out.String(), errs.String(), err
 }
 
-// readAll reads all files here. go test keeps results until a package that is imported changes, or
-// a file that a test has read itself; what compilers read does not count.
+// readAll reads all files here. go test keeps results until an imported package changes, or a file
+// that a test has read itself; files that only compilers read do not count.
 var readAll = sync.OnceValue(func() error {
 	return filepath.WalkDir(".", func(path string, d os.DirEntry, err error) error {
 		if err == nil && d.Type().IsRegular() {
@@ -84,7 +84,8 @@ type build struct {
 
 var builds sync.Map // from names of files to *build
 
-// file returns the path of a file in dir, after making it by a command, which may end in "-o".
+// file returns the path of a file in dir, after making it by a command. The argument after "-o" is
+// replaced by the path.
 func file(t *testing.T, name string, env []string, command ...string) string {
 	t.Helper()
 	if err := readAll(); err != nil {
@@ -109,8 +110,11 @@ func file(t *testing.T, name string, env []string, command ...string) string {
 	return path
 }
 
-// A library is one of those that are tested, in one of the two forms.
-type library struct{ name, kind string } // name: galloc, or a folder in testdata; kind: archive or shared
+// A library is one of the tested libraries, in one of the two forms.
+type library struct {
+	name string // galloc, or a folder in testdata
+	kind string // archive or shared
+}
 
 var libraries = []library{{"galloc", "archive"}, {"galloc", "shared"}}
 
@@ -120,7 +124,8 @@ func (l library) file() string {
 	return "lib" + l.name + map[string]string{"archive": ".a", "shared": ".so"}[l.kind]
 }
 
-// folder is where the library is alone, so that the linker takes no other form of it.
+// folder returns the folder of the library, which holds no other form of it that the linker could
+// take.
 func (l library) folder() string { return filepath.Join(dir, l.kind) }
 
 func (l library) build(t *testing.T) string {
@@ -134,10 +139,13 @@ func (l library) build(t *testing.T) string {
 }
 
 // c builds a host in C.
-func (l library) c(t *testing.T, source string) string {
+func (l library) c(t *testing.T, source string, flags ...string) string {
 	t.Helper()
-	return file(t, source+"-"+l.name+"-"+l.kind, nil, "gcc", "-std=c11", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror", "-O1", "-g",
-		"-o", "", filepath.Join("testdata", source), l.build(t), "-Wl,-rpath,"+l.folder(), "-lpthread")
+	command := []string{
+		"gcc", "-std=c11", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror", "-O1", "-g",
+		"-o", "", filepath.Join("testdata", source), l.build(t), "-Wl,-rpath," + l.folder(), "-lpthread",
+	}
+	return file(t, source+"-"+l.name+"-"+l.kind+strings.Join(flags, ""), nil, append(command, flags...)...)
 }
 
 // rust builds a program in Rust, with the crate.
@@ -151,7 +159,7 @@ func (l library) rust(t *testing.T, source string) string {
 		"-L", "native="+l.folder(), "-l", kind+"="+l.name, "-C", "link-arg=-Wl,-rpath,"+l.folder(), "-o", "", filepath.Join("testdata", source))
 }
 
-// cases runs cases of a host, each in a process of its own.
+// cases runs cases of a host, each in a separate process.
 func cases(t *testing.T, env []string, host string, names ...string) {
 	t.Helper()
 	for _, name := range names {

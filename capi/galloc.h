@@ -1,39 +1,43 @@
 /*
  * galloc: memory allocators written in Go, for C, C++ and Rust.
  *
- * The functions serve the allocator that the library's Go side has registered as the global
- * one. In libgalloc that is galloc's heap; galloc_name tells.
+ * The functions serve the allocator that the library's Go side has registered as the global one. In
+ * libgalloc it is galloc's heap; galloc_name returns its name.
  *
- * Layout. A block has a size in bytes and an alignment, which is a power of two, and a block is
- * given back with the size and the alignment that it has: nothing else remembers them. The size,
- * rounded up to a multiple of the alignment, must not exceed PTRDIFF_MAX. Where there is no such
- * layout, what allocates returns NULL, and what gives back does nothing.
+ * Layout. A block has a size in bytes and an alignment, which is a power of two. The caller frees a
+ * block with its size and its alignment: the library does not store them. The size, rounded up to a
+ * multiple of the alignment, must not exceed PTRDIFF_MAX. For an invalid layout, functions that
+ * allocate return NULL, and functions that free do nothing.
  *
- * Failure is NULL. It happens when memory is exhausted, and for layouts that cannot be or are
- * not supported. No function throws or unwinds; errno means nothing afterwards.
+ * Failure is NULL. It means that memory is exhausted, or that the layout is invalid or not
+ * supported. No function throws or unwinds; errno is unspecified after a call.
  *
- * Size 0 never fails and takes no memory: the result is an address that is not NULL and a
- * multiple of the alignment (of 64 KiB at least, where that is greater and address space is
- * exhausted), and at which nothing may be read or written. It need not be given back, but may.
- * As an argument, NULL stands for a block of size 0, and so does any address along with size 0.
+ * Size 0 never fails and takes no memory: the result is an address that is not NULL and a multiple
+ * of the alignment (of 64 KiB at least, if the alignment is greater and address space is
+ * exhausted). Nothing may be read or written there. It may be freed, but need not be. As an
+ * argument, NULL means a block of size 0, and so does any address with size 0.
  *
- * Ownership. A block belongs to the caller from when it is returned until it is given back. It
- * must go back to the library that it came from, and through these functions: not to free, nor to
- * another library of this kind, nor may a block of malloc come here. What is given back twice, or
- * with a wrong layout, may end the process, as free does: with a message on stderr, by SIGABRT.
+ * Ownership. The caller owns a block from when it is returned until it is freed. A block must be
+ * freed by the library that allocated it, and by these functions: not by free, nor by another
+ * library of this kind; and these functions must not free a block of malloc. A double free, or a
+ * wrong layout, may end the process, as with free: with a message on stderr, by SIGABRT.
  *
- * Threads. Every function may be called by every thread at any time, also by destructors of
- * pthread keys and of C++ and Rust thread-locals, but
+ * Threads. Every thread may call every function at any time, also constructors of C++ statics, and
+ * destructors of pthread keys and of C++ and Rust thread-locals, but
  *
  *   - not in a signal handler, as with malloc; and handlers that the host installs must have
  *     SA_ONSTACK, for a signal may arrive while a thread is in Go and on a small stack;
  *   - not between vfork or a bare clone and exec, where no fork handlers run;
- *   - after fork, without exec, only for what it takes to reach exec or _exit: in the child the
- *     allocator is not there any more, and the functions serve from an arena of 1 GiB (64 MiB on
- *     32 bits), where nothing is reused. Blocks from before the fork can be read, written,
- *     reallocated and given back, which does nothing.
+ *   - after fork, without exec, only as needed to reach exec or _exit: in the child the allocator
+ *     no longer works, and the functions serve from an arena of 1 GiB (64 MiB on 32 bits), where
+ *     nothing is reused. Blocks from before the fork can be read, written, reallocated and freed;
+ *     to free them does nothing.
  *
- * A call costs some 55 ns more than it does in Go, for the way there and back: a pair of them 20
+ * Constructors that run before the archive's have blocks of such an arena too, since Go has not
+ * started: see README.md. They can be used and freed at any time. The process ends when main returns
+ * or calls exit, but not when main calls pthread_exit: the threads of Go go on.
+ *
+ * A call costs about 55 ns more than in Go, for the way there and back: a pair of calls costs 20
  * times as much as malloc and free. See README.md.
  */
 #ifndef GALLOC_H
@@ -51,7 +55,7 @@ extern "C" {
 #define GALLOC_MUST_USE
 #endif
 
-/* ---- Four functions, as of Rust's GlobalAlloc since 2018 ---- */
+/* ---- Four functions: Rust's GlobalAlloc since 2018 ---- */
 
 /* galloc_alloc returns a block of size bytes at a multiple of align, with undefined contents, or
  * NULL. */
@@ -61,18 +65,18 @@ void *galloc_alloc(size_t size, size_t align) GALLOC_MUST_USE;
  * is not written to. */
 void *galloc_alloc_zeroed(size_t size, size_t align) GALLOC_MUST_USE;
 
-/* galloc_dealloc gives back the block at ptr, which must have exactly the given size and
- * alignment. It cannot fail, and does nothing if ptr is NULL or size 0. */
+/* galloc_dealloc frees the block at ptr, which must have exactly the given size and alignment. It
+ * cannot fail, and does nothing if ptr is NULL or size is 0. */
 void galloc_dealloc(void *ptr, size_t size, size_t align);
 
-/* galloc_realloc makes the block at ptr new_size bytes large, keeps its alignment and the first
- * min(old_size, new_size) bytes, and returns where it now is; ptr is invalid then, even if it is
- * the same address. If it returns NULL, the block is as and where it was. From size 0 it
- * allocates; to size 0 it gives the block back, and never returns NULL. */
+/* galloc_realloc changes the size of the block at ptr to new_size bytes, keeps its alignment and its
+ * first min(old_size, new_size) bytes, and returns its new address; ptr is then invalid, even if it
+ * is the same address. If galloc_realloc returns NULL, the block is unchanged. From size 0 it
+ * allocates; to size 0 it frees the block, and never returns NULL. */
 void *galloc_realloc(void *ptr, size_t old_size, size_t align, size_t new_size) GALLOC_MUST_USE;
 
-/* ---- Five functions, as of Rust's allocator crates from 2015 to 2017 (RFC 1183). Blocks may go
- *      both ways between the two families. ---- */
+/* ---- Five functions: Rust's allocator crates from 2015 to 2017 (RFC 1183). A block of one family
+ *      may be passed to the other. ---- */
 
 /* galloc_allocate is galloc_alloc. */
 void *galloc_allocate(size_t size, size_t align) GALLOC_MUST_USE;
@@ -83,21 +87,21 @@ void galloc_deallocate(void *ptr, size_t old_size, size_t align);
 /* galloc_reallocate is galloc_realloc with the arguments in another order. */
 void *galloc_reallocate(void *ptr, size_t old_size, size_t size, size_t align) GALLOC_MUST_USE;
 
-/* galloc_reallocate_inplace makes the block at ptr size bytes large, larger or smaller, without
- * moving it, and returns the size that it has now: size if it could, and otherwise old_size.
- * Exactly that must be given back. Size 0 cannot be had, nor left. */
+/* galloc_reallocate_inplace grows or shrinks the block at ptr to size bytes without moving it, and
+ * returns the size that the block now has: size on success, and otherwise old_size. The block must
+ * be freed with exactly that size. It cannot resize from or to size 0. */
 size_t galloc_reallocate_inplace(void *ptr, size_t old_size, size_t size, size_t align) GALLOC_MUST_USE;
 
-/* galloc_usable_size returns how many bytes are set aside for a block of that layout: size at
- * least. It is what to ask for in order to waste nothing, or how far galloc_reallocate_inplace
- * can go for certain; a block that was asked for with less is still of the size asked for.
- * For a layout that cannot be, it is size. */
+/* galloc_usable_size returns the number of bytes reserved for a block of that layout, at least size.
+ * A caller that requests this size wastes nothing, and galloc_reallocate_inplace up to this size
+ * never fails. A block requested with a smaller size still has the requested size. For an invalid
+ * layout the result is size. */
 size_t galloc_usable_size(size_t size, size_t align);
 
-/* ---- What is behind them ---- */
+/* ---- The allocator ---- */
 
-/* galloc_name tells in words which allocator it is, and who has chosen it; in the child of a fork,
- * that it is the arena. The string is never freed, and must not be. */
+/* galloc_name returns the name of the allocator and how it was chosen; or, before Go has started and
+ * in the child of a fork, that it is the arena. The caller must not free the string; the library never does. */
 const char *galloc_name(void);
 
 #ifdef __cplusplus

@@ -1,13 +1,20 @@
 //go:build cgo && unix
 
-// The functions of galloc.h, in front of those of export.go. Each costs one load and one branch over the call of Go, which tell
-// whether the process is the child of a fork.
+// The functions of galloc.h, which call the functions of export.go. Each adds two loads and two
+// branches to the call of Go, to check whether the stack is kept, and whether Go can be called.
+// Twice it cannot:
 //
-// Such a child has one thread, and Go's runtime in it waits for the others for ever: nothing of Go can be called. What a program
-// does there is to prepare for exec, and that may allocate. So the child gets memory from an arena that knows no locks: an address
-// that only grows. Nothing is reused, since a block to be given back may be one of Go's, which look no different.
+//   - Before Go has begun to start. The archive starts it by a constructor; a constructor that the
+//     linker puts in front of it, such as a C++ static's, would wait forever.
+//   - In the child of a fork. It has one thread, and Go's runtime in it would wait for the others
+//     forever. A program there prepares for exec, and may allocate to do so.
 //
-// Invariant of the child: start <= next <= end. What lies from next to end has not been handed out, and is zero.
+// There blocks come from an arena without locks: an address that only grows. Nothing is reused,
+// since in a child a block that is freed may be one of Go's, which look no different. Blocks of the
+// early arena live on when Go has started, and are recognized by their addresses.
+//
+// Invariant of an arena: start <= next <= end. The bytes from next to end have not been allocated,
+// and are zero.
 
 #include <errno.h>
 #include <limits.h>
@@ -18,117 +25,182 @@
 
 #include "_cgo_export.h"
 #include "galloc.h"
+#include "trace.h"
 
 #ifndef MAP_NORESERVE
 #define MAP_NORESERVE 0
 #endif
-#if !defined(MAP_ANONYMOUS)
-#define MAP_ANONYMOUS MAP_ANON
-#endif
 
-static int forked; // written only where there is one thread
+// state is atomic: STARTED becomes READY at the first call of Go, which may be several at once.
+static enum { EARLY, STARTED, READY, FORKED } state;
 
-#define IN_CHILD __builtin_expect(forked, 0)
+// is_ready is called if the state is not READY, and reports whether it is now.
+static int is_ready(void) {
+	if (state != STARTED) return 0;
+	gallocGoSettle();
+	__atomic_store_n(&state, READY, __ATOMIC_RELEASE);
+	return 1;
+}
 
-// ---- The arena of a child ----
+#define WITHOUT_GO (__builtin_expect(__atomic_load_n(&state, __ATOMIC_ACQUIRE) != READY, 0) && !is_ready())
+
+// ---- The arenas ----
 
 static const size_t arena_size = SIZE_MAX > 0xffffffff ? (size_t)1 << 30 : (size_t)64 << 20;
 
-static uintptr_t start, end;
-static uintptr_t next; // atomic: a child may begin threads
+struct arena {
+	uintptr_t start, end;
+	uintptr_t next; // atomic: there may be threads
+};
 
-// after_fork runs in the child, before fork returns there. It takes address space only; if there is little, less.
-static void after_fork(void) {
+static struct arena early, child;
+static pthread_once_t early_once = PTHREAD_ONCE_INIT;
+
+// reserve reserves address space for an arena, less if there is little. It does nothing for an
+// arena that has some.
+static void reserve(struct arena *a) {
 	int saved = errno;
-	forked = 1;
-	for (size_t n = arena_size; start == 0 && n >= 1 << 16; n /= 2) { // a child of a child goes on with what it has
+	for (size_t n = arena_size; a->start == 0 && n >= 1 << 16; n /= 2) {
 		void *p = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 		if (p != MAP_FAILED) {
-			start = next = (uintptr_t)p;
-			end = start + n;
+			a->start = a->next = (uintptr_t)p;
+			a->end = a->start + n;
 		}
 	}
 	errno = saved;
 }
 
-// The first priority that programs may use: the handler that is registered first runs first in the child, so that those of others
-// may allocate.
+static void reserve_early(void) { reserve(&early); }
+
+// after_fork runs in the child, before fork returns there. A child of a child keeps the arena that
+// it has. If Go has not begun to start, it will start in the child too.
+static void after_fork(void) {
+	if (state == EARLY) return;
+	state = FORKED;
+	reserve(&child);
+}
+
+// 101 is the first priority that programs may use: the handler that is registered first runs first
+// in the child, so the handlers of others may allocate.
 __attribute__((constructor(101))) static void on_load(void) { pthread_atfork(NULL, NULL, after_fork); }
 
-// valid tells whether there is such a layout, as layout in export.go does.
+// The linker keeps the constructors of a library together, in the order of its files. So another
+// constructor runs either before this one and Go's, or after both; and then a call waits until Go
+// has started.
+__attribute__((constructor)) static void on_start(void) { state = STARTED; }
+
+// valid reports whether the layout is valid, as layout in export.go does.
 static int valid(size_t size, size_t align) {
 	return align != 0 && (align & (align - 1)) == 0 && size <= (size_t)PTRDIFF_MAX + 1 - align;
 }
 
-// arena_alloc returns a block whose bytes are zero, since it is the first there. The blocks of size 0 lie at their alignment.
+// arena_alloc returns a block whose bytes are zero, since its memory was not used before. The
+// address of a block of size 0 is its alignment.
 static void *arena_alloc(size_t size, size_t align) {
 	if (!valid(size, align)) return NULL;
 	if (size == 0) return (void *)align;
-	uintptr_t was = __atomic_load_n(&next, __ATOMIC_RELAXED), p;
+	struct arena *a = &child;
+	if (state == EARLY) {
+		pthread_once(&early_once, reserve_early);
+		a = &early;
+	}
+	uintptr_t was = __atomic_load_n(&a->next, __ATOMIC_RELAXED), p;
 	do {
 		size_t padding = -was & (align - 1);
-		if (padding > end - was || size > end - was - padding) return NULL;
+		if (padding > a->end - was || size > a->end - was - padding) return NULL;
 		p = was + padding;
-	} while (!__atomic_compare_exchange_n(&next, &was, p + size, 1, __ATOMIC_RELAXED, __ATOMIC_RELAXED));
+	} while (!__atomic_compare_exchange_n(&a->next, &was, p + size, 1, __ATOMIC_RELAXED, __ATOMIC_RELAXED));
 	return (void *)p;
 }
 
-static void *arena_realloc(void *ptr, size_t old_size, size_t align, size_t new_size) {
-	if (!valid(old_size, align)) return NULL;
-	void *p = arena_alloc(new_size, align);
-	if (p != NULL) memcpy(p, ptr, old_size < new_size ? old_size : new_size);
-	return p;
+// is_early reports whether a block is of the early arena.
+static inline int is_early(void *ptr) {
+	return __builtin_expect((uintptr_t)ptr - early.start < early.end - early.start, 0);
 }
 
 // ---- The functions ----
 
 static inline void *alloc(size_t size, size_t align) {
-	if (IN_CHILD) return arena_alloc(size, align);
+	if (WITHOUT_GO) return arena_alloc(size, align);
 	return (void *)gallocGoAlloc(size, align);
 }
 
 static inline void *alloc_zeroed(size_t size, size_t align) {
-	if (IN_CHILD) return arena_alloc(size, align);
+	if (WITHOUT_GO) return arena_alloc(size, align);
 	return (void *)gallocGoAllocZeroed(size, align);
 }
 
 static inline void dealloc(void *ptr, size_t size, size_t align) {
-	if (ptr == NULL || size == 0 || IN_CHILD) return; // so that Go never sees an address that is not one
+	if (ptr == NULL || size == 0 || WITHOUT_GO || is_early(ptr)) return; // Go never sees an invalid address
 	gallocGoDealloc(ptr, size, align);
 }
 
 static inline void *reallocate(void *ptr, size_t old_size, size_t align, size_t new_size) {
 	if (ptr == NULL || old_size == 0) return alloc(new_size, align);
-	if (IN_CHILD) return arena_realloc(ptr, old_size, align, new_size);
-	return (void *)gallocGoRealloc(ptr, old_size, align, new_size);
+	if (!WITHOUT_GO && !is_early(ptr)) return (void *)gallocGoRealloc(ptr, old_size, align, new_size);
+	if (!valid(old_size, align)) return NULL;
+	void *p = alloc(new_size, align);
+	if (p != NULL) memcpy(p, ptr, old_size < new_size ? old_size : new_size);
+	return p;
 }
 
-void *galloc_alloc(size_t size, size_t align) { return alloc(size, align); }
-void *galloc_alloc_zeroed(size_t size, size_t align) { return alloc_zeroed(size, align); }
-void galloc_dealloc(void *ptr, size_t size, size_t align) { dealloc(ptr, size, align); }
+void *galloc_alloc(size_t size, size_t align) {
+	FROM_HOST;
+	return alloc(size, align);
+}
+
+void *galloc_alloc_zeroed(size_t size, size_t align) {
+	FROM_HOST;
+	return alloc_zeroed(size, align);
+}
+
+void galloc_dealloc(void *ptr, size_t size, size_t align) {
+	FROM_HOST;
+	dealloc(ptr, size, align);
+}
 
 void *galloc_realloc(void *ptr, size_t old_size, size_t align, size_t new_size) {
+	FROM_HOST;
 	return reallocate(ptr, old_size, align, new_size);
 }
 
-void *galloc_allocate(size_t size, size_t align) { return alloc(size, align); }
-void galloc_deallocate(void *ptr, size_t old_size, size_t align) { dealloc(ptr, old_size, align); }
+void *galloc_allocate(size_t size, size_t align) {
+	FROM_HOST;
+	return alloc(size, align);
+}
+
+void galloc_deallocate(void *ptr, size_t old_size, size_t align) {
+	FROM_HOST;
+	dealloc(ptr, old_size, align);
+}
 
 void *galloc_reallocate(void *ptr, size_t old_size, size_t size, size_t align) {
+	FROM_HOST;
 	return reallocate(ptr, old_size, align, size);
 }
 
 size_t galloc_reallocate_inplace(void *ptr, size_t old_size, size_t size, size_t align) {
-	if (ptr == NULL || old_size == 0 || size == 0 || IN_CHILD) return old_size;
+	FROM_HOST;
+	if (ptr == NULL || old_size == 0 || size == 0 || WITHOUT_GO || is_early(ptr)) return old_size;
 	return gallocGoResize(ptr, old_size, align, size) ? size : old_size;
 }
 
 size_t galloc_usable_size(size_t size, size_t align) {
-	if (IN_CHILD) return size;
+	if (WITHOUT_GO) return size;
 	return gallocGoUsableSize(size, align);
 }
 
+// The name is kept here, where a detector of leaks finds its address. All calls of Go return the
+// same.
+static const char *name; // atomic
+
 const char *galloc_name(void) {
-	if (IN_CHILD) return "the arena of a forked process, in the place of the allocator";
-	return gallocGoName();
+	if (state == EARLY) return "the arena of the time before Go has started, in the place of the allocator";
+	if (state == FORKED) return "the arena of a forked process, in the place of the allocator";
+	const char *known = __atomic_load_n(&name, __ATOMIC_ACQUIRE);
+	if (known == NULL) {
+		known = gallocGoName();
+		__atomic_store_n(&name, known, __ATOMIC_RELEASE);
+	}
+	return known;
 }

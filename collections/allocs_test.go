@@ -7,8 +7,8 @@ import (
 	"github.com/galloc-go/galloc/collections"
 )
 
-// What a collection does with elements is done off the Go heap. Only the tables of segments are on it, which grow
-// 31 times at most.
+// Operations on elements do not allocate on the Go heap. Only the tables of segments are there,
+// which grow at most 31 times.
 func TestElementsCostNoGoMemory(t *testing.T) {
 	var v collections.Vec[uint64]
 	var d collections.Deque[uint64]
@@ -30,9 +30,24 @@ func TestElementsCostNoGoMemory(t *testing.T) {
 	in.InternBytes(word)
 	i, sum := uint64(0), uint64(0)
 	for what, f := range map[string]func(){
-		"Vec":   func() { v.Push(i); v.Append(i, i); v.Insert(0, i); v.ShrinkToFit() },
-		"Deque": func() { d.PushBack(i); d.PushFront(i); d.Append(i, i); d.ReserveExact(0) },
-		"Slab":  func() { h := s.Insert(i); s.Insert(i); s.Remove(h) },
+		"Vec": func() {
+			v.Push(i)
+			v.Append(i, i)
+			v.Insert(0, i)
+			v.ShrinkToFit()
+			if !v.Equal(&v) {
+				t.Error("not equal to itself")
+			}
+		},
+		"Deque": func() {
+			d.PushBack(i)
+			d.PushFront(i)
+			d.Append(i, i)
+			d.Insert(1, i, i)
+			d.Remove(d.Len() - 2)
+			d.ReserveExact(0)
+		},
+		"Slab":  func() { h := s.Add(i); s.Add(i); s.Delete(h) },
 		"Bytes": func() { b.AppendString("abc"); b.WriteByte('d') },
 		"BTree": func() {
 			tree.Put(i, i)
@@ -47,8 +62,8 @@ func TestElementsCostNoGoMemory(t *testing.T) {
 				t.Error("not known")
 			}
 		},
-		"String": func() { x := collections.NewString(nil, "text"); x.Free(nil) },
-		"Rc":     func() { r := collections.NewRc(nil, i); q := r.Share(); r.Free(nil); q.Free(nil) },
+		"String": func() { x := galloc.Must(collections.NewString(nil, "text")); x.Free(nil) },
+		"Rc":     func() { r, _ := collections.NewRc(nil, i); q := r.Share(); r.Free(nil); q.Free(nil) },
 		"failure": func() {
 			if collections.NewVec[uint64](none{}).TryPush(1) == nil {
 				t.Error("no error")
@@ -62,7 +77,7 @@ func TestElementsCostNoGoMemory(t *testing.T) {
 	_ = sum
 }
 
-// none is an allocator without memory.
+// none is an allocator that always fails.
 type none struct{}
 
 func (none) Allocate(galloc.Layout) ([]byte, error) { return nil, galloc.ErrOutOfMemory }

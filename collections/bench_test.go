@@ -8,8 +8,8 @@ import (
 
 // for i in 1 2 3 4 5 6 7; do go test -run '^$' -bench . -benchtime 50ms ./collections; done
 //
-// Each pair does the same work on a collection and on its Go counterpart, one after the other: so the medians of several
-// runs are of interleaved ones, which those of -count are not.
+// Each pair does the same work on a collection and on its Go counterpart, one after the other. The
+// loop interleaves the runs, which -count does not, so their medians are comparable.
 
 const benchLen = 1 << 16
 
@@ -80,7 +80,7 @@ func BenchmarkVecPushReserved(b *testing.B) {
 		}
 		total += s[len(s)-1]
 	})
-	b.Run("impl=gofield", func(b *testing.B) { // a slice that somebody else sees, as a Vec's is
+	b.Run("impl=gofield", func(b *testing.B) { // a slice in memory, as in a Vec
 		held.s = make([]uint64, 0, benchLen)
 		for b.Loop() {
 			held.s = held.s[:0]

@@ -4,44 +4,44 @@ import (
 	"unsafe"
 
 	"github.com/galloc-go/galloc"
+	"github.com/galloc-go/galloc/internal/block"
 )
 
-// tree is what BTree and BTreeFunc have in common: everything but the order, which is in search. The
-// nodes are units of segments and refer to one another by their indices: half as large as pointers,
-// and good on every allocator. They move no more than units do.
+// tree is the common part of BTree and BTreeFunc, which differ in search. The nodes are units of
+// segments: they do not move, and refer to one another by 32-bit indices, on every allocator.
 type tree[K, V any] struct {
-	_      noCopy
-	a      galloc.Allocator                       // nil means Global
-	search func(keys []K, key K) (i int, ok bool) // as searchOrdered
+	_      block.NoCopy
+	alloc  galloc.Allocator                       // nil means Global
+	search func(keys []K, key K) (i int, ok bool) // like searchOrdered
 
 	root        uint32 // 0 in an empty tree
 	first, last uint32 // leaves
 	height      int    // nodes from the root to a leaf, both included
-	n           int    // entries
-	version     uint   // counts what moves or removes entries
+	n           int    // number of entries
+	version     uint   // incremented by every call that moves or removes entries
 
 	nodes segments
-	fresh uint32 // nodes from here on have never been used; 0 before there is a geometry
-	free  uint32 // the first of the nodes that are not used any more, linked by next
-	spare int    // how many these are
+	fresh uint32 // nodes from here on have never been used; 0 before the geometry is set
+	free  uint32 // the first free node below fresh; next links them
+	spare int    // number of free nodes
 
 	geometry
 }
 
-// node is the head of a node; what follows it is told by the geometry.
+// node is the header of a node. The geometry says what follows it.
 //
 //	leaf:   keys[:n], values[:n]
 //	inner:  keys[:n], kids[:n+1], where keys in kids[i] <= keys[i] < keys in kids[i+1]
-//	n <= the capacity; n >= the minimum, but for the root and the nodes at the right edge, where inner
-//	nodes have a key at least, and a leaf has an entry
+//	n <= the capacity
+//	n >= the minimum, except in the root and in nodes at the right edge, where n >= 1
 type node struct {
 	n          int32
-	next, prev uint32 // leaves only, but next in all that are free; 0 is none
+	next, prev uint32 // of leaves, and next of free nodes too; 0 means none
 }
 
-// geometry is where things are in a node, in bytes from its beginning.
+// geometry is the layout of nodes: capacities, and offsets in bytes from the beginning of a node.
 type geometry struct {
-	leafCap, innerCap  int // keys
+	leafCap, innerCap  int // number of keys
 	keysAt             uintptr
 	valuesAt, kidsAt   uintptr
 	minLeaf, minInner  int
@@ -50,48 +50,47 @@ type geometry struct {
 
 const (
 	nodeSize  = 512 // bytes, unless minKeys entries are larger
-	minKeys   = 8   // that every node has room for
+	minKeys   = 8   // the lowest capacity of a node
 	cacheLine = 64
 
-	// maxHeight is more than any tree has: with 2^31 nodes, of which all but the right edge have 4 kids or
-	// more.
+	// maxHeight is greater than the height of any tree: there are at most 2^31 nodes, and those not
+	// at the right edge have at least 4 kids.
 	maxHeight = 20
 )
 
-// layOut sets the geometry, and with it the size of a unit.
+// layOut sets the geometry and the size of a unit.
 func (t *tree[K, V]) layOut() {
 	var k K
 	var v V
 	g := &t.geometry
 	g.keySize, g.valueSize = unsafe.Sizeof(k), unsafe.Sizeof(v)
-	up := func(n, align uintptr) uintptr { return (n + align - 1) &^ (align - 1) }
-	g.keysAt = up(unsafe.Sizeof(node{}), unsafe.Alignof(k))
-	leafEnd := func(n uintptr) uintptr { return up(g.keysAt+n*g.keySize, unsafe.Alignof(v)) + n*g.valueSize }
-	innerEnd := func(n uintptr) uintptr { return up(g.keysAt+n*g.keySize, 4) + (n+1)*4 }
-	size := max(nodeSize, up(max(leafEnd(minKeys), innerEnd(minKeys)), cacheLine))
-	most := func(end func(uintptr) uintptr) uintptr {
+	g.keysAt = block.RoundUp(unsafe.Sizeof(node{}), unsafe.Alignof(k))
+	leafEnd := func(n uintptr) uintptr { return block.RoundUp(g.keysAt+n*g.keySize, unsafe.Alignof(v)) + n*g.valueSize }
+	innerEnd := func(n uintptr) uintptr { return block.RoundUp(g.keysAt+n*g.keySize, 4) + (n+1)*4 }
+	size := max(nodeSize, block.RoundUp(max(leafEnd(minKeys), innerEnd(minKeys)), cacheLine))
+	capacity := func(end func(uintptr) uintptr) uintptr {
 		n := uintptr(minKeys)
 		for n < nodeSize && end(n+1) <= size {
 			n++
 		}
 		return n
 	}
-	leaf, inner := most(leafEnd), most(innerEnd)
+	leaf, inner := capacity(leafEnd), capacity(innerEnd)
 	g.leafCap, g.innerCap = int(leaf), int(inner)
-	if g.valueSize != 0 { // otherwise they would be behind the end
-		g.valuesAt = up(g.keysAt+leaf*g.keySize, unsafe.Alignof(v))
+	if g.valueSize != 0 { // an array of size 0 would begin past the end
+		g.valuesAt = block.RoundUp(g.keysAt+leaf*g.keySize, unsafe.Alignof(v))
 	}
-	g.kidsAt = up(g.keysAt+inner*g.keySize, 4)
+	g.kidsAt = block.RoundUp(g.keysAt+inner*g.keySize, 4)
 	g.minLeaf, g.minInner = g.leafCap/2, (g.innerCap-1)/2
-	t.nodes = segments{stride: size, align: max(cacheLine, unsafe.Alignof(k), unsafe.Alignof(v))}
+	t.nodes = segments{initial: 1, stride: size, align: max(cacheLine, unsafe.Alignof(k), unsafe.Alignof(v))}
 }
 
 func (t *tree[K, V]) node(i uint32) *node { return (*node)(t.nodes.at(i)) }
 
-// keys returns the keys of x, with its capacity.
+// keys returns the keys of x, which has room for capacity keys.
 //
-// SAFETY: layOut has seen to it that the arrays of both kinds of nodes are within a unit, aligned, and do not
-// overlap; so has it for values and kids.
+// SAFETY (keys, values, kids): layOut places the arrays of both kinds of nodes within a unit,
+// aligned and without overlap.
 func (t *tree[K, V]) keys(x *node, capacity int) []K {
 	return unsafe.Slice((*K)(unsafe.Add(unsafe.Pointer(x), t.keysAt)), capacity)[:x.n]
 }
@@ -104,7 +103,7 @@ func (t *tree[K, V]) kids(x *node) []uint32 {
 	return unsafe.Slice((*uint32)(unsafe.Add(unsafe.Pointer(x), t.kidsAt)), t.innerCap+1)[:x.n+1]
 }
 
-// reserve sees to it that k nodes can be taken.
+// reserve ensures that take can be called k times.
 func (t *tree[K, V]) reserve(k int) error {
 	if t.fresh == 0 {
 		if err := checkType[K](); err != nil {
@@ -116,10 +115,10 @@ func (t *tree[K, V]) reserve(k int) error {
 		t.layOut()
 		t.fresh = t.nodes.first()
 	}
-	return t.nodes.growUntil(t.a, uint64(t.fresh)+uint64(max(k-t.spare, 0)))
+	return t.nodes.growUntil(t.alloc, uint64(t.fresh)+uint64(max(k-t.spare, 0)))
 }
 
-// take returns a node, which has been reserved.
+// take returns a node. The caller has reserved it.
 func (t *tree[K, V]) take() (uint32, *node) {
 	i := t.free
 	if i != 0 {
@@ -134,24 +133,24 @@ func (t *tree[K, V]) take() (uint32, *node) {
 	return i, x
 }
 
-// give takes back node i.
-func (t *tree[K, V]) give(i uint32) {
+// release adds node i to the free nodes.
+func (t *tree[K, V]) release(i uint32) {
 	t.node(i).next = t.free
 	t.free = i
 	t.spare++
 }
 
-// insertAt inserts x at index i of s, whose array has room for it.
+// insertAt inserts x at index i of s, whose array has room.
 func insertAt[T any](s []T, i int, x T) {
 	s = s[:len(s)+1]
 	copy(s[i+1:], s[i:])
 	s[i] = x
 }
 
-// removeAt removes what is at index i of s.
+// removeAt moves the elements after index i of s up by one.
 func removeAt[T any](s []T, i int) { copy(s[i:], s[i+1:]) }
 
-// moveLast moves the last k elements of x to the front of y, whose array has room for them.
+// moveLast moves the last k elements of x to the front of y, whose array has room.
 func moveLast[T any](x, y []T, k int) {
 	n := len(y)
 	y = y[:n+k]
@@ -159,7 +158,7 @@ func moveLast[T any](x, y []T, k int) {
 	copy(y, x[len(x)-k:])
 }
 
-// moveFirst moves the first k elements of y behind those of x, whose array has room for them.
+// moveFirst moves the first k elements of y to the end of x, whose array has room.
 func moveFirst[T any](x, y []T, k int) {
 	copy(x[len(x):len(x)+k], y)
 	copy(y, y[k:])

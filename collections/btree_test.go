@@ -13,16 +13,19 @@ import (
 	"github.com/galloc-go/galloc/collections"
 )
 
-// ordered is what both kinds of trees can do.
+// ordered has the common methods of both kinds of trees.
 type ordered[K, V any] interface {
 	Len() int
 	Cap() int
 	TryPut(K, V) error
-	TryGetOrPut(K, V) (*V, bool, error)
+	TryGetOrPut(K) (*V, bool, error)
+	TryPutIfAbsent(K, V) (bool, error)
 	TryReserve(int) error
 	Get(K) (V, bool)
-	Take(K) (V, bool)
-	Delete(K) bool
+	Delete(K) (V, bool)
+	DeleteFunc(func(K, V) bool)
+	DeleteRange(low, high K) int
+	Ptr(K) *V
 	Min() (K, V, bool)
 	Max() (K, V, bool)
 	Floor(K) (K, V, bool)
@@ -31,7 +34,7 @@ type ordered[K, V any] interface {
 	PopMax() (K, V, bool)
 	Clear()
 	Free()
-	ShrinkToFit()
+	TryShrinkToFit() error
 	Check() error
 	All() iter.Seq2[K, V]
 	Backward() iter.Seq2[K, V]
@@ -41,12 +44,15 @@ type ordered[K, V any] interface {
 	RangeBackward(low, high K) iter.Seq2[K, V]
 	Keys() iter.Seq[K]
 	Values() iter.Seq[V]
+	Pointers() iter.Seq2[K, *V]
 }
 
-// kind is a kind of trees, with its model.
+// kind is a kind of tree and its model.
 type kind[K, V any] struct {
 	make    func(galloc.Allocator) ordered[K, V]
 	clone   func(ordered[K, V]) (ordered[K, V], error)
+	collect func(galloc.Allocator, iter.Seq2[K, V]) (ordered[K, V], error)
+	same    func(x, y ordered[K, V]) bool // Equal
 	compare func(K, K) int
 	key     func(int) K
 	value   func(int) V
@@ -62,6 +68,16 @@ type sorted[K, V any] struct {
 
 func (m *sorted[K, V]) find(k K) (int, bool) {
 	return slices.BinarySearchFunc(m.keys, k, m.kind.compare)
+}
+
+func (m *sorted[K, V]) all() iter.Seq2[K, V] {
+	return func(yield func(K, V) bool) {
+		for i, k := range m.keys {
+			if !yield(k, m.values[i]) {
+				return
+			}
+		}
+	}
 }
 
 func (m *sorted[K, V]) put(k K, v V) {
@@ -101,8 +117,19 @@ func (m *sorted[K, V]) same(what string, seq iter.Seq2[K, V], i, j int, backward
 	return nil
 }
 
-// treeProgram does on a tree what it does on the model. Each step is done on runs of keys, so that there are trees of
-// several levels; the runs go up, or down, or to and fro.
+// pointed returns an iterator over the values that the pointers of seq point to.
+func pointed[K, V any](seq iter.Seq2[K, *V]) iter.Seq2[K, V] {
+	return func(yield func(K, V) bool) {
+		for k, p := range seq {
+			if !yield(k, *p) {
+				return
+			}
+		}
+	}
+}
+
+// treeProgram tests a tree against the model. An operation works on a run of keys, so that trees
+// get several levels. A run ascends, descends or jumps.
 func treeProgram[K, V any](kind kind[K, V]) program {
 	return func(a galloc.Allocator, s *script) error {
 		b := kind.make(a)
@@ -120,7 +147,7 @@ func treeProgram[K, V any](kind kind[K, V]) program {
 		}
 		for s.more() {
 			var err error
-			switch s.n(15) {
+			switch s.n(18) {
 			case 0, 1, 2, 3:
 				err = run(func(k K) error {
 					count++
@@ -132,29 +159,37 @@ func treeProgram[K, V any](kind kind[K, V]) program {
 			case 4, 5, 6:
 				err = run(func(k K) error {
 					want, has := m.remove(k)
-					if v, ok := b.Take(k); ok != has || ok && !kind.equal(v, want) {
-						return differ("Take", v, want)
+					if v, ok := b.Delete(k); ok != has || ok && !kind.equal(v, want) {
+						return differ("Delete", v, want)
 					}
 					return nil
 				})
 			case 7:
-				k := kind.key(s.n(5000))
-				_, has := m.remove(k)
-				if b.Delete(k) != has {
-					return differ("Delete", !has, has)
+				calls, n := 0, 2+s.n(20)
+				del := func(K, V) bool { calls++; return calls%n == 0 }
+				b.DeleteFunc(del)
+				calls = 0
+				for i := 0; i < len(m.keys); {
+					if k := m.keys[i]; del(k, m.values[i]) {
+						m.remove(k)
+					} else {
+						i++
+					}
 				}
 			case 8:
 				count++
 				k, v := kind.key(s.n(5000)), kind.value(count)
 				i, has := m.find(k)
-				p, found, err := b.TryGetOrPut(k, v)
+				p, found, err := b.TryGetOrPut(k)
 				if s.failed(err) {
 					break
 				}
-				if found != has || found && !kind.equal(*p, m.values[i]) || !found && !kind.equal(*p, v) {
+				var zero V
+				if found != has || found && !kind.equal(*p, m.values[i]) || !found && !kind.equal(*p, zero) {
 					return differ("GetOrPut", found, has)
 				}
 				if !found {
+					*p = v
 					m.put(k, v)
 				}
 			case 9:
@@ -163,10 +198,9 @@ func treeProgram[K, V any](kind kind[K, V]) program {
 					b = c
 				}
 			case 10:
-				b.ShrinkToFit()
-				s.shrunk()
+				s.failed(b.TryShrinkToFit())
 			case 11:
-				if f, ok := a.(*alloctest.FailingAllocator); ok && !f.Failed() {
+				if f, ok := a.(*alloctest.Failer); ok && f.Failures() == 0 {
 					n := s.n(200)
 					if s.failed(b.TryReserve(n)) {
 						break
@@ -187,6 +221,49 @@ func treeProgram[K, V any](kind kind[K, V]) program {
 					b.Clear()
 					m = sorted[K, V]{kind: kind}
 				}
+			case 15:
+				count++
+				k, v := kind.key(s.n(5000)), kind.value(count)
+				_, has := m.find(k)
+				put, err := b.TryPutIfAbsent(k, v)
+				if s.failed(err) {
+					if put {
+						return differ("PutIfAbsent", put, err)
+					}
+					break
+				}
+				if put == has {
+					return differ("PutIfAbsent", put, !has)
+				}
+				if put {
+					m.put(k, v)
+				}
+			case 16:
+				c, err := kind.collect(a, m.all())
+				if s.failed(err) {
+					break
+				}
+				equal := kind.same(b, c) && kind.same(c, b)
+				c.PopMin()
+				longer := c.Len() < b.Len() && kind.same(b, c)
+				c.Free()
+				if !equal || longer {
+					return differ("Equal", equal, longer)
+				}
+			case 17:
+				low := s.n(5000)
+				j := low + s.n([]int{10, 200, 6000}[s.n(3)])
+				from, to := kind.key(low), kind.key(j)
+				if kind.compare(from, to) > 0 && s.n(4) > 0 {
+					from, to = to, from
+				}
+				i, _ := m.find(from)
+				end, _ := m.find(to)
+				end = max(i, end)
+				if n := b.DeleteRange(from, to); n != end-i {
+					return differ("DeleteRange", n, end-i)
+				}
+				m.keys, m.values = slices.Delete(m.keys, i, end), slices.Delete(m.values, i, end)
 			case 14:
 				for range s.n(70) {
 					pop, at := b.PopMin, 0
@@ -194,7 +271,8 @@ func treeProgram[K, V any](kind kind[K, V]) program {
 						pop, at = b.PopMax, max(len(m.keys)-1, 0)
 					}
 					k, v, ok := pop()
-					if ok != (len(m.keys) > 0) || ok && (kind.compare(k, m.keys[at]) != 0 || !kind.equal(v, m.values[at])) {
+					if ok != (len(m.keys) > 0) ||
+						ok && (kind.compare(k, m.keys[at]) != 0 || !kind.equal(v, m.values[at])) {
 						return differ("PopMin or PopMax", k, ok)
 					}
 					if ok {
@@ -224,12 +302,16 @@ func treeProgram[K, V any](kind kind[K, V]) program {
 			if ok != found || ok && !kind.equal(v, m.values[j]) {
 				return differ("Get", ok, found)
 			}
+			if p := b.Ptr(high); (p != nil) != found || found && !kind.equal(*p, v) {
+				return differ("Ptr", p, found)
+			}
 			through := j
 			if found {
 				through++
 			}
 			for _, err := range []error{
 				m.same("All", b.All(), 0, n, false),
+				m.same("Pointers", pointed(b.Pointers()), 0, n, false),
 				m.same("Backward", b.Backward(), 0, n, true),
 				m.same("Ascend", b.Ascend(low), i, n, false),
 				m.same("Descend", b.Descend(high), 0, through, true),
@@ -240,8 +322,9 @@ func treeProgram[K, V any](kind kind[K, V]) program {
 					return err
 				}
 			}
-			// i is the first that is not before low, and through the first that is after high.
-			if k, v, ok := b.Ceiling(low); ok != (i < n) || ok && (kind.compare(k, m.keys[i]) != 0 || !kind.equal(v, m.values[i])) {
+			// i is the first index at or after low, and through the first index after high.
+			if k, v, ok := b.Ceiling(low); ok != (i < n) ||
+				ok && (kind.compare(k, m.keys[i]) != 0 || !kind.equal(v, m.values[i])) {
 				return differ("Ceiling", k, low)
 			}
 			if k, v, ok := b.Floor(high); ok != (through > 0) ||
@@ -284,6 +367,13 @@ func plain[K cmp.Ordered, V comparable](key func(int) K, value func(int) V) kind
 			c, err := b.(*collections.BTree[K, V]).TryClone()
 			return c, err
 		},
+		collect: func(a galloc.Allocator, seq iter.Seq2[K, V]) (ordered[K, V], error) {
+			c, err := collections.CollectBTree(a, seq)
+			return c, err
+		},
+		same: func(x, y ordered[K, V]) bool {
+			return x.(*collections.BTree[K, V]).Equal(y.(*collections.BTree[K, V]))
+		},
 		compare: cmp.Compare[K],
 		key:     key, value: value,
 		equal: func(x, y V) bool { return x == y },
@@ -316,6 +406,13 @@ var (
 			c, err := b.(*collections.BTreeFunc[wide, [60]byte]).TryClone()
 			return c, err
 		},
+		collect: func(a galloc.Allocator, seq iter.Seq2[wide, [60]byte]) (ordered[wide, [60]byte], error) {
+			c, err := collections.CollectBTreeFunc(a, compareWide, seq)
+			return c, err
+		},
+		same: func(x, y ordered[wide, [60]byte]) bool {
+			return x.(*collections.BTreeFunc[wide, [60]byte]).Equal(y.(*collections.BTreeFunc[wide, [60]byte]))
+		},
 		compare: compareWide,
 		key:     func(i int) wide { return wide{a: uint8(i % 7), b: uint64(i)} },
 		value:   func(i int) [60]byte { return [60]byte{0: byte(i), 59: byte(i >> 8)} },
@@ -347,10 +444,13 @@ func FuzzBTree(f *testing.F) {
 	})
 }
 
-func TestZeroBTreeIsReady(t *testing.T) {
+func TestZeroBTree(t *testing.T) {
 	var b collections.BTree[int, int]
-	if _, ok := b.Get(1); ok || b.Has(1) || b.Delete(1) || b.Cap() != 0 {
+	if _, ok := b.Get(1); ok || b.Has(1) || b.Cap() != 0 || b.Ptr(1) != nil {
 		t.Error("an empty tree has an entry")
+	}
+	if _, ok := b.Delete(1); ok {
+		t.Error("Delete found an entry in an empty tree")
 	}
 	for range b.Ascend(0) {
 		t.Error("an empty tree yields")
@@ -360,7 +460,7 @@ func TestZeroBTreeIsReady(t *testing.T) {
 	}
 	b.Put(2, 20)
 	b.Put(1, 10)
-	if p, found := b.GetOrPut(2, 0); !found || *p != 20 {
+	if p, found := b.GetOrPut(2); !found || *p != 20 {
 		t.Error("GetOrPut")
 	}
 	c := b.Clone()
@@ -373,9 +473,9 @@ func TestZeroBTreeIsReady(t *testing.T) {
 	mustPanic(t, "no order", func() { new(collections.BTreeFunc[int, int]).Put(1, 1) })
 }
 
-// A tree of ascending keys has full leaves, and room for exactly as many of them as it says.
+// A tree filled in ascending order has full leaves, and room for exactly Cap entries.
 func TestAscendingKeysFillTheNodes(t *testing.T) {
-	a := alloctest.Failing(0)
+	a := alloctest.Track(galloc.System)
 	b := collections.NewBTree[uint64, uint64](a)
 	for range 14 {
 		b.Put(uint64(b.Len()), 0)
@@ -387,8 +487,12 @@ func TestAscendingKeysFillTheNodes(t *testing.T) {
 			t.Errorf("no room for %d entries", room)
 		}
 	}
-	if n := b.Len(); n < 31*(1<<14-1)*97/100 { // of nodes, all but three in a hundred are full leaves
-		t.Errorf("%d entries in %d blocks", n, a.Calls())
+	nodes := 0
+	for _, l := range a.Live() {
+		nodes += int(l.Size()) / 512
+	}
+	if n := b.Len(); n < 31*nodes*97/100 { // 97 % of the nodes are full leaves
+		t.Errorf("%d entries in %d nodes", n, nodes)
 	}
 	if err := b.Check(); err != nil {
 		t.Error(err)
@@ -396,12 +500,15 @@ func TestAscendingKeysFillTheNodes(t *testing.T) {
 	b.Free()
 }
 
-// The last nodes of such a tree may be short; what they are mended from must not become so, at any level.
+// Nodes at the right edge may be short. Mending them must not make their neighbors short, at any
+// level.
 func TestDeletionAtTheRightEdge(t *testing.T) {
 	for seed := range 1000 {
 		r := rand.New(rand.NewPCG(uint64(seed), 0))
 		n := 1 + r.IntN(500)
-		b := collections.NewBTreeFunc[[6]uint64, [60]byte](nil, func(x, y [6]uint64) int { return cmp.Compare(x[0], y[0]) })
+		b := collections.NewBTreeFunc[[6]uint64, [60]byte](nil, func(x, y [6]uint64) int {
+			return cmp.Compare(x[0], y[0])
+		})
 		for i := range uint64(n) {
 			b.Put([6]uint64{i}, [60]byte{})
 		}
@@ -416,7 +523,7 @@ func TestDeletionAtTheRightEdge(t *testing.T) {
 	}
 }
 
-// An iteration goes on with what follows the last key, whatever has happened to the tree.
+// An iteration continues with the key after the last one, whatever the loop does to the tree.
 func TestBTreeChangesWhileIterating(t *testing.T) {
 	for seed := range uint64(30) {
 		r := rand.New(rand.NewPCG(seed, 3))
@@ -472,7 +579,7 @@ func TestBTreeChangesWhileIterating(t *testing.T) {
 				}
 			}
 			if i, ok := want(); ok {
-				t.Fatalf("seed %d: it ends at %d, but there is %d (backward %v)", seed, last, m.keys[i], backward)
+				t.Fatalf("seed %d: the iteration ends at %d before %d (backward %v)", seed, last, m.keys[i], backward)
 			}
 		}
 		if err := b.Check(); err != nil {

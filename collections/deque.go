@@ -7,16 +7,18 @@ import (
 	"unsafe"
 
 	"github.com/galloc-go/galloc"
+	"github.com/galloc-go/galloc/internal/block"
 )
 
-// Deque is a queue with two ends, in a ring buffer. The zero value is empty, on galloc.Global. Pushing
-// and popping at either end are amortised O(1), and so is any element by its index, which counts from the
-// front. Views end when the Deque grows, shrinks, or is freed.
+// Deque is a double-ended queue in a ring buffer. The zero value is empty and allocates from
+// galloc.Global. Pushing and popping at either end take amortized O(1), and reading an element by
+// its index, which counts from the front, takes O(1). A view is valid until the Deque grows,
+// shrinks or is freed.
 type Deque[T any] struct {
-	_ noCopy
-	a galloc.Allocator // nil means Global
+	_     block.NoCopy
+	alloc galloc.Allocator // nil means Global
 
-	// The elements are the n from ring[head] on, going on at ring[0].
+	// The elements are the n from ring[head] on; after the end of ring they continue at ring[0].
 	//
 	//	len(ring) == cap(ring); 0 <= n <= len(ring); 0 <= head < len(ring), or 0
 	ring []T
@@ -24,16 +26,29 @@ type Deque[T any] struct {
 	n    int
 }
 
-// NewDeque returns an empty Deque on a, or on galloc.Global if a is nil.
-func NewDeque[T any](a galloc.Allocator) *Deque[T] { return &Deque[T]{a: a} }
+// NewDeque returns an empty Deque that allocates from a, or from galloc.Global if a is nil.
+func NewDeque[T any](a galloc.Allocator) *Deque[T] { return &Deque[T]{alloc: usable(a)} }
+
+// MakeDeque returns an empty Deque on a with capacity for at least n elements. It panics if n is
+// negative.
+func MakeDeque[T any](a galloc.Allocator, n int) (*Deque[T], error) {
+	d := NewDeque[T](a)
+	return filled(d, func() error { return d.TryReserveExact(n) })
+}
+
+// CollectDeque returns a Deque on a with the elements of seq.
+func CollectDeque[T any](a galloc.Allocator, seq iter.Seq[T]) (*Deque[T], error) {
+	d := NewDeque[T](a)
+	return filled(d, func() error { return d.TryAppendSeq(seq) })
+}
 
 // Len returns the number of elements.
 func (d *Deque[T]) Len() int { return d.n }
 
-// Cap returns the number of elements that there is room for.
+// Cap returns the number of elements that fit without allocating.
 func (d *Deque[T]) Cap() int { return len(d.ring) }
 
-// place returns where in the ring the element at index i is, 0 <= i <= len(ring).
+// place returns the index in the ring of element i, 0 <= i <= len(ring).
 func (d *Deque[T]) place(i int) int {
 	// The sum would overflow for elements of size 0.
 	if k := len(d.ring) - d.head; i >= k {
@@ -44,23 +59,36 @@ func (d *Deque[T]) place(i int) int {
 
 func (d *Deque[T]) check(i int) {
 	if uint(i) >= uint(d.n) {
-		panic(fmt.Sprintf("galloc/collections: Deque index %d of %d", i, d.n))
+		panic(fmt.Sprintf("galloc/collections: Deque: index %d out of range (length %d)", i, d.n))
 	}
 }
 
-// At returns the element at index i. It panics if i is out of range.
+// At returns element i. It panics if i is out of range.
 func (d *Deque[T]) At(i int) T {
 	d.check(i)
 	return d.ring[d.place(i)]
 }
 
-// Set replaces the element at index i. It panics if i is out of range.
+// Set replaces element i. It panics if i is out of range.
 func (d *Deque[T]) Set(i int, x T) {
 	d.check(i)
 	d.ring[d.place(i)] = x
 }
 
-// Slices returns the elements as two views, the second one following the first.
+// Ptr returns a pointer to element i. It is valid until the next call that adds or removes
+// elements, or frees d. Ptr panics if i is out of range.
+func (d *Deque[T]) Ptr(i int) *T {
+	d.check(i)
+	return &d.ring[d.place(i)]
+}
+
+// Swap swaps elements i and j. It panics if either is out of range.
+func (d *Deque[T]) Swap(i, j int) {
+	p, q := d.Ptr(i), d.Ptr(j)
+	*p, *q = *q, *p
+}
+
+// Slices returns the elements as two views: the elements of back follow the elements of front.
 func (d *Deque[T]) Slices() (front, back []T) {
 	if k := len(d.ring) - d.head; d.n > k {
 		return d.ring[d.head:], d.ring[: d.n-k : d.n-k]
@@ -69,7 +97,7 @@ func (d *Deque[T]) Slices() (front, back []T) {
 	return d.ring[d.head:end:end], nil
 }
 
-// PushBack adds x at the back.
+// PushBack adds x at the back, in amortized O(1).
 func (d *Deque[T]) PushBack(x T) {
 	if d.n == len(d.ring) {
 		d.Reserve(1)
@@ -78,7 +106,7 @@ func (d *Deque[T]) PushBack(x T) {
 	d.n++
 }
 
-// TryPushBack is PushBack that returns the error.
+// TryPushBack is like PushBack but returns an error if memory runs out.
 func (d *Deque[T]) TryPushBack(x T) error {
 	if d.n == len(d.ring) {
 		if err := d.TryReserve(1); err != nil {
@@ -90,10 +118,10 @@ func (d *Deque[T]) TryPushBack(x T) error {
 	return nil
 }
 
-// PushFront adds x at the front: its index is 0, and that of all others one more than before.
+// PushFront adds x at the front, as element 0, in amortized O(1).
 func (d *Deque[T]) PushFront(x T) { must(d.TryPushFront(x)) }
 
-// TryPushFront is PushFront that returns the error.
+// TryPushFront is like PushFront but returns an error if memory runs out.
 func (d *Deque[T]) TryPushFront(x T) error {
 	if d.n == len(d.ring) {
 		if err := d.TryReserve(1); err != nil {
@@ -109,10 +137,10 @@ func (d *Deque[T]) TryPushFront(x T) error {
 	return nil
 }
 
-// Append adds elements at the back. They may be a view of d itself.
+// Append adds elements at the back. They may be a view of d.
 func (d *Deque[T]) Append(xs ...T) { must(d.TryAppend(xs...)) }
 
-// TryAppend is Append that returns the error; all elements are added, or none.
+// TryAppend is like Append but returns an error if memory runs out. It adds all elements or none.
 func (d *Deque[T]) TryAppend(xs ...T) error {
 	if len(xs) > len(d.ring)-d.n {
 		if within(d.ring, xs) >= 0 {
@@ -126,17 +154,18 @@ func (d *Deque[T]) TryAppend(xs ...T) error {
 	return nil
 }
 
-// appendOwn is TryAppend where xs is a view of d, and there is no room: the old array must live until
-// xs has been copied.
+// appendOwn is TryAppend for a view of d that does not fit. It frees the old array after it has
+// copied xs.
 func (d *Deque[T]) appendOwn(xs []T) error {
 	n, err := sum[T](d.n, len(xs))
 	if err != nil {
 		return err
 	}
+	want := n
 	if len(d.ring) <= math.MaxInt/2 {
-		n = max(n, 2*len(d.ring))
+		want = max(n, 2*len(d.ring))
 	}
-	ring, err := growArray[T](d.a, nil, n)
+	ring, err := resizeBetween[T](d.alloc, nil, n, want)
 	if err != nil {
 		return err
 	}
@@ -145,16 +174,17 @@ func (d *Deque[T]) appendOwn(xs []T) error {
 	e.write(front)
 	e.write(back)
 	e.write(xs)
-	freeArray(d.a, d.ring)
+	freeArray(d.alloc, d.ring)
 	d.ring, d.head, d.n = e.ring, 0, e.n
 	return nil
 }
 
-// Extend adds what seq produces at the back. seq may read d, but must not change it.
-func (d *Deque[T]) Extend(seq iter.Seq[T]) { must(d.TryExtend(seq)) }
+// AppendSeq adds the elements of seq at the back. seq may read d but must not change it.
+func (d *Deque[T]) AppendSeq(seq iter.Seq[T]) { must(d.TryAppendSeq(seq)) }
 
-// TryExtend is Extend that returns the error; then none of what seq has produced is added.
-func (d *Deque[T]) TryExtend(seq iter.Seq[T]) error {
+// TryAppendSeq is like AppendSeq but returns an error if memory runs out. It adds all elements or
+// none.
+func (d *Deque[T]) TryAppendSeq(seq iter.Seq[T]) error {
 	n := d.n
 	for x := range seq {
 		if err := d.TryPushBack(x); err != nil {
@@ -165,17 +195,103 @@ func (d *Deque[T]) TryExtend(seq iter.Seq[T]) error {
 	return nil
 }
 
-// write adds xs at the back, where there is room for it.
+// write adds xs at the back. The caller has reserved room.
 func (d *Deque[T]) write(xs []T) {
 	var v T
 	if unsafe.Sizeof(v) != 0 && len(xs) != 0 {
-		k := copy(d.ring[d.place(d.n):], xs)
-		copy(d.ring, xs[k:])
+		end := d.ring[d.place(d.n):]
+		k := min(len(end), len(xs))
+		copyArray(end[:k], xs[:k])
+		copyArray(d.ring[:len(xs)-k], xs[k:])
 	}
 	d.n += len(xs)
 }
 
-// PopBack removes the last element and returns it; ok is false if there is none.
+// Insert adds elements before element i, or at the back if i is Len. They may be a view of d. It
+// moves the elements on the shorter side, in O(min(i, Len-i)+len(xs)). Insert panics if i is out of
+// range.
+func (d *Deque[T]) Insert(i int, xs ...T) { must(d.TryInsert(i, xs...)) }
+
+// TryInsert is like Insert but returns an error if memory runs out. It adds all elements or none.
+func (d *Deque[T]) TryInsert(i int, xs ...T) error {
+	n, k := d.n, len(xs)
+	if i < 0 || i > n {
+		panic(fmt.Sprintf("galloc/collections: Deque.Insert: index %d out of range (length %d)", i, n))
+	}
+	// The new elements go to one end of the old ones, where they overwrite no part of xs, and then
+	// change places with the elements that they must precede or follow.
+	if i < n-i && k <= len(d.ring)-n {
+		d.head, d.n = d.place(len(d.ring)-k), 0
+		d.write(xs)
+		d.n = n + k
+		d.rotate(0, k, k+i)
+		return nil
+	}
+	if err := d.TryAppend(xs...); err != nil {
+		return err
+	}
+	d.rotate(i, n, n+k)
+	return nil
+}
+
+// rotate exchanges elements [i, j) with elements [j, k), and keeps the order of both.
+func (d *Deque[T]) rotate(i, j, k int) {
+	d.reverse(i, j)
+	d.reverse(j, k)
+	d.reverse(i, k)
+}
+
+// reverse reverses the order of elements [i, j).
+func (d *Deque[T]) reverse(i, j int) {
+	var v T
+	if unsafe.Sizeof(v) == 0 {
+		return // there may be more elements than a loop can visit
+	}
+	for j--; i < j; i, j = i+1, j-1 {
+		d.Swap(i, j)
+	}
+}
+
+// Remove removes element i and returns it. It moves the elements on the shorter side, in O(min(i,
+// Len-i)). Remove panics if i is out of range.
+func (d *Deque[T]) Remove(i int) T {
+	x := d.At(i)
+	if i < d.n/2 {
+		for ; i > 0; i-- {
+			d.ring[d.place(i)] = d.ring[d.place(i-1)]
+		}
+		d.PopFront()
+		return x
+	}
+	for ; i < d.n-1; i++ {
+		d.ring[d.place(i)] = d.ring[d.place(i+1)]
+	}
+	d.n--
+	return x
+}
+
+// DeleteFunc removes the elements for which del returns true and keeps the order of the others, in
+// O(Len). del must not use d.
+func (d *Deque[T]) DeleteFunc(del func(T) bool) {
+	kept, i := 0, 0
+	keep := func() {
+		d.ring[d.place(kept)] = d.ring[d.place(i)]
+		kept++
+	}
+	defer func() { // so that a panic of del leaves no element twice
+		for ; i < d.n; i++ {
+			keep()
+		}
+		d.n = kept
+	}()
+	for ; i < d.n; i++ {
+		if !del(d.ring[d.place(i)]) {
+			keep()
+		}
+	}
+}
+
+// PopBack removes the last element and returns it; ok reports whether there was one.
 func (d *Deque[T]) PopBack() (x T, ok bool) {
 	if d.n == 0 {
 		return x, false
@@ -184,7 +300,7 @@ func (d *Deque[T]) PopBack() (x T, ok bool) {
 	return d.ring[d.place(d.n)], true
 }
 
-// PopFront removes the first element and returns it; ok is false if there is none.
+// PopFront removes the first element and returns it; ok reports whether there was one.
 func (d *Deque[T]) PopFront() (x T, ok bool) {
 	if d.n == 0 {
 		return x, false
@@ -197,7 +313,7 @@ func (d *Deque[T]) PopFront() (x T, ok bool) {
 	return x, true
 }
 
-// Front returns the first element; ok is false if there is none.
+// Front returns the first element; ok reports whether there is one.
 func (d *Deque[T]) Front() (x T, ok bool) {
 	if d.n == 0 {
 		return x, false
@@ -205,7 +321,7 @@ func (d *Deque[T]) Front() (x T, ok bool) {
 	return d.ring[d.head], true
 }
 
-// Back returns the last element; ok is false if there is none.
+// Back returns the last element; ok reports whether there is one.
 func (d *Deque[T]) Back() (x T, ok bool) {
 	if d.n == 0 {
 		return x, false
@@ -216,87 +332,93 @@ func (d *Deque[T]) Back() (x T, ok bool) {
 // Clear removes all elements and keeps the memory.
 func (d *Deque[T]) Clear() { d.head, d.n = 0, 0 }
 
-// Reserve makes room for additional more elements, and for more than that where it has to allocate.
-func (d *Deque[T]) Reserve(additional int) { must(d.TryReserve(additional)) }
+// Reserve ensures capacity for at least n more elements. If it must grow, it at least doubles the
+// capacity, or as much of that as there is memory for. It panics if n is negative.
+func (d *Deque[T]) Reserve(n int) { must(d.TryReserve(n)) }
 
-// TryReserve is Reserve that returns the error.
-func (d *Deque[T]) TryReserve(additional int) error {
-	if additional >= 0 && additional <= len(d.ring)-d.n {
+// TryReserve is like Reserve but returns an error if memory runs out.
+func (d *Deque[T]) TryReserve(n int) error {
+	if n >= 0 && n <= len(d.ring)-d.n {
 		return nil
 	}
-	need, err := sum[T](d.n, additional)
+	need, err := sum[T](d.n, n)
 	if err != nil {
 		return err
 	}
-	ring, err := growArray(d.a, d.ring, need-len(d.ring))
+	ring, err := growArray(d.alloc, d.ring, need-len(d.ring))
 	if err == nil {
 		d.unwrap(ring)
 	}
 	return err
 }
 
-// ReserveExact makes room for additional more elements, and asks the allocator for no more.
-func (d *Deque[T]) ReserveExact(additional int) { must(d.TryReserveExact(additional)) }
+// ReserveExact ensures capacity for at least n more elements and requests no more. It panics if n
+// is negative.
+func (d *Deque[T]) ReserveExact(n int) { must(d.TryReserveExact(n)) }
 
-// TryReserveExact is ReserveExact that returns the error.
-func (d *Deque[T]) TryReserveExact(additional int) error {
-	if additional >= 0 && additional <= len(d.ring)-d.n {
+// TryReserveExact is like ReserveExact but returns an error if memory runs out.
+func (d *Deque[T]) TryReserveExact(n int) error {
+	if n >= 0 && n <= len(d.ring)-d.n {
 		return nil
 	}
-	need, err := sum[T](d.n, additional)
+	need, err := sum[T](d.n, n)
 	if err != nil {
 		return err
 	}
-	ring, err := resizeArray(d.a, d.ring, need)
+	ring, err := resizeArray(d.alloc, d.ring, need)
 	if err == nil {
 		d.unwrap(ring)
 	}
 	return err
 }
 
-// unwrap makes ring the ring: the old one with places added at its end. Elements that went on at the
-// front of the old one go on in the new places, or those up to its end move to the new end: whichever
-// are fewer.
+// unwrap replaces the ring by a longer one that begins with the same places. If the elements
+// wrapped around the old end, it moves the shorter part of them: the part at the front of the ring
+// to the new places, or the other part to the new end.
 func (d *Deque[T]) unwrap(ring []T) {
 	old := len(d.ring)
 	d.ring = ring[:cap(ring)]
-	first := old - d.head // elements up to the old end
+	first := old - d.head // number of elements up to the old end
 	if d.n <= first {
 		return
 	}
 	rest := d.n - first
 	if rest <= first && rest <= len(d.ring)-old {
-		copy(d.ring[old:], d.ring[:rest])
+		copyArray(d.ring[old:old+rest], d.ring[:rest])
 		return
 	}
 	head := len(d.ring) - first
-	copy(d.ring[head:], d.ring[d.head:old])
+	copyArray(d.ring[head:], d.ring[d.head:old])
 	d.head = head
 }
 
-// ShrinkToFit gives back the room that the elements do not need. If the allocator has no smaller
-// block, all stays as it is. It copies the elements.
-func (d *Deque[T]) ShrinkToFit() {
+// ShrinkToFit releases the memory that the elements do not need. It copies the elements.
+func (d *Deque[T]) ShrinkToFit() { _ = d.TryShrinkToFit() }
+
+// TryShrinkToFit is like ShrinkToFit but returns an error if there is no memory for a smaller ring.
+func (d *Deque[T]) TryShrinkToFit() error {
 	if d.n == len(d.ring) {
-		return
+		return nil
 	}
 	c, err := d.TryClone()
-	if err != nil || len(c.ring) >= len(d.ring) {
-		if err == nil {
-			c.Free()
-		}
-		return
+	if err != nil {
+		return err
 	}
-	freeArray(d.a, d.ring)
+	if len(c.ring) >= len(d.ring) {
+		c.Free()
+		return nil
+	}
+	freeArray(d.alloc, d.ring)
 	d.ring, d.head, d.n = c.ring, c.head, c.n
+	return nil
 }
 
-// Clone returns a copy of d, on the same allocator, with room for no more than the elements.
-func (d *Deque[T]) Clone() *Deque[T] { return galloc.Must(d.TryClone()) }
+// Clone returns a copy of d on the same allocator. The capacity of the copy is exact.
+func (d *Deque[T]) Clone() *Deque[T] { return mustValue(d.TryClone()) }
 
-// TryClone is Clone that returns the error.
+// TryClone is like Clone but returns an error if memory runs out.
 func (d *Deque[T]) TryClone() (*Deque[T], error) {
-	c := NewDeque[T](d.a)
+	c := NewDeque[T](d.alloc)
 	if err := c.TryReserveExact(d.n); err != nil {
 		return nil, err
 	}
@@ -306,8 +428,9 @@ func (d *Deque[T]) TryClone() (*Deque[T], error) {
 	return c, nil
 }
 
-// All returns the indices and elements from front to back. If d is changed meanwhile, it goes on with the
-// element that has the next index by then, up to as many as there were at first.
+// All returns an iterator over indices and elements, from front to back. The loop may change d: the
+// iteration continues with the element that has the next index then, and does not go past the
+// length that d had at first.
 func (d *Deque[T]) All() iter.Seq2[int, T] {
 	return func(yield func(int, T) bool) {
 		for i, n := 0, d.n; i < n && i < d.n; i++ {
@@ -318,7 +441,8 @@ func (d *Deque[T]) All() iter.Seq2[int, T] {
 	}
 }
 
-// Backward is All from back to front.
+// Backward returns an iterator over indices and elements, from back to front. The loop may change
+// d.
 func (d *Deque[T]) Backward() iter.Seq2[int, T] {
 	return func(yield func(int, T) bool) {
 		for i := d.n - 1; i >= 0; i-- {
@@ -329,7 +453,7 @@ func (d *Deque[T]) Backward() iter.Seq2[int, T] {
 	}
 }
 
-// Values returns the elements from front to back.
+// Values returns an iterator over the elements, from front to back, under the rules of All.
 func (d *Deque[T]) Values() iter.Seq[T] {
 	return func(yield func(T) bool) {
 		for _, x := range d.All() {
@@ -340,16 +464,41 @@ func (d *Deque[T]) Values() iter.Seq[T] {
 	}
 }
 
-// Free gives back the memory. d is then empty and can be used again.
+// Equal reports whether d and e have the same elements in the same order, compared by ==.
+func (d *Deque[T]) Equal(e *Deque[T]) bool { return d.EqualFunc(e, equal[T]) }
+
+// EqualFunc reports whether d and e have the same length and eq returns true for each pair of
+// elements.
+func (d *Deque[T]) EqualFunc(e *Deque[T], eq func(T, T) bool) bool {
+	if d.n != e.n {
+		return false
+	}
+	for i := range d.n {
+		if !eq(d.ring[d.place(i)], e.ring[e.place(i)]) {
+			return false
+		}
+	}
+	return true
+}
+
+// String returns the elements as Format prints them by %v.
+func (d *Deque[T]) String() string { return fmt.Sprint(d) }
+
+// Format implements fmt.Formatter. It prints [1 2 3], and the verb applies to each element.
+func (d *Deque[T]) Format(f fmt.State, verb rune) { formatValues(f, verb, d.n, d.Values()) }
+
+// Free releases all memory. d is then empty and can be used again.
 func (d *Deque[T]) Free() {
-	freeArray(d.a, d.ring)
+	freeArray(d.alloc, d.ring)
 	d.ring, d.head, d.n = nil, 0, 0
 }
 
-// FreeFunc calls free for each element, from front to back, and gives back the memory.
+// FreeFunc calls free for each element, from front to back, and then frees d.
 func (d *Deque[T]) FreeFunc(free func(*T)) {
-	for i := range d.n {
-		free(&d.ring[d.place(i)])
+	for d.n > 0 {
+		p := &d.ring[d.head]
+		d.PopFront() // first, as free may panic
+		free(p)
 	}
 	d.Free()
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/galloc-go/galloc/collections"
 )
 
-// dequeProgram does on a Deque of T what it does on a slice.
+// dequeProgram tests a Deque of T against a slice.
 func dequeProgram[T comparable](value func(int) T) program {
 	return func(a galloc.Allocator, s *script) error {
 		d := collections.NewDeque[T](a)
@@ -18,7 +18,7 @@ func dequeProgram[T comparable](value func(int) T) program {
 		count := 0
 		next := func() T { count++; return value(count) }
 		for s.more() {
-			switch s.n(18) {
+			switch s.n(23) {
 			case 0, 1:
 				x := next()
 				if !s.failed(d.TryPushBack(x)) {
@@ -49,7 +49,7 @@ func dequeProgram[T comparable](value func(int) T) program {
 				if !s.failed(d.TryAppend(xs...)) {
 					m = append(slices.Clip(m), xs...)
 				}
-			case 10: // of itself
+			case 10: // a view of d
 				front, back := d.Slices()
 				xs := front
 				if s.n(2) == 1 {
@@ -72,8 +72,7 @@ func dequeProgram[T comparable](value func(int) T) program {
 					return differ("Cap after ReserveExact", d.Cap(), len(m)+n)
 				}
 			case 13:
-				d.ShrinkToFit()
-				s.shrunk()
+				s.failed(d.TryShrinkToFit())
 			case 14:
 				if c, err := d.TryClone(); !s.failed(err) {
 					d.Free()
@@ -95,7 +94,51 @@ func dequeProgram[T comparable](value func(int) T) program {
 					d.Set(i, x)
 					m = slices.Clone(m)
 					m[i] = x
+					i, x = s.n(len(m)), next()
+					*d.Ptr(i) = x
+					m[i] = x
 				}
+			case 18:
+				i := s.n(len(m) + 1)
+				var xs []T
+				for range s.n(9) {
+					xs = append(xs, next())
+				}
+				if !s.failed(d.TryInsert(i, xs...)) {
+					m = slices.Insert(slices.Clip(m), i, xs...)
+				}
+			case 19: // a view of d
+				at := s.n(len(m) + 1)
+				front, back := d.Slices()
+				xs := front
+				if s.n(2) == 1 {
+					xs = back
+				}
+				i := s.n(len(xs) + 1)
+				xs = xs[i : i+s.n(min(len(xs)-i, 9)+1)]
+				add := slices.Clone(xs)
+				if !s.failed(d.TryInsert(at, xs...)) {
+					m = slices.Insert(slices.Clip(m), at, add...)
+				}
+			case 20:
+				if len(m) > 0 {
+					i := s.n(len(m))
+					if x := d.Remove(i); x != m[i] {
+						return differ("Remove", x, m[i])
+					}
+					m = slices.Delete(slices.Clone(m), i, i+1)
+				}
+			case 21:
+				if len(m) > 0 {
+					i, j := s.n(len(m)), s.n(len(m))
+					d.Swap(i, j)
+					m = slices.Clone(m)
+					m[i], m[j] = m[j], m[i]
+				}
+			case 22:
+				del := every[T](2 + s.n(3))
+				d.DeleteFunc(del())
+				m = slices.DeleteFunc(slices.Clone(m), del())
 			}
 			front, back := d.Slices()
 			if got := slices.Concat(front, back); !slices.Equal(got, m) || d.Len() != len(m) || d.Cap() < len(m) {
@@ -121,6 +164,17 @@ func dequeProgram[T comparable](value func(int) T) program {
 		}
 		if n != 0 {
 			return differ("Backward ends at", n, 0)
+		}
+		c, err := collections.CollectDeque(a, slices.Values(m))
+		if s.failed(err) {
+			return nil
+		}
+		defer c.Free()
+		if !d.Equal(c) || !c.Equal(d) {
+			return differ("Equal", c, d)
+		}
+		if !s.failed(c.TryPushBack(next())) && d.Equal(c) {
+			return differ("Equal to a longer Deque", c, d)
 		}
 		return nil
 	}
@@ -151,10 +205,16 @@ func TestDequeBounds(t *testing.T) {
 	mustPanic(t, "At(4)", func() { d.At(4) })
 	mustPanic(t, "At(-1)", func() { d.At(-1) })
 	mustPanic(t, "Set(4)", func() { d.Set(4, 0) })
+	mustPanic(t, "Ptr(4)", func() { d.Ptr(4) })
+	mustPanic(t, "Insert(5)", func() { d.Insert(5, 0) })
+	mustPanic(t, "Insert(-1)", func() { d.Insert(-1, 0) })
+	mustPanic(t, "Remove(4)", func() { d.Remove(4) })
+	mustPanic(t, "Swap(0, 4)", func() { d.Swap(0, 4) })
+	mustPanic(t, "Swap(-1, 0)", func() { d.Swap(-1, 0) })
 	var sum int
 	d.FreeFunc(func(x *int) { sum = 10*sum + *x })
 	if sum != 123 || d.Len() != 0 || d.Cap() != 0 {
-		t.Errorf("FreeFunc has seen %d; Len %d, Cap %d", sum, d.Len(), d.Cap())
+		t.Errorf("FreeFunc visited %d; Len %d, Cap %d", sum, d.Len(), d.Cap())
 	}
 }
 
@@ -182,9 +242,9 @@ func TestIteratorsOfAChangingDeque(t *testing.T) {
 	}
 }
 
-// Wherever the elements are in the ring, and however little it grows.
+// A Deque grows wherever its elements are in the ring, and by however few places.
 func TestDequeGrowsWithItsElementsAnywhere(t *testing.T) {
-	a := alloctest.Failing(0)
+	a := alloctest.Track(galloc.System)
 	for c := 1; c <= 9; c++ {
 		for head := range c {
 			for n := range c + 1 {
@@ -217,5 +277,37 @@ func TestDequeGrowsWithItsElementsAnywhere(t *testing.T) {
 	}
 	if len(a.Live()) > 0 {
 		t.Errorf("left: %v", a.Live())
+	}
+}
+
+// Insert does not allocate in reserved capacity, wherever the elements are and however near the
+// front.
+func TestDequeInsertsInReservedCapacity(t *testing.T) {
+	a := alloctest.Track(galloc.System)
+	const n, k = 12, 5
+	for head := range n {
+		for at := range n - k + 1 {
+			d := collections.NewDeque[int](a)
+			d.ReserveExact(n)
+			for range head {
+				d.PushBack(-1)
+				d.PopFront()
+			}
+			var want []int
+			for i := range n - k {
+				d.PushBack(i)
+				want = append(want, i)
+			}
+			calls, xs := a.Calls(), []int{10, 11, 12, 13, 14}
+			d.Insert(at, xs...)
+			want = slices.Insert(want, at, xs...)
+			if got := slices.Collect(d.Values()); a.Calls() != calls || !slices.Equal(got, want) {
+				t.Errorf("head %d, Insert at %d: %v, want %v; %d allocations", head, at, got, want, a.Calls()-calls)
+			}
+			d.Free()
+		}
+	}
+	if len(a.Live())+len(a.Misuses()) > 0 {
+		t.Error(a.Live(), a.Misuses())
 	}
 }

@@ -1,66 +1,156 @@
-// Package collections has what programs keep their data in, with memory from galloc: off the Go
-// heap, neither scanned nor counted by the garbage collector, and given back when they say so.
+// Package collections holds the data of a program off the Go heap, in memory from a galloc
+// allocator. The garbage collector neither scans nor counts it; the program frees it.
 //
-//	var v collections.Vec[float64]     // a growing array; the zero value is ready
+//	var v collections.Vec[float64]     // a growing array; the zero value is ready to use
 //	defer v.Free()
 //	v.Append(1, 2, 3)
-//	for _, x := range v.Slice() { ... } // as fast as a slice: it is one
+//	for _, x := range v.Slice() { ... } // a slice, and as fast as any
 //
-// [Vec], [Bytes] and [Deque] are arrays that grow; [Slab] holds values under handles that know when
-// they are stale; [Map], [StringMap], [TextMap] and [Set] are hash tables; [BTree] keeps its keys in order;
-// [Interner] turns strings into small numbers. [String], [Rc] and [Arc] are values that own
-// memory, to be put into the others.
+// [Vec], [Bytes] and [Deque] are growing arrays. [Slab] holds values under handles that detect when
+// they are stale. [Map], [StringMap], [TextMap] and [Set] are hash tables, and [LinkedMap] is one
+// that is a list too, for LRU caches. [BTree] keeps its keys in order. [Interner] turns strings
+// into small numbers. [Array], [String], [Slice], [Ptr], [Rc] and [Arc] are values of one to three
+// words that own memory, for use as elements of the others.
 //
-// The following rules hold for all of them; a type's documentation says only what is special.
+// The following holds for all of them. The documentation of a type says what is special to it.
 //
 // # Elements
 //
-// Elements, keys and values must have no Go pointers in them (no strings, slices, maps, interfaces
-// or pointers): the garbage collector does not see them where they are. The first insertion of
-// another type fails with an error that wraps galloc.ErrPointers and names the field. That is
-// so on galloc.GoHeap too. Use [String] in place of string.
+// Elements, keys and values must contain no Go pointers (no strings, slices, maps, interfaces or
+// pointers), because the garbage collector does not see them. The first insertion of another type
+// fails with an error that wraps galloc.ErrPointers and names the field, on galloc.GoHeap too. Use
+// a [String] for a string, an [Array] or [Slice] for a slice, Vec or Deque, a [Ptr] or a [Handle]
+// for a pointer, and one map whose keys have both parts for a map of maps. The methods of these
+// values take their allocator, since they cannot hold it.
 //
 // # Allocators
 //
-// The zero value of a collection is empty and takes its memory from galloc.Global. NewVec,
-// NewDeque and so on take another allocator, and nil for Global. An empty collection has no memory:
-// nothing is allocated before the first insertion or reservation. The collections are used by
-// pointer and must not be copied after the first use (Clone makes copies), which go vet reports.
-// They are no more safe for concurrent use than slices and maps: reading by several goroutines at
-// once is, as long as nobody writes.
+// The zero value of a collection is empty and allocates from galloc.Global. There are up to three
+// constructors for another allocator; a nil allocator means galloc.Global. They panic if the
+// allocator is a nil pointer or a zero heap.Heap.
+//
+//	NewVec(a)           empty; allocates nothing
+//	MakeVec(a, n)       empty, with capacity for at least n elements, or an error
+//	CollectVec(a, seq)  the elements of seq, or an error
+//
+// A collection allocates at the first insertion or reservation. It is used through a pointer and
+// must not be copied after the first use, which go vet reports; Clone copies it. Concurrent use is
+// safe under the same rule as for slices and maps: several readers, or one writer. The hash tables
+// panic where they detect that a second goroutine uses them during a write, as Go's maps do.
+//
+// # Verbs
+//
+// One word means the same in every collection that has it:
+//
+//	Len                   the number of elements
+//	Cap                   the number of elements that fit without allocating
+//
+//	At(i), Set(i, x)      read, replace element i
+//	Push, Pop             add, remove the last element; PushFront, PopMin, ... name the end
+//	Append, AppendSeq     add several elements at the end
+//	Insert(i, xs...)      add elements before element i
+//	Remove(i)             remove element i and return it; later ones move up
+//	Resize(n)             change the length; new elements are zero
+//	SwapRemove(i)         remove element i and return it; the last one takes its place
+//
+//	Get(key)              the value (V, bool)
+//	Has(key)              whether key is present
+//	Put(key, v), PutSeq   set the value of key, present or not
+//	PutIfAbsent(key, v)   set the value of key if key is absent
+//	GetOrPut(key)         a pointer to the value (*V, bool); adds a zero value if key is absent
+//	Add(x), AddSeq        add an element to a collection without values (Set) or keys (Slab)
+//	Delete(key)           remove key and return its value (V, bool), in a Set only the bool
+//	DeleteRange(low, hi)  remove the entries of a BTree with low <= key < high
+//	PopAny                remove some entry of a hash table and return it
+//	MoveToBack(key)       move an entry of a LinkedMap to the end of the list
+//
+//	Ptr(i), Ptr(key)      a pointer to a value; nil if key is absent
+//	DeleteFunc(del)       remove the elements for which del returns true
+//	Clear                 remove all elements and keep the memory
+//	All, Backward         iterate over indices or keys, and values
+//	Keys, Values          iterate over one of the two
+//	Pointers              iterate over keys and pointers to the values
+//	Equal, EqualFunc      compare the elements by ==, or by a function
+//	String, Format        print the first 100 elements; a verb of package fmt applies to each
+//
+//	Reserve(n)            ensure capacity for at least n more elements
+//	ReserveExact(n)       the same, without asking for more
+//	ShrinkToFit           release the memory that the elements do not need
+//	Clone                 copy, on the same allocator
+//	Free, FreeFunc        release all memory
 //
 // # Running out of memory
 //
-// Whatever may allocate comes twice. Push, Append, Reserve and the like call
-// galloc.HandleAllocError when memory runs out, as galloc.Must does, which does not return. TryPush,
-// TryAppend, TryReserve return the error instead, and the collection is as it was before the
-// call. A capacity that cannot exist is a *galloc.LayoutError: returned by the one, the value of
-// a panic of the other, as ErrPointers is; more than 2^31 nodes or slots is galloc.ErrUnsupported likewise.
+// A method that may allocate aborts when memory runs out, as Go's append does: it calls
+// galloc.HandleAllocError, which does not return. Each has a twin, TryPush for Push, that returns
+// the error instead and leaves the collection unchanged. (TryPutSeq and TryAddSeq stop at the first
+// error and keep the elements that they have added.) A function that creates something returns an
+// error.
 //
-// Arrays grow to twice their capacity, or to what is needed if that is more, so that n insertions
-// cost O(n); the first capacity is 8, 4 or 1, for elements of 1, up to 1024, or more bytes. Reserve(n) makes
-// room for n more by this rule, ReserveExact for no more than that. All that the allocator gives
-// beyond what it was asked for is capacity too.
+// A capacity that cannot exist is a *galloc.LayoutError, and more than 2^31 nodes or slots is
+// galloc.ErrUnsupported. These, and ErrPointers, are the caller's errors: methods without Try panic
+// with them.
 //
-// # Giving back
+// Arrays grow to twice their capacity, or to the capacity needed if that is more, so that n
+// insertions cost O(n). If there is no memory for that, they try half of the addition, a quarter,
+// and so on, and at last the capacity needed: an insertion fails only if that does not fit. A
+// [Slab], [LinkedMap] or [BTree] adds at least a 32nd to a 16th of its memory. The first capacity
+// is 8 for elements of 1 byte, 1 for elements of more than 1024 bytes, and 4 otherwise. If the
+// allocator returns more bytes than requested, they are capacity too.
 //
-// Clear removes the elements and keeps the memory. ShrinkToFit gives back what the elements do not
-// need, and does nothing where there is no memory for a smaller copy; a [Slab], whose values stay where they are,
-// has none. Free gives back all; the collection is then empty, on the same allocator, and can be used
-// again. To forget a collection without Free leaks its memory, but not on an allocator
-// that is reset as a whole, such as an arena. wrap.Debug finds what was forgotten, and names the line
-// of the program that has filled it.
+// # Freeing
 //
-// Elements that own memory themselves are the owner's to release: FreeFunc(f) calls f for each
-// element, once, and then does what Free does; f must not use the collection. What takes single elements away
-// returns them, and what puts one in place of another says that there was one: Put overwrites values.
+// ShrinkToFit does nothing if there is no memory for a smaller copy; TryShrinkToFit returns the
+// error. A [Slab] and a [LinkedMap] have neither, because their values do not move. After Free a
+// collection is empty, keeps its allocator, and can be used again. A collection that is dropped
+// without Free leaks its memory, unless its allocator is freed as a whole, as an arena is. Package
+// memcheck finds such leaks and names the line of the program that filled the collection.
+//
+// If elements own memory, the program frees them: FreeFunc(f) calls f once for each element and
+// then frees the collection; f must not use the collection. If f panics, the element it was called
+// with counts as freed, the elements after it stay, and another FreeFunc goes on with them. Methods
+// that remove one element return it. Put overwrites the old value; use GetOrPut to free that first.
 //
 // # Views
 //
-// Slices, strings and pointers into a collection, and its iterators, are views. They end with
-// the next call that may move or remove what they show, as each type says, and with Free: then they
-// show memory that may be somebody else's already. Nothing reports that, but for an
-// allocator that checks, and for the handles of [Slab].
+// Slices, strings and pointers into a collection, and its iterators, are views. A view is valid
+// until the next call that may move or remove its elements, as each type says, and until Free.
+// Using it later reads or writes memory that may belong to something else. Only a checking
+// allocator and the handles of a [Slab] or [LinkedMap] detect that. The examples of the package
+// show the common traps.
 //
-// Removed elements are not wiped. Where that matters, overwrite them first.
+// Removed elements are not wiped. If that matters, overwrite them first.
 package collections
+
+// Doc comments of the same method say the same in every collection, in these words. They end with
+// whatever is special: cost, what invalidates a view, panics.
+//
+//	NewX returns an empty X that allocates from a, or from galloc.Global if a is nil.
+//	MakeX returns an empty X on a with capacity for at least n elements.
+//	CollectX returns an X on a with the elements of seq.
+//	Len returns the number of elements.
+//	Cap returns the number of elements that fit without allocating.
+//	At returns element i. It panics if i is out of range.
+//	Get returns the value of key; ok reports whether key is present.
+//	Ptr returns a pointer to the value of key, or nil if key is absent. It is valid until ...
+//	Has reports whether key is present.
+//	Put sets the value of key to v.
+//	PutSeq puts the pairs of seq, which may read m itself.
+//	PutIfAbsent sets the value of key to v if key is absent, and reports whether it did.
+//	GetOrPut returns a pointer to the value of key; found reports whether key was present. If key
+//	was absent, it has been added with the zero V.
+//	Delete removes key and returns its value; ok reports whether key was present.
+//	PopAny removes some entry and returns it; ok reports whether there was one.
+//	DeleteFunc removes the entries for which del returns true. del must not use m.
+//	Clear removes all elements and keeps the memory.
+//	All returns an iterator over ..., in ... order.
+//	Reserve ensures capacity for at least n more elements. It panics if n is negative.
+//	ShrinkToFit releases the memory that the elements do not need.
+//	Clone returns a copy of m on the same allocator.
+//	Equal reports whether m and o have the same ..., compared by ==.
+//	Format implements fmt.Formatter: see the package comment.
+//	Free releases all memory. m is then empty and can be used again.
+//	FreeFunc calls free for each ..., and then frees m.
+//	TryX is like X but returns an error if memory runs out.
+//
+// The field of a collection for its allocator is alloc; nil means galloc.Global.

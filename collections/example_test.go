@@ -3,16 +3,19 @@ package collections_test
 import (
 	"cmp"
 	"fmt"
+	"log"
+	stdmaps "maps"
 	"path"
 	"path/filepath"
+	"slices"
 
 	"github.com/galloc-go/galloc"
 	"github.com/galloc-go/galloc/collections"
-	"github.com/galloc-go/galloc/wrap"
+	"github.com/galloc-go/galloc/memcheck"
 )
 
 func ExampleNewVec() {
-	v := collections.NewVec[float64](nil) // as new(collections.Vec[float64])
+	v := collections.NewVec[float64](nil) // or new(collections.Vec[float64])
 	defer v.Free()
 	v.Append(1.5, 2.5)
 	v.Push(3.5)
@@ -28,13 +31,13 @@ func ExampleNewVec() {
 	// 3.5 2
 }
 
-// Who forgets Free is told where: by Leaks, and in a test by CheckLeaks.
+// A Checker finds a Vec that was not freed.
 func ExampleNewVec_leak() {
-	d := wrap.Debug(galloc.System)
+	d := memcheck.New(galloc.System, memcheck.Options{})
 	v := collections.NewVec[int64](d)
 	v.Append(1, 2, 3)
 	for _, leak := range d.Leaks(0) {
-		at := leak.Stack.Place() // and at.Line; fmt.Print(leak) has all, with the stack
+		at := leak.Stack.Place() // at.Line too; fmt.Print(leak) prints it all, with the stack
 		fmt.Printf("%d bytes by %s in %s\n", leak.Bytes, path.Base(at.Function), filepath.Base(at.File))
 	}
 	v.Free()
@@ -55,11 +58,11 @@ func ExampleNewBytes() {
 
 func ExampleNewString() {
 	type city struct {
-		name collections.String // a string would be refused
+		name collections.String // a Go string would fail with ErrPointers
 		size int
 	}
 	var cities collections.Vec[city]
-	cities.Push(city{collections.NewString(nil, "Bruges"), 118_000})
+	cities.Push(city{galloc.Must(collections.NewString(nil, "Bruges")), 118_000})
 	fmt.Println(cities.At(0).name.View())
 	cities.FreeFunc(func(c *city) { c.name.Free(nil) })
 	// Output: Bruges
@@ -78,16 +81,16 @@ func ExampleNewDeque() {
 func ExampleNewSlab() {
 	type node struct {
 		value int
-		next  collections.Handle[node] // in place of a pointer
+		next  collections.Handle[node] // instead of a pointer
 	}
 	s := collections.NewSlab[node](nil)
 	defer s.Free()
-	second := s.Insert(node{value: 2})
-	first := s.Insert(node{value: 1, next: second})
-	fmt.Println(s.Get(s.Get(first).next).value)
-	s.Remove(second)
-	s.Insert(node{value: 3}) // in the slot that second had
-	fmt.Println(s.Get(s.Get(first).next))
+	second := s.Add(node{value: 2})
+	first := s.Add(node{value: 1, next: second})
+	fmt.Println(s.Ptr(s.Ptr(first).next).value)
+	s.Delete(second)
+	s.Add(node{value: 3}) // in the former slot of second
+	fmt.Println(s.Ptr(s.Ptr(first).next))
 	// Output:
 	// 2
 	// <nil>
@@ -129,7 +132,10 @@ func ExampleNewBTreeFunc() {
 }
 
 func ExampleNewRc() {
-	r := collections.NewRc(nil, [3]int{1, 2, 3})
+	r, err := collections.NewRc(nil, [3]int{1, 2, 3})
+	if err != nil {
+		log.Fatal(err)
+	}
 	s := r.Share()
 	r.Get()[0] = 7
 	fmt.Println(s.Get(), s.Owners())
@@ -140,7 +146,10 @@ func ExampleNewRc() {
 }
 
 func ExampleNewArc() {
-	r := collections.NewArc(nil, [1 << 10]byte{})
+	r, err := collections.NewArc(nil, [1 << 10]byte{})
+	if err != nil {
+		log.Fatal(err)
+	}
 	done := make(chan bool)
 	go func(mine collections.Arc[[1 << 10]byte]) {
 		fmt.Println(len(mine.Get()))
@@ -166,4 +175,122 @@ func ExampleNewInterner() {
 	// 1
 	// 0
 	// POST 2
+}
+
+func ExampleMakeVec() {
+	v, err := collections.MakeVec[byte](nil, 4096)
+	if err != nil {
+		log.Fatal(err) // no memory
+	}
+	defer v.Free()
+	fmt.Println(v.Len(), v.Cap() >= 4096)
+	// Output: 0 true
+}
+
+func ExampleVec_Resize() {
+	v := collections.NewVec[int](nil)
+	defer v.Free()
+	v.Append(1, 2)
+	v.Resize(4)
+	fmt.Println(v)
+	v.Resize(1)
+	fmt.Println(v)
+	// Output:
+	// [1 2 0 0]
+	// [1]
+}
+
+func ExampleBTree_DeleteRange() {
+	var sessions collections.BTree[int64, int] // by the time when they end
+	defer sessions.Free()
+	for i := range 10 {
+		sessions.Put(int64(i)*100, i)
+	}
+	fmt.Println(sessions.DeleteRange(0, 750), &sessions)
+	// Output: 8 map[800:8 900:9]
+}
+
+func ExampleBTree_Pointers() {
+	var byLetter collections.BTree[rune, int]
+	defer byLetter.Free()
+	byLetter.Put('a', 1)
+	byLetter.Put('b', 2)
+	for _, n := range byLetter.Pointers() {
+		*n *= 10
+	}
+	fmt.Println(&byLetter)
+	// Output: map[97:10 98:20]
+}
+
+func ExampleCollectVec() {
+	v, err := collections.CollectVec(nil, slices.Values([]int{3, 1, 2}))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer v.Free()
+	slices.Sort(v.Slice())
+	fmt.Println(v)
+	// Output: [1 2 3]
+}
+
+func ExampleMakeDeque() {
+	d, err := collections.MakeDeque[int](nil, 8)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer d.Free()
+	d.Append(1, 2, 4)
+	d.Insert(2, 3)
+	fmt.Println(d)
+	fmt.Println(d.Remove(0), d)
+	// Output:
+	// [1 2 3 4]
+	// 1 [2 3 4]
+}
+
+func ExampleCollectDeque() {
+	d, err := collections.CollectDeque(nil, slices.Values([]int{1, 2, 3}))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer d.Free()
+	d.Swap(0, 2)
+	fmt.Println(d)
+	// Output: [3 2 1]
+}
+
+func ExampleMakeSlab() {
+	s, err := collections.MakeSlab[int](nil, 100)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer s.Free()
+	h := s.Add(7) // does not allocate
+	x, ok := s.Delete(h)
+	fmt.Println(x, ok, s.Has(h))
+	// Output: 7 true false
+}
+
+func ExampleCollectBTree() {
+	b, err := collections.CollectBTree(nil, stdmaps.All(map[int]float64{3: 0.3, 1: 0.1, 2: 0.2}))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer b.Free()
+	fmt.Println(b)
+	// Output: map[1:0.1 2:0.2 3:0.3]
+}
+
+func ExampleCollectBTreeFunc() {
+	b, err := collections.CollectBTreeFunc(nil, func(x, y int) int { return y - x }, slices.All([]rune("abc")))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer b.Free()
+	b.DeleteFunc(func(_ int, r rune) bool { return r == 'b' })
+	fmt.Printf("%c\n", slices.Collect(b.Values()))
+	fmt.Println(b)
+	// Output:
+	// [c a]
+	// map[2:99 0:97]
 }

@@ -11,19 +11,18 @@ import (
 	"unsafe"
 )
 
-// Hashing: equal keys have equal hashes, and nobody who does not know the seeds can tell which
-// others have. All 64 bits are used: the upper ones say where in a table a key is, and the
-// lowest 7 are its tag.
+// Hashing. Equal keys have equal hashes. Without the seeds, other keys with the same hash cannot be
+// predicted. See map_table.go for what the bits select.
 //
-// Numbers of up to 8 bytes, nearly all keys there are, are multiplied by a random odd number, as in
-// multiply-shift (Dietzfelbinger and others 1997), the halves of the product of 128 bits are folded
-// together, as in wyhash (Wang Yi 2019), and that is done again. Short strings are two such numbers;
-// other bytes are left to hash/maphash, which is what Go's maps use. Keys with floating-point numbers, padding or
-// blank fields are hashed part by part, as == compares them.
+// A number of up to 8 bytes, the most common key, is multiplied by a random odd number, as in
+// multiply-shift (Dietzfelbinger and others 1997). The halves of the 128-bit product are folded
+// together, as in wyhash (Wang Yi 2019), and both steps are repeated. A short string is two such
+// numbers. Other bytes go to hash/maphash, the hash of Go's maps. Keys with floating-point numbers,
+// padding or blank fields are hashed part by part, as == compares them.
 
-// seeds are of one table. They change whenever the table is emptied or shrunk.
+// seeds are the seeds of one table, and of its clones. They are chosen when it gets memory.
 type seeds struct {
-	add  uint64 // xored with a number before it is multiplied
+	add  uint64 // xored with a number before the multiplication
 	mul  uint64 // odd
 	rest maphash.Seed
 }
@@ -39,24 +38,24 @@ func (s *seeds) number(v uint64) uint64 {
 	return hi ^ lo
 }
 
-// spread is the golden ratio times 2^64. Numbers at equal distances stay so when multiplied once, and some multipliers
-// put them close together; a second time, after the folding, they are at no distance that anyone could tell.
+// spread is the golden ratio times 2^64. Numbers at equal distances have equal distances after one
+// multiplication, and some multipliers bring them close together. The second multiplication, after
+// the folding, destroys that pattern.
 const spread = 0x9e3779b97f4a7c15
 
-// A recipe says how the keys of a type are hashed. It is the same for all tables.
+// A recipe describes how to hash keys of a type. All tables share it.
 type recipe struct {
-	// number: keys are plain memory of 1, 2, 4 or 8 bytes. There are no parts.
-	number bool
+	number bool // keys are plain memory of 1, 2, 4 or 8 bytes; there are no parts
 	parts  []part
 }
 
-// part is a piece of a key, or a number of pieces that are alike:
+// part is a piece of a key, or count equal pieces:
 //
 //	piece i is at [offset + i*stride, offset + i*stride + size)     for 0 <= i < count
 type part struct {
 	kind                        partKind
 	offset, size, count, stride uintptr
-	parts                       []part // of nested: with offsets from the beginning of the piece
+	parts                       []part // if nested: offsets count from the beginning of the piece
 }
 
 type partKind uint8
@@ -69,7 +68,7 @@ const (
 
 var recipes sync.Map // reflect.Type to *recipe
 
-// recipeOf returns the recipe for keys of type K, which have no pointers.
+// recipeOf returns the recipe for keys of type K, which contains no pointers.
 func recipeOf[K comparable]() *recipe {
 	t := reflect.TypeFor[K]()
 	if r, ok := recipes.Load(t); ok {
@@ -87,7 +86,7 @@ func recipeOf[K comparable]() *recipe {
 	return known.(*recipe)
 }
 
-// appendParts appends the parts of a t at the given offset.
+// appendParts appends the parts of a value of type t at offset.
 func appendParts(to []part, t reflect.Type, offset uintptr) []part {
 	switch t.Kind() {
 	case reflect.Float32, reflect.Float64:
@@ -111,7 +110,7 @@ func appendParts(to []part, t reflect.Type, offset uintptr) []part {
 
 func appendPlain(to []part, offset, size uintptr) []part {
 	if n := len(to); n > 0 && to[n-1].kind == plain && to[n-1].offset+to[n-1].size == offset {
-		to[n-1].size += size // it goes on: no padding in between
+		to[n-1].size += size // no padding in between
 		return to
 	}
 	return append(to, part{kind: plain, offset: offset, size: size, count: 1})
@@ -124,7 +123,7 @@ func appendArray(to []part, t reflect.Type, offset uintptr) []part {
 	}
 	elem := appendParts(nil, t.Elem(), 0)
 	switch {
-	case len(elem) == 0: // of blank fields only
+	case len(elem) == 0: // only blank fields
 		return to
 	case len(elem) == 1 && elem[0].kind == plain && elem[0].size == size && elem[0].count == 1:
 		return appendPlain(to, offset, size*n)
@@ -136,10 +135,10 @@ func appendArray(to []part, t reflect.Type, offset uintptr) []part {
 	return append(to, part{kind: nested, offset: offset, size: size, count: n, stride: size, parts: elem})
 }
 
-// text returns the hash of a string. Those of up to 16 bytes are two numbers, which may have bytes in common, and these
-// and the length are multiplied with the seeds and each other, as in wyhash.
+// text returns the hash of a string. Up to 16 bytes are read as two numbers, which may overlap.
+// They and the length are multiplied with the seeds and each other, as in wyhash.
 func (s *seeds) text(v string) uint64 {
-	// SAFETY: what is read is less than len(v) bytes away from the beginning.
+	// SAFETY: all reads are within the len(v) bytes.
 	n, p := len(v), unsafe.Pointer(unsafe.StringData(v))
 	var a, b uint64
 	switch {
@@ -158,7 +157,7 @@ func (s *seeds) text(v string) uint64 {
 
 // hashParts returns the hash of the key at p by its parts.
 func (s *seeds) hashParts(p unsafe.Pointer, parts []part) uint64 {
-	// One part that is plain is the common case: [16]byte, or a struct without padding.
+	// The common case is one plain part: [16]byte, or a struct without padding.
 	if len(parts) == 1 && parts[0].kind == plain && parts[0].count == 1 {
 		return maphash.Bytes(s.rest, bytesAt(p, parts[0].offset, parts[0].size))
 	}
@@ -171,10 +170,10 @@ func (s *seeds) hashParts(p unsafe.Pointer, parts []part) uint64 {
 	return h
 }
 
-// piece returns a number that stands for one piece of the key at p.
+// piece returns a number for piece n of a part of the key at p. Equal pieces have equal numbers.
 func (s *seeds) piece(p unsafe.Pointer, part *part, n uintptr) uint64 {
 	offset := part.offset + n*part.stride
-	// SAFETY: the part lies within the key.
+	// SAFETY: the part is within the key.
 	at := unsafe.Add(p, offset)
 	switch part.kind {
 	case float:
@@ -186,10 +185,10 @@ func (s *seeds) piece(p unsafe.Pointer, part *part, n uintptr) uint64 {
 		}
 		switch {
 		case f == 0:
-			return 0 // -0 too
+			return 0 // also for -0
 		case f != f:
-			// It equals no key, so any number will do. One that is always the same would make many
-			// such keys queue up in one place.
+			// A NaN equals no key, so any number will do. A constant would put all NaNs into one
+			// probe sequence.
 			return rand.Uint64()
 		}
 		return math.Float64bits(f)
@@ -200,14 +199,14 @@ func (s *seeds) piece(p unsafe.Pointer, part *part, n uintptr) uint64 {
 	}
 }
 
-// load64 returns the 8 bytes at p, which need not be aligned.
+// load64 returns the 8 bytes at p, which may be unaligned.
 func load64(p unsafe.Pointer) uint64 { return binary.NativeEndian.Uint64((*[8]byte)(p)[:]) }
 
 // load32 is load64 for 4 bytes.
 func load32(p unsafe.Pointer) uint64 { return uint64(binary.NativeEndian.Uint32((*[4]byte)(p)[:])) }
 
-// bytesAt returns the n bytes from p+offset on.
+// bytesAt returns the n bytes at p+offset.
 func bytesAt(p unsafe.Pointer, offset, n uintptr) []byte {
-	// SAFETY: the caller says that they are there.
+	// SAFETY: the caller passes n bytes of a key.
 	return unsafe.Slice((*byte)(unsafe.Add(p, offset)), n)
 }

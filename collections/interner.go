@@ -2,313 +2,249 @@ package collections
 
 import (
 	"fmt"
-	"hash/maphash"
 	"iter"
 	"math"
-	"math/bits"
-	"unsafe"
 
 	"github.com/galloc-go/galloc"
+	"github.com/galloc-go/galloc/internal/block"
 )
 
-// Interner turns strings into numbers, the same for the same string, and back: symbols, labels, columns
-// with few values. The numbers are 0, 1, 2, ... in the order in which the strings came. The zero value is
-// empty, on galloc.Global.
+// Interner turns strings into numbers, the same number for the same string, and back: for symbols,
+// labels, columns with few values. The numbers are 0, 1, 2, ... in the order in which the strings
+// were interned. The zero value is empty, on galloc.Global.
 //
-// Each text is there once, packed with others into blocks. It never moves: a view of it is valid until
-// Clear or Free. Intern, Lookup and View are O(length of the string), and do not copy a string that
-// is known. Besides its text a string takes 8 bytes, and 11 to 21 in the table; up to 8 GiB of text
-// fit.
+// Each text is stored once, packed with others into blocks. It never moves: a view of it is valid
+// until Clear or Free. Intern, Lookup and View are O(length of the string), and do not copy a
+// string that is known. A string takes its text and a byte (3 from 126 bytes on), 8 bytes for its
+// place, and 10 to 21 in the table, which is like Map's.
 type Interner struct {
-	_       noCopy
-	a       galloc.Allocator // nil means Global
-	entries Vec[interned]    // by number
-	text    segments         // in units of textUnit bytes
-	next    uint64           // the unit where the next text goes, or 0 if there are no blocks
-
-	// table is a hash table with open addressing and linear probing (Knuth 1963). A place is 0 if it
-	// is empty, or else 32 bits of the hash, which begin the search at their upper bits, and the number + 1.
-	//
-	//	len(table) == 1<<lgTable, or 0; 4 * len(entries) <= 3 * len(table)
-	table   []uint64
-	lgTable int
-	seed    maphash.Seed
+	_       block.NoCopy
+	entries Vec[uint64] // the handles of the texts, by number
+	t       table[uint64]
+	text    store
 }
 
-// interned is where a text is: n bytes from a unit on.
-type interned struct{ unit, n uint32 }
-
+// A slot of the table is the lowest 32 bits of the hash without the tag, so that growing reads no
+// texts, and a number:
+//
+//	slot = untagged(hash)<<32 | number
 const (
-	textUnit = 4 // bytes
-	lowText  = 8 // the first block has 1 KiB
-	lowTable = 4 // the first table has 16 places
-
-	// maxTable: a table of more places could not be told by 32 bits, or not be had.
-	maxTable = min(32, bits.UintSize-4)
+	numberBits = 32
+	numberMask = 1<<numberBits - 1
 )
 
-// NewInterner returns an empty Interner on a, or on galloc.Global if a is nil.
+// maxNumbers is the maximum number of strings.
+const maxNumbers = math.MaxUint32
+
+// NewInterner returns an empty Interner that allocates from a, or from galloc.Global if a is nil.
 func NewInterner(a galloc.Allocator) *Interner {
-	return &Interner{a: a, entries: Vec[interned]{a: a}}
+	in := new(Interner)
+	in.entries.alloc, in.t.alloc, in.text.alloc = usable(a), a, a
+	return in
 }
 
-// Len returns the number of strings; they have the numbers below it.
+// MakeInterner returns an empty Interner on a with capacity for at least n strings. Their text will
+// need more memory. It panics if n is negative.
+func MakeInterner(a galloc.Allocator, n int) (*Interner, error) {
+	in := NewInterner(a)
+	return filled(in, func() error { return in.TryReserve(n) })
+}
+
+// Len returns the number of strings. Their numbers are less than that.
 func (in *Interner) Len() int { return in.entries.Len() }
 
-// View returns the string with number id, without a copy. It panics if there is none.
+// Cap returns the number of strings that fit without allocating, except for their text.
+func (in *Interner) Cap() int { return min(in.entries.Cap(), in.t.capacity()) }
+
+// View returns the string with number id, without copying it. It panics if there is none.
 func (in *Interner) View(id uint32) string {
 	if uint64(id) >= uint64(len(in.entries.s)) {
-		panic(fmt.Sprintf("galloc/collections: Interner: number %d of %d", id, in.entries.Len()))
+		panic(fmt.Sprintf("galloc/collections: Interner.View: number %d out of range (length %d)", id, in.entries.Len()))
 	}
-	return in.view(in.entries.s[id])
+	return in.text.get(in.entries.s[id])
 }
 
-func (in *Interner) view(e interned) string {
-	if e.n == 0 {
-		return ""
-	}
-	// SAFETY: the n bytes from the unit on are in one block, and nobody writes to them.
-	return unsafe.String((*byte)(in.text.at(e.unit)), e.n)
-}
-
-// Lookup returns the number of s; ok is false if it has none.
+// Lookup returns the number of s; ok reports whether it has one.
 func (in *Interner) Lookup(s string) (id uint32, ok bool) {
-	if in.Len() == 0 {
+	if in.t.guard.read(); in.t.used == 0 {
 		return 0, false
 	}
-	id, _, ok = in.find(s, in.hash(s))
-	return id, ok
+	return in.find(s, in.t.seeds.text(s))
 }
 
-// LookupBytes is Lookup of string(s).
-func (in *Interner) LookupBytes(s []byte) (id uint32, ok bool) { return in.Lookup(bytesAsString(s)) }
+// LookupBytes is Lookup for a string in a byte slice.
+func (in *Interner) LookupBytes(s []byte) (id uint32, ok bool) { return in.Lookup(viewOf(s)) }
 
-// Intern returns the number of s; if it has none, the next one, after copying s.
-func (in *Interner) Intern(s string) uint32 { return galloc.Must(in.TryIntern(s)) }
+// Intern returns the number of s. If s has none, Intern copies s and assigns the next number.
+func (in *Interner) Intern(s string) uint32 { return mustValue(in.TryIntern(s)) }
 
-// InternBytes is Intern of string(s).
-func (in *Interner) InternBytes(s []byte) uint32 { return in.Intern(bytesAsString(s)) }
-
-// TryInternBytes is InternBytes that returns the error.
-func (in *Interner) TryInternBytes(s []byte) (uint32, error) { return in.TryIntern(bytesAsString(s)) }
-
-// bytesAsString returns s as a string while it is only read.
-func bytesAsString(s []byte) string { return unsafe.String(unsafe.SliceData(s), len(s)) }
-
-// TryIntern is Intern that returns the error.
+// TryIntern is like Intern but returns an error if memory runs out.
 func (in *Interner) TryIntern(s string) (uint32, error) {
-	if in.table == nil {
-		in.seed = maphash.MakeSeed()
-		if err := in.setTable(lowTable); err != nil {
-			return 0, err
+	var h uint64
+	in.t.guard.read()
+	if in.t.limit != 0 {
+		h = in.t.seeds.text(s)
+		if id, ok := in.find(s, h); ok {
+			return id, nil
 		}
 	}
-	h := in.hash(s)
-	id, place, ok := in.find(s, h)
-	if ok {
-		return id, nil
+	id := uint64(in.Len())
+	if id >= maxNumbers {
+		return 0, errTooMany
 	}
 	if err := in.entries.TryReserve(1); err != nil {
 		return 0, err
 	}
-	if 4*(uint64(in.Len())+1) > 3*uint64(len(in.table)) {
-		if err := in.setTable(in.lgTable + 1); err != nil {
+	if in.t.limit == 0 {
+		if err := in.t.start(); err != nil {
 			return 0, err
 		}
-		_, place, _ = in.find(s, h)
+		h = in.t.seeds.text(s)
 	}
-	unit, err := in.store(s)
+	if in.t.full(in.t.at(h)) {
+		if err := in.t.makeRoom(h, in.rehash); err != nil {
+			return 0, err
+		}
+	}
+	handle, err := in.text.put(s, "")
 	if err != nil {
 		return 0, err
 	}
-	id = uint32(in.Len())
-	in.entries.Push(interned{unit, uint32(len(s))})
-	in.table[place] = uint64(h)<<32 | uint64(id+1)
-	return id, nil
+	in.entries.Push(handle)
+	in.t.guard.begin()
+	*in.t.add(in.t.at(h), h) = in.t.untagged(h)<<numberBits | id
+	in.t.guard.end()
+	return uint32(id), nil
 }
 
-func (in *Interner) hash(s string) uint32 { return uint32(maphash.String(in.seed, s) >> 32) }
+// InternBytes is Intern for a string in a byte slice.
+func (in *Interner) InternBytes(s []byte) uint32 { return in.Intern(viewOf(s)) }
 
-// find returns the number of s, or the place in the table for it.
-func (in *Interner) find(s string, h uint32) (id uint32, place uint32, ok bool) {
-	mask := uint32(len(in.table) - 1)
-	for place = h >> (32 - in.lgTable); ; place = (place + 1) & mask {
-		e := in.table[place]
-		if e == 0 {
-			return 0, place, false
-		}
-		if uint32(e>>32) == h {
-			if id = uint32(e) - 1; in.view(in.entries.s[id]) == s {
-				return id, place, true
+// TryInternBytes is like InternBytes but returns an error if memory runs out.
+func (in *Interner) TryInternBytes(s []byte) (uint32, error) { return in.TryIntern(viewOf(s)) }
+
+// find returns the number of s, which has hash h, from a table that exists.
+func (in *Interner) find(s string, h uint64) (id uint32, ok bool) {
+	b := in.t.at(h)
+	tags := b.tags(h)
+	g := b.home(h)
+	for d := uintptr(1); ; d++ {
+		grp := b.group(g)
+		control := grp.control
+		for x := match(control, tags); x != 0; x &= x - 1 {
+			slot := *grp.slot(x.first())
+			if (slot^in.t.untagged(h)<<numberBits)&^numberMask == 0 && in.text.is(in.entries.s[uint32(slot)], s) {
+				return uint32(slot), true
 			}
 		}
+		if matchEmpty(control) != 0 {
+			return 0, false
+		}
+		g = (g + d) & uintptr(b.mask)
 	}
 }
 
-// setTable makes a table of 1<<lg places, which are enough.
-func (in *Interner) setTable(lg int) error {
-	if lg > maxTable {
-		return errTooMany
+// rehash is the hasher of the table. A table for 2^32 numbers has at most 2^32 groups, and so uses
+// only these bits. Nothing is removed, but the tag of an entry that a sweep moves may be unknown.
+func (in *Interner) rehash(control uint64, slot *uint64) uint64 {
+	if control == 0 {
+		return in.t.seeds.text(in.text.get(in.entries.s[uint32(*slot)]))
 	}
-	table, err := resizeArray[uint64](in.a, nil, 1<<lg)
+	return in.t.tagged(*slot>>numberBits, control)
+}
+
+// Reserve ensures capacity for at least n more strings. Their text will need more memory. It panics
+// if n is negative.
+func (in *Interner) Reserve(n int) { must(in.TryReserve(n)) }
+
+// TryReserve is like Reserve but returns an error if memory runs out.
+func (in *Interner) TryReserve(n int) error {
+	need, err := sum[string](in.Len(), n)
 	if err != nil {
 		return err
 	}
-	old := in.table
-	in.table, in.lgTable = table[:1<<lg], lg
-	clear(in.table)
-	mask := uint32(len(in.table) - 1)
-	for _, e := range old {
-		if e == 0 {
-			continue
-		}
-		place := uint32(e>>32) >> (32 - lg)
-		for in.table[place] != 0 {
-			place = (place + 1) & mask
-		}
-		in.table[place] = e
-	}
-	freeArray(in.a, old)
-	return nil
-}
-
-// store copies s into the text and returns its unit. What is left of a block that is too short is lost.
-func (in *Interner) store(s string) (uint32, error) {
-	if len(s) == 0 {
-		return 0, nil
-	}
-	if uint64(len(s)) > math.MaxUint32 {
-		return 0, errTooMany
-	}
-	units := (uint64(len(s)) + textUnit - 1) / textUnit
-	if in.text.stride == 0 {
-		in.text = segments{stride: textUnit, align: textUnit, low: lowText}
-	}
-	unit := in.next
-	if unit == 0 {
-		unit = 1 << lowText
-	}
-	for k := bits.Len64(unit) - 1; ; k++ { // block k is where the units from 1<<k on are
-		unit = max(unit, 1<<k)
-		if k >= len(in.text.blocks) {
-			k = max(k, bits.Len64(units-1))
-			if err := in.text.growTo(in.a, k); err != nil {
-				return 0, err
-			}
-			unit = 1 << k
-		}
-		if in.text.blocks[k] != nil && unit+units <= 2<<k {
-			break
-		}
-	}
-	in.next = unit + units
-	copy(unsafe.Slice((*byte)(in.text.at(uint32(unit))), len(s)), s)
-	return uint32(unit), nil
-}
-
-// Cap returns the number of strings that there is room for in the table; their text needs more.
-func (in *Interner) Cap() int { return min(in.entries.Cap(), len(in.table)/4*3) }
-
-// Reserve makes room in the table for additional more strings; their text needs more.
-func (in *Interner) Reserve(additional int) { must(in.TryReserve(additional)) }
-
-// TryReserve is Reserve that returns the error.
-func (in *Interner) TryReserve(additional int) error {
-	n, err := sum[interned](in.Len(), additional)
-	if err != nil || additional == 0 {
-		return err
-	}
-	lg := max(lowTable, bits.Len64(uint64(n)))
-	for lg < 64 && uint64(n) > 1<<lg/4*3 {
-		lg++
-	}
-	if lg > maxTable {
+	if uint64(need) > maxNumbers {
 		return errTooMany
 	}
-	if err := in.entries.TryReserve(additional); err != nil {
+	if err := in.t.reserve(n, in.rehash); err != nil {
 		return err
 	}
-	if in.table == nil {
-		in.seed = maphash.MakeSeed()
-	}
-	if in.table == nil || lg > in.lgTable {
-		return in.setTable(lg)
-	}
-	return nil
+	return in.entries.TryReserve(n)
 }
 
-// ShrinkToFit gives back the room in the table that the strings do not need. Their text stays where
-// it is.
-func (in *Interner) ShrinkToFit() {
+// ShrinkToFit releases the memory that the numbers do not need. The text stays where it is.
+func (in *Interner) ShrinkToFit() { _ = in.TryShrinkToFit() }
+
+// TryShrinkToFit is like ShrinkToFit but returns an error if there is no memory for a smaller
+// table.
+func (in *Interner) TryShrinkToFit() error {
 	if in.Len() == 0 {
 		in.Free()
-		return
+		return nil
 	}
-	in.entries.ShrinkToFit()
-	lg := in.lgTable
-	for lg > lowTable && uint64(in.Len()) <= 1<<(lg-1)/4*3 {
-		lg--
+	if err := in.entries.TryShrinkToFit(); err != nil {
+		return err
 	}
-	if lg < in.lgTable {
-		_ = in.setTable(lg) // if there is no memory for a smaller one, the larger one stays
-	}
+	return in.t.shrink(in.rehash)
 }
 
-// Clone returns a copy of in, on the same allocator.
-func (in *Interner) Clone() *Interner { return galloc.Must(in.TryClone()) }
+// Clone returns a copy of in on the same allocator.
+func (in *Interner) Clone() *Interner { return mustValue(in.TryClone()) }
 
-// TryClone is Clone that returns the error.
+// TryClone is like Clone but returns an error if memory runs out.
 func (in *Interner) TryClone() (*Interner, error) {
-	c := NewInterner(in.a)
+	c := NewInterner(in.t.alloc)
 	if in.Len() == 0 {
 		return c, nil
 	}
-	table, err := resizeArray[uint64](in.a, nil, len(in.table))
-	if err != nil {
-		return nil, err
-	}
-	c.table, c.lgTable, c.seed = table[:len(in.table)], in.lgTable, in.seed
-	copy(c.table, in.table)
-	if err = c.entries.TryAppend(in.entries.s...); err == nil {
-		err = c.text.copyFrom(in.a, &in.text, in.next)
-	}
-	if err != nil {
-		c.Free()
-		return nil, err
-	}
-	c.next = in.next
-	return c, nil
+	return filled(c, func() error {
+		if err := c.t.copyFrom(&in.t); err != nil {
+			return err
+		}
+		if err := c.entries.TryAppend(in.entries.s...); err != nil {
+			return err
+		}
+		return c.text.copyFrom(&in.text)
+	})
 }
 
-// All returns the numbers and strings in ascending order of the numbers. The strings are views. Those
-// that are added meanwhile are not seen.
+// All returns an iterator over the numbers and strings, in ascending order of the numbers. The
+// strings are views. Strings added during the iteration are not visited.
 func (in *Interner) All() iter.Seq2[uint32, string] {
 	return func(yield func(uint32, string) bool) {
-		for id, e := range in.entries.All() {
-			if !yield(uint32(id), in.view(e)) {
+		for id, handle := range in.entries.All() {
+			if !yield(uint32(id), in.text.get(handle)) {
 				return
 			}
 		}
 	}
 }
 
-// Clear removes all strings and keeps the memory. The numbers begin at 0 again.
-func (in *Interner) Clear() {
-	in.entries.Clear()
-	clear(in.table)
-	in.next = 0
-	for k, b := range in.text.blocks {
-		if b != nil {
-			in.next = 1 << k
-			break
+// Values is like All but yields strings only.
+func (in *Interner) Values() iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for _, s := range in.All() {
+			if !yield(s) {
+				return
+			}
 		}
 	}
 }
 
-// Free gives back the memory. in is then empty and can be used again.
+// Format implements fmt.Formatter: see the package comment.
+func (in *Interner) Format(f fmt.State, verb rune) { formatValues(f, verb, in.Len(), in.Values()) }
+
+// Clear removes all strings and keeps the memory, but frees blocks that hold one long string. The
+// numbers begin at 0 again.
+func (in *Interner) Clear() {
+	in.entries.Clear()
+	in.t.clear()
+	in.text.reset()
+}
+
+// Free releases all memory. in is then empty and can be used again.
 func (in *Interner) Free() {
 	in.entries.Free()
-	freeArray(in.a, in.table)
-	in.text.free(in.a)
-	in.table, in.lgTable, in.next = nil, 0, 0
+	in.t.free()
+	in.text.release()
 }

@@ -2,53 +2,78 @@ package collections
 
 import (
 	"encoding/binary"
+	"fmt"
 	"iter"
 	"unsafe"
 
 	"github.com/galloc-go/galloc"
+	"github.com/galloc-go/galloc/internal/block"
 )
 
-// Map is a hash table of keys and values that have no Go pointers in them. It is used as Go's map is, and
-// compares keys as Go does: 0 and -0 are one key, and a NaN is another one each time. For
-// strings as keys, see [StringMap].
+// Map is a hash table. It compares keys as Go's map does: 0 and -0 are one key, and NaN != NaN, so
+// each NaN is a new key. For strings as keys, see [StringMap].
 //
-// The zero value is an empty map on galloc.Global. A map must not be copied after its first use. Several goroutines
-// may read it at once, iterate over it too, while none writes.
+// The zero value is an empty map on galloc.Global. A map must not be copied after the first use.
+// Several goroutines may read it and iterate over it at once, while none writes.
 //
-// Memory: one block, of 8 + 8*(sizes of key and value, padded) bytes for each 8 slots; of 8 slots 7 are used
-// at most, and the table doubles when they are. So an entry of two uint64 takes 19 to 39 bytes.
-// While the table doubles, there are both; all entries are moved at that moment, not bit by bit, unless [Map.Reserve]
-// has seen to it before. All operations on one entry cost O(1) on average, whatever the keys: the
-// hash has random seeds.
+// An operation on one entry costs O(1) on average for all sets of keys: the hash has random seeds.
+// The table takes 8 + 8*(sizes of key and value, padded) bytes for each 8 slots, of which at most 7
+// are used on average; so an entry of two uint64 takes 19 to 39 bytes.
 //
-// The design is that of the Swiss tables (Kulukundis 2017), with differences: map_table.go tells.
+// A small table is one block, which doubles. A table of more than about 3,500 entries (7,000 of up
+// to 9 bytes, 800 of more than 128) has many blocks of that size, which are split one after the
+// other. So no call moves more than 3,600 entries, whatever the size of the map is, and a growing
+// map takes no more memory than the blocks themselves. Reserve, Clone, ShrinkToFit, Clear and Free
+// take time in proportion to the map.
+//
+// The blocks are Swiss tables (Kulukundis 2017) under linear hashing (Litwin 1980): see
+// map_table.go.
 type Map[K comparable, V any] struct {
-	_      noCopy
+	_      block.NoCopy
 	t      table[slot[K, V]]
-	number bool    // keys are hashed as numbers; of recipe, to have it at hand
+	number bool    // a copy of recipe.number, which is read at each operation
 	recipe *recipe // nil before the first allocation
 }
 
-// slot is an entry. The value comes first, since Go pads structs whose last field has size 0.
+// slot is an entry. The value comes first because Go pads structs whose last field has size 0.
 type slot[K comparable, V any] struct {
 	val V
 	key K
 }
 
-// NewMap returns an empty map on a; nil stands for galloc.Global. It takes no memory before it is used.
+// NewMap returns an empty map that allocates from a, or from galloc.Global if a is nil.
 func NewMap[K comparable, V any](a galloc.Allocator) *Map[K, V] {
 	m := new(Map[K, V])
-	m.t.alloc = a
+	m.t.alloc = usable(a)
 	return m
+}
+
+// MakeMap returns an empty map on a with capacity for at least n entries.
+func MakeMap[K comparable, V any](a galloc.Allocator, n int) (*Map[K, V], error) {
+	m := NewMap[K, V](a)
+	return filled(m, func() error { return m.TryReserve(n) })
+}
+
+// CollectMap returns a map on a with the pairs of seq. Of several values of a key, the last
+// remains.
+func CollectMap[K comparable, V any](a galloc.Allocator, seq iter.Seq2[K, V]) (*Map[K, V], error) {
+	m := NewMap[K, V](a)
+	return filled(m, func() error { return m.TryPutSeq(seq) })
 }
 
 // Len returns the number of entries.
 func (m *Map[K, V]) Len() int { return m.t.used }
 
-// Cap returns how many entries the map can have before its table must grow.
-func (m *Map[K, V]) Cap() int { return m.t.limit() }
+// Cap returns the number of entries that fit before the table must grow. As long as there are never
+// more, insertions and deletions keep the table and allocate nothing, with two exceptions: during
+// an iteration, and in a large table after a loop over All, Keys or Values that removed a large
+// part of the entries one by one. Those are next to each other, and the blocks that have kept their
+// entries may have to double later. DeleteFunc and PopAny have no such order.
+//
+// An insertion moves up to 7,200 entries within a block now and then, in amortized O(1).
+func (m *Map[K, V]) Cap() int { return m.t.capacity() }
 
-// Get returns the value of key, and whether there is one; the zero V if not.
+// Get returns the value of key; ok reports whether key is present.
 func (m *Map[K, V]) Get(key K) (v V, ok bool) {
 	if s := m.find(&key); s != nil {
 		return s.val, true
@@ -56,31 +81,29 @@ func (m *Map[K, V]) Get(key K) (v V, ok bool) {
 	return v, false
 }
 
-// GetPtr returns the address of the value of key, or nil if there is none. It is valid until the next call that
-// may add or remove entries.
-func (m *Map[K, V]) GetPtr(key K) *V {
+// Ptr returns a pointer to the value of key, or nil if key is absent. It is valid until the next
+// call that may add or remove entries.
+func (m *Map[K, V]) Ptr(key K) *V {
 	if s := m.find(&key); s != nil {
 		return &s.val
 	}
 	return nil
 }
 
-// Has reports whether there is an entry with that key.
+// Has reports whether key is present.
 func (m *Map[K, V]) Has(key K) bool { return m.find(&key) != nil }
 
-// Put makes v the value of key. Out of memory ends in galloc.HandleAllocError, and types with Go pointers
-// in a panic: see [Map.TryPut].
-//
-// The value that was there is overwritten; if it owns memory, use [Map.GetOrPut].
+// Put sets the value of key to v. It overwrites the old value; if that owns memory, use
+// [Map.GetOrPut].
 func (m *Map[K, V]) Put(key K, v V) {
 	s, _, err := m.put(&key)
 	must(err)
 	s.val = v
-	s.key = key // 0 may have been -0
+	s.key = key // the old key may be 0 and the new one -0
 }
 
-// TryPut is Put, but returns an error if the map must grow and there is no memory, or if K or V has
-// Go pointers in it. The map is then as it was.
+// TryPut is like Put but returns an error if memory runs out, or if K or V contains Go pointers.
+// The map is then unchanged.
 func (m *Map[K, V]) TryPut(key K, v V) error {
 	s, _, err := m.put(&key)
 	if err != nil {
@@ -91,20 +114,17 @@ func (m *Map[K, V]) TryPut(key K, v V) error {
 	return nil
 }
 
-// PutSeq puts all that seq gives, which may be of this map. Out of memory ends in galloc.HandleAllocError.
+// PutSeq puts the pairs of seq, which may read m itself.
 func (m *Map[K, V]) PutSeq(seq iter.Seq2[K, V]) { must(m.TryPutSeq(seq)) }
 
-// TryPutSeq is PutSeq with an error, at which it stops: what came before has been put.
+// TryPutSeq is like PutSeq but stops at the first error and returns it. The pairs before it have
+// been put.
 func (m *Map[K, V]) TryPutSeq(seq iter.Seq2[K, V]) error { return putSeq(seq, m.TryPut) }
 
-// PutIfAbsent makes v the value of key if key has none, and reports whether it has done so.
-func (m *Map[K, V]) PutIfAbsent(key K, v V) bool {
-	put, err := m.TryPutIfAbsent(key, v)
-	must(err)
-	return put
-}
+// PutIfAbsent sets the value of key to v if key is absent, and reports whether it did.
+func (m *Map[K, V]) PutIfAbsent(key K, v V) bool { return mustValue(m.TryPutIfAbsent(key, v)) }
 
-// TryPutIfAbsent is PutIfAbsent with an error, as [Map.TryPut] has it.
+// TryPutIfAbsent is like PutIfAbsent but returns an error if memory runs out.
 func (m *Map[K, V]) TryPutIfAbsent(key K, v V) (put bool, err error) {
 	s, found, err := m.put(&key)
 	if err != nil || found {
@@ -114,8 +134,8 @@ func (m *Map[K, V]) TryPutIfAbsent(key K, v V) (put bool, err error) {
 	return true, nil
 }
 
-// GetOrPut returns the address of the value of key, and whether there was one; if not, there is now: the zero V.
-// The address is valid as said at [Map.GetPtr].
+// GetOrPut returns a pointer to the value of key; found reports whether key was present. If it was
+// not, it has been added with the zero V. The pointer is valid as long as one from [Map.Ptr].
 //
 //	n, _ := m.GetOrPut(word)
 //	*n++
@@ -125,7 +145,7 @@ func (m *Map[K, V]) GetOrPut(key K) (v *V, found bool) {
 	return v, found
 }
 
-// TryGetOrPut is GetOrPut with an error, as [Map.TryPut] has it.
+// TryGetOrPut is like GetOrPut but returns an error if memory runs out.
 func (m *Map[K, V]) TryGetOrPut(key K) (v *V, found bool, err error) {
 	s, found, err := m.put(&key)
 	if err != nil {
@@ -134,35 +154,53 @@ func (m *Map[K, V]) TryGetOrPut(key K) (v *V, found bool, err error) {
 	return &s.val, found, nil
 }
 
-// Delete removes the entry with that key, and reports whether there was one. It needs no memory.
-func (m *Map[K, V]) Delete(key K) bool {
-	s := m.find(&key)
-	if s == nil {
-		return false
-	}
-	m.t.removeSlot(s)
-	return true
-}
-
-// Take is Delete, and returns the value.
-func (m *Map[K, V]) Take(key K) (v V, ok bool) {
+// Delete removes key and returns its value; ok reports whether key was present. It allocates
+// nothing.
+func (m *Map[K, V]) Delete(key K) (v V, ok bool) {
 	s := m.find(&key)
 	if s == nil {
 		return v, false
 	}
 	v = s.val
-	m.t.removeSlot(s)
+	b := &m.t.one
+	if m.t.dir != nil {
+		b = m.t.at(m.hash(&key))
+	}
+	m.t.removeSlot(b, s)
 	return v, true
 }
 
-// Clear removes all entries, those too whose keys are NaN, and keeps the memory. It costs as much as
-// writing to all of that.
+// PopAny removes some entry and returns it; ok reports whether there was one. Removing all entries
+// like that takes O(Len+Cap).
+func (m *Map[K, V]) PopAny() (key K, v V, ok bool) {
+	b, s := m.t.any()
+	if s == nil {
+		return key, v, false
+	}
+	key, v = s.key, s.val
+	m.t.removeSlot(b, s)
+	return key, v, true
+}
+
+// DeleteFunc removes the entries for which del returns true. del must not use m.
+func (m *Map[K, V]) DeleteFunc(del func(key K, v V) bool) {
+	m.t.each(func(b *bucket[slot[K, V]], s *slot[K, V]) {
+		if del(s.key, s.val) {
+			m.t.removeSlot(b, s)
+		}
+	})
+}
+
+// Clear removes all entries, also those whose keys are NaN, and keeps the memory. It takes time in
+// proportion to the blocks of the table that have entries.
 func (m *Map[K, V]) Clear() { m.t.clear() }
 
-// Reserve makes room for n entries more than there are: adding them does not allocate. If n is negative, it panics.
+// Reserve ensures capacity for at least n more entries: adding them does not allocate. It panics if
+// n is negative.
 func (m *Map[K, V]) Reserve(n int) { must(m.TryReserve(n)) }
 
-// TryReserve is Reserve with an error, as [Map.TryPut] has it, or a *galloc.LayoutError if there cannot be so many.
+// TryReserve is like Reserve but returns an error if memory runs out, or a *galloc.LayoutError if
+// no table can have that many entries.
 func (m *Map[K, V]) TryReserve(n int) error {
 	if err := m.prepare(); err != nil {
 		return err
@@ -170,43 +208,18 @@ func (m *Map[K, V]) TryReserve(n int) error {
 	return m.t.reserve(n, m.rehasher())
 }
 
-// ShrinkToFit makes the table as small as its entries allow, or gives it back if there are none. It does nothing
-// while there are iterations, or if there is no memory for a smaller table.
+// ShrinkToFit releases the memory that the entries do not need. It does nothing during an
+// iteration, or if there is no memory for a smaller table.
 func (m *Map[K, V]) ShrinkToFit() { _ = m.TryShrinkToFit() }
 
-// TryShrinkToFit is ShrinkToFit that returns an error where there is no memory for the smaller table. The map is then as
-// it was.
-func (m *Map[K, V]) TryShrinkToFit() error {
-	switch {
-	case m.t.busy() || m.t.base == nil:
-		return nil
-	case m.t.used == 0:
-		m.t.free()
-		return nil
-	}
-	lg := groupsFor(m.t.used)
-	if lg == m.t.lg() {
-		return nil
-	}
-	c, err := m.t.makeCells(lg)
-	if err != nil {
-		return err
-	}
-	old := m.t.cells
-	m.t.reseed() // see map_table.go
-	m.t.moveTo(c, m.rehasher())
-	m.t.discard(old)
-	return nil
-}
+// TryShrinkToFit is like ShrinkToFit but returns an error if there is no memory for a smaller
+// table. The map is then unchanged.
+func (m *Map[K, V]) TryShrinkToFit() error { return m.t.shrink(m.rehasher()) }
 
-// Clone returns a copy of the map on the same allocator. Keys and values are copied as they are.
-func (m *Map[K, V]) Clone() *Map[K, V] {
-	c, err := m.TryClone()
-	must(err)
-	return c
-}
+// Clone returns a copy of m on the same allocator. Keys and values are copied as they are.
+func (m *Map[K, V]) Clone() *Map[K, V] { return mustValue(m.TryClone()) }
 
-// TryClone is Clone with an error.
+// TryClone is like Clone but returns an error if memory runs out.
 func (m *Map[K, V]) TryClone() (*Map[K, V], error) {
 	c := NewMap[K, V](m.t.alloc)
 	if err := c.copyFrom(m); err != nil {
@@ -224,55 +237,74 @@ func (m *Map[K, V]) copyFrom(from *Map[K, V]) error {
 	return m.t.copyFrom(&from.t)
 }
 
-// Free gives back all memory. The map is then empty, on the same allocator, and can be used again. Iterations
-// that are running end.
+// Equal reports whether m and o have the same keys, with the same values, compared by ==.
+func (m *Map[K, V]) Equal(o *Map[K, V]) bool { return m.EqualFunc(o, equal[V]) }
+
+// EqualFunc is like Equal but compares values with eq.
+func (m *Map[K, V]) EqualFunc(o *Map[K, V], eq func(x, y V) bool) bool {
+	if m.Len() != o.Len() {
+		return false
+	}
+	for k, v := range m.All() {
+		if s := o.find(&k); s == nil || !eq(v, s.val) {
+			return false
+		}
+	}
+	return true
+}
+
+// Format implements fmt.Formatter: see the package comment.
+func (m *Map[K, V]) Format(f fmt.State, verb rune) { formatPairs(f, verb, m.Len(), m.All()) }
+
+// Free releases all memory. m is then empty and can be used again. Running iterations end.
 func (m *Map[K, V]) Free() { m.t.free() }
 
-// FreeFunc calls release for each entry, and then does what Free does: for keys and values that
-// own memory themselves. release must not use the map.
-func (m *Map[K, V]) FreeFunc(release func(key *K, v *V)) {
-	m.t.entries(nil, func(s *slot[K, V]) bool {
-		release(&s.key, &s.val)
-		return true
+// FreeFunc calls free for each entry, and then frees m. free must not use m.
+func (m *Map[K, V]) FreeFunc(free func(key *K, v *V)) {
+	m.t.each(func(b *bucket[slot[K, V]], s *slot[K, V]) {
+		m.t.removeSlot(b, s) // first, as free may panic; key and value stay
+		free(&s.key, &s.val)
 	})
 	m.Free()
 }
 
-// All gives all entries, in an order that is another one for each map, and when the map is cleared or grows.
+// All returns an iterator over the entries, in an unspecified order, another one each time.
 //
-// The map may be changed meanwhile, as Go's can: an entry that is removed before its turn is not given; one
-// that is added may be given or not; no entry is given twice. The value is the one of the moment. Clear and Free
-// end the iteration. A table that is replaced meanwhile, because it grows, is given back at the end of the
-// last iteration: those who use iter.Pull must call stop.
+// As with Go's map, m may be changed during the iteration. An entry that is removed before it is
+// reached is not yielded. An entry that is added may be yielded or not. No entry is yielded twice.
+// A value is read when it is yielded. Clear and Free end the iteration. If the block of the table
+// that the iteration is in is replaced, the old one is kept until the iteration leaves it, and no
+// others; so callers of iter.Pull must call stop.
 func (m *Map[K, V]) All() iter.Seq2[K, V] {
 	return func(yield func(K, V) bool) {
 		m.t.entries(m.current, func(s *slot[K, V]) bool { return yield(s.key, s.val) })
 	}
 }
 
-// Pointers is All with the addresses of the values, to change them: valid as said at [Map.GetPtr].
-// (Of a NaN, whose value cannot be found again, it is a copy if the table has been replaced during the iteration.)
+// Pointers is like All but yields pointers to the values, valid as long as one from [Map.Ptr]. (A
+// NaN cannot be looked up. If the table has grown during the iteration, the pointer for a NaN may
+// lead to a copy of its value, and an entry with that key is yielded even if DeleteFunc has removed
+// it.)
 func (m *Map[K, V]) Pointers() iter.Seq2[K, *V] {
 	return func(yield func(K, *V) bool) {
 		m.t.entries(m.current, func(s *slot[K, V]) bool { return yield(s.key, &s.val) })
 	}
 }
 
-// Keys gives all keys, as All does.
+// Keys is like All but yields keys only.
 func (m *Map[K, V]) Keys() iter.Seq[K] {
 	return func(yield func(K) bool) {
 		m.t.entries(m.current, func(s *slot[K, V]) bool { return yield(s.key) })
 	}
 }
 
-// Values gives all values, as All does.
+// Values is like All but yields values only.
 func (m *Map[K, V]) Values() iter.Seq[V] {
 	return func(yield func(V) bool) {
 		m.t.entries(m.current, func(s *slot[K, V]) bool { return yield(s.val) })
 	}
 }
 
-// hash returns the hash of a key.
 func (m *Map[K, V]) hash(key *K) uint64 {
 	if m.number {
 		return m.t.seeds.number(number(key))
@@ -280,9 +312,9 @@ func (m *Map[K, V]) hash(key *K) uint64 {
 	return m.t.seeds.hashParts(unsafe.Pointer(key), m.recipe.parts)
 }
 
-// number returns a key that is a number as such. The compiler knows the size of K.
+// number returns a key of 1, 2, 4 or 8 bytes as a number. K's size is a constant to the compiler.
 func number[K comparable](key *K) uint64 {
-	// SAFETY: it reads as many bytes as there are.
+	// SAFETY: each case reads as many bytes as K has.
 	p := unsafe.Pointer(key)
 	switch unsafe.Sizeof(*key) {
 	case 8:
@@ -296,10 +328,10 @@ func number[K comparable](key *K) uint64 {
 	}
 }
 
-// find returns the slot of a key, or nil. It is written out, with hash in it, as put is: the compiler makes calls of
-// what it could share, and those cost a third of the time of looking up what is in the cache.
+// find returns the slot of key, or nil. It repeats the code of hash and put because the compiler
+// would not inline shared functions, and a call costs a third of a look-up in the CPU's cache.
 func (m *Map[K, V]) find(key *K) *slot[K, V] {
-	if m.t.base == nil {
+	if m.t.guard.read(); m.t.used == 0 {
 		return nil
 	}
 	var h uint64
@@ -308,10 +340,11 @@ func (m *Map[K, V]) find(key *K) *slot[K, V] {
 	} else {
 		h = m.hash(key)
 	}
-	tags := tagsOf(h)
-	g := m.t.home(h)
+	b := m.t.at(h)
+	tags := b.tags(h)
+	g := b.home(h)
 	for d := uintptr(1); ; d++ {
-		grp := m.t.group(g)
+		grp := b.group(g)
 		control := grp.control
 		for x := match(control, tags); x != 0; x &= x - 1 {
 			if s := grp.slot(x.first()); s.key == *key {
@@ -321,14 +354,16 @@ func (m *Map[K, V]) find(key *K) *slot[K, V] {
 		if matchEmpty(control) != 0 {
 			return nil
 		}
-		g = (g + d) & m.t.mask
+		g = (g + d) & uintptr(b.mask)
 	}
 }
 
-// put returns the slot of a key: the one that there is, or a new one with the key and the zero V.
+// put returns the slot of key. If key is absent, put adds it with the zero V.
 func (m *Map[K, V]) put(key *K) (s *slot[K, V], found bool, err error) {
 	var h uint64
-	if m.t.base == nil {
+	var b *bucket[slot[K, V]]
+	m.t.guard.begin()
+	if m.t.limit == 0 {
 		goto missing
 	}
 	if m.number {
@@ -336,40 +371,51 @@ func (m *Map[K, V]) put(key *K) (s *slot[K, V], found bool, err error) {
 	} else {
 		h = m.hash(key)
 	}
-	for g, tags, d := m.t.home(h), tagsOf(h), uintptr(1); ; d++ {
-		grp := m.t.group(g)
+	b = m.t.at(h)
+	for g, tags, d := b.home(h), b.tags(h), uintptr(1); ; d++ {
+		grp := b.group(g)
 		control := grp.control
 		for x := match(control, tags); x != 0; x &= x - 1 {
 			if s := grp.slot(x.first()); s.key == *key {
+				m.t.guard.end()
 				return s, true, nil
 			}
 		}
 		if matchEmpty(control) != 0 {
 			break
 		}
-		g = (g + d) & m.t.mask
+		g = (g + d) & uintptr(b.mask)
 	}
 missing:
-	if m.t.left == 0 {
-		if err := m.grow(); err != nil {
+	if b == nil || m.t.full(b) {
+		m.t.guard.end()
+		if h, err = m.grow(key, h); err != nil {
 			return nil, false, err
 		}
-		h = m.hash(key) // the first table comes with its seeds
+		m.t.guard.begin()
+		b = m.t.at(h)
 	}
-	s = m.t.take(h)
+	s = m.t.add(b, h)
 	*s = slot[K, V]{key: *key}
+	m.t.guard.end()
 	return s, false, nil
 }
 
-// grow makes room for one more entry.
-func (m *Map[K, V]) grow() error {
-	if err := m.prepare(); err != nil {
-		return err
+// grow makes room for key, and returns its hash. That is h unless m has no memory yet.
+func (m *Map[K, V]) grow(key *K, h uint64) (uint64, error) {
+	if m.t.limit == 0 {
+		if err := m.prepare(); err != nil {
+			return 0, err
+		}
+		if err := m.t.start(); err != nil {
+			return 0, err
+		}
+		h = m.hash(key)
 	}
-	return m.t.makeRoom(m.rehasher())
+	return h, m.t.makeRoom(h, m.rehasher())
 }
 
-// prepare finds out what there is to know about K and V.
+// prepare checks K and V, and finds out how to hash a K.
 func (m *Map[K, V]) prepare() error {
 	if m.recipe != nil {
 		return nil
@@ -386,13 +432,16 @@ func (m *Map[K, V]) prepare() error {
 }
 
 func (m *Map[K, V]) rehasher() hasher[slot[K, V]] {
+	if m.number {
+		return func(_ uint64, s *slot[K, V]) uint64 { return m.t.seeds.number(number(&s.key)) }
+	}
 	return func(_ uint64, s *slot[K, V]) uint64 { return m.hash(&s.key) }
 }
 
-// current returns where the entry in slot s of a former table is now, or nil.
+// current returns the slot of the entry that slot s of an old table has, or nil if it was removed.
 func (m *Map[K, V]) current(s *slot[K, V]) *slot[K, V] {
 	if s.key != s.key {
-		return s // a NaN cannot be found, nor removed but by Clear and Free, which end iterations
+		return s // a NaN cannot be looked up
 	}
 	return m.find(&s.key)
 }

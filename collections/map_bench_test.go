@@ -2,6 +2,7 @@ package collections_test
 
 import (
 	"fmt"
+	stdmaps "maps"
 	"runtime"
 	"slices"
 	"strings"
@@ -11,14 +12,15 @@ import (
 
 	"github.com/galloc-go/galloc"
 	"github.com/galloc-go/galloc/collections"
+	"github.com/galloc-go/galloc/heap"
 )
 
-// Hash tables against Go's maps. The two take turns, thousands of operations each time, so that what slows down the
-// machine slows down both; what is reported are the medians of the turns, and their ratio.
+// Hash tables against Go's maps. The two take turns of thousands of operations, so that a slow
+// machine slows down both. The benchmarks report the medians of the turns and their ratio.
 //
 //	go test -run xxx -bench 'Maps|StringMaps' -benchtime 31x ./collections
 
-// against reports how long n operations take in both.
+// against reports the time of n operations on both.
 func against(b *testing.B, n int, ours, gos func(turn int)) {
 	var a, g []float64
 	turn := 0
@@ -40,7 +42,7 @@ func against(b *testing.B, n int, ours, gos func(turn int)) {
 	b.ReportMetric(x/y, "ratio")
 }
 
-// mix makes keys of numbers, the same in each run, which no hash finds easy.
+// mix returns a key for i, the same in each run. The keys are irregular.
 func mix(i int) uint64 {
 	h := uint64(i+1) * 0x9e3779b97f4a7c15
 	h ^= h >> 32
@@ -52,11 +54,11 @@ var sink uint64
 
 const batch = 20_000
 
-// maps is what the benchmarks need of one size and kind of key.
+// maps has the maps and keys for the benchmarks of one size and kind of key.
 type maps[K comparable] struct {
 	n                int
 	key              func(i int) K
-	copy             func(k K) K // to look up with: not the very memory that Go's map has, as is in programs
+	copy             func(k K) K // for looking up: other memory than Go's map has
 	get              func(k K) uint64
 	put              func(k K, v uint64)
 	remove           func(k K)
@@ -64,7 +66,7 @@ type maps[K comparable] struct {
 	free             func()
 	build            func()
 	gos              map[K]uint64
-	present, missing []K // as many as of a turn, in random order
+	present, missing []K // in random order
 }
 
 func (m *maps[K]) run(b *testing.B) {
@@ -179,7 +181,7 @@ func BenchmarkMaps(b *testing.B) {
 	}
 }
 
-// The keys are strings of 12 bytes. Go's map keeps those it is given; StringMap makes copies.
+// The keys are strings of 12 bytes. Go's map keeps the strings; StringMap copies them.
 func BenchmarkStringMaps(b *testing.B) {
 	for _, n := range []int{1_000, 100_000, 10_000_000} {
 		b.Run(fmt.Sprintf("n=%d", n), func(b *testing.B) {
@@ -245,8 +247,8 @@ func heapInUse() float64 {
 
 const many = 10_000_000
 
-// Bytes for each of 10 M entries, the longest time that one Put takes meanwhile, and that of a runtime.GC with all
-// of them there. Go's strings are made one by one, as those of programs are.
+// For 10 M entries: bytes an entry, the longest time of one Put, and the time of a runtime.GC
+// afterwards. Go's strings are allocated one by one, as in programs.
 //
 //	go test -run xxx -bench MapMemory -benchtime 1x ./collections
 func BenchmarkMapMemory(b *testing.B) {
@@ -305,4 +307,41 @@ func BenchmarkMapMemory(b *testing.B) {
 		defer m.Free()
 		report(b, func(i int) { s := make12(i); m.PutBytes(s, s) })
 	})
+}
+
+// The steps by which a map grows to 10 M entries, without what the system needs for fresh memory
+// and what other programs do: the map grows several times in the same memory. It does each step at
+// the same number of entries, so the least time of the Put that adds entry i is its own.
+//
+//	go test -run xxx -bench GrowthSteps -benchtime 1x ./collections
+func BenchmarkGrowthSteps(b *testing.B) {
+	h, err := heap.New(heap.Options{Decay: -1})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer h.Close()
+	least := map[int]float64{}
+	for range 4 {
+		m := collections.NewMap[uint64, uint64](h)
+		for i := range many {
+			start, limit := time.Time{}, m.Cap()
+			if i == limit {
+				start = time.Now()
+			}
+			m.Put(mix(i), 1)
+			if i == limit {
+				us := float64(time.Since(start).Nanoseconds()) / 1e3
+				if was, ok := least[i]; !ok || us < was {
+					least[i] = us
+				}
+			}
+		}
+		m.Free()
+	}
+	steps := slices.Sorted(stdmaps.Values(least))
+	b.ReportMetric(0, "ns/op")
+	b.ReportMetric(float64(len(steps)), "steps")
+	b.ReportMetric(steps[len(steps)-1], "longest-us")
+	b.ReportMetric(steps[len(steps)*99/100], "p99-us")
+	b.ReportMetric(steps[len(steps)/2], "median-us")
 }

@@ -10,83 +10,76 @@ import (
 	"github.com/galloc-go/galloc/alloctest"
 )
 
-// Where the hash tables keep what, how long, and what of it they use again.
+// Which memory the hash tables hold, for how long, and what they reuse.
 
-// bytesLive is how many bytes are allocated on a.
-func bytesLive(a *alloctest.FailingAllocator) (n uintptr) {
+// bytesLive returns the number of bytes allocated on a.
+func bytesLive(a *alloctest.Tracker) (n uintptr) {
 	for _, l := range a.Live() {
 		n += l.Size()
 	}
 	return n
 }
 
-// While iterations run, entries stay where they are, though there are enough tombstones to be removed.
+// During an iteration entries stay in their slots, even if there are enough tombstones to remove.
 func TestTombstonesStayWhileIterating(t *testing.T) {
-	for name, makeRoom := range map[string]func(m *Map[uint64, int]){
-		"Put":     func(m *Map[uint64, int]) { must(m.grow()) }, // what it does where there is no room
-		"Reserve": func(m *Map[uint64, int]) { m.Reserve(m.t.left + 1) },
-	} {
-		var m Map[uint64, int]
-		m.Reserve(6000)
-		groups := m.t.mask + 1
-		next := uint64(0)
-		for m.t.left > 0 {
-			m.Put(next, 1)
-			next++
-		}
-		// Full groups lose most of their entries, which leave tombstones.
-		for g := range groups {
-			for i := range uintptr(groupSlots) {
-				if grp := m.t.group(g); i > 1 && grp.byteOf(i) >= full && matchEmpty(grp.control) == 0 {
-					m.t.remove(grp, i)
-				}
+	var m Map[uint64, int]
+	defer m.Free()
+	m.Reserve(3500)
+	b := &m.t.one
+	next := uint64(0)
+	for m.Len() < m.Cap() {
+		m.Put(next, 1)
+		next++
+	}
+	// Remove most entries of full groups, which leaves tombstones.
+	for g := range uintptr(b.mask) + 1 {
+		for i := range uintptr(groupSlots) {
+			if grp := b.group(g); i > 1 && grp.byteOf(i) >= full && matchEmpty(grp.control) == 0 {
+				m.t.remove(b, grp, i)
 			}
 		}
-		tombstones := m.t.limit() - m.t.used - m.t.left
-		if tombstones < m.t.limit()*7/32 {
-			t.Fatalf("only %d tombstones of %d", tombstones, m.t.limit())
-		}
-		there, seen := map[uint64]bool{}, map[uint64]int{}
-		for k := range m.Keys() {
-			there[k] = true
-		}
-		limit := m.Cap()
-		for k := range m.All() {
-			if seen[k]++; len(seen) == m.Len()/2 {
-				base := m.t.base
-				if makeRoom(&m); m.t.base == base {
-					t.Errorf("%s: entries have moved within the table", name)
-				}
+	}
+	b.left = 0 // as if it had more tombstones
+	there, seen := map[uint64]bool{}, map[uint64]int{}
+	for k := range m.Keys() {
+		there[k] = true
+	}
+	limit, n := m.Cap(), m.Len()
+	for k := range m.All() {
+		if seen[k]++; len(seen) == n/2 {
+			base := b.base
+			if m.Put(next, 1); b.base == base {
+				t.Error("entries have moved within the table")
 			}
+			there[next] = false
 		}
-		for k := range there {
-			if seen[k] != 1 {
-				t.Fatalf("%s: key %d came %d times", name, k, seen[k])
-			}
+	}
+	for k, before := range there {
+		if seen[k] != 1 && before {
+			t.Fatalf("key %d was yielded %d times", k, seen[k])
 		}
-		hash := func(_ uint64, s *slot[uint64, int]) uint64 { return m.hash(&s.key) }
-		if err := m.t.check(hash); err != nil || m.Cap() != limit {
-			t.Errorf("%s: %v, capacity %d, was %d", name, err, m.Cap(), limit)
-		}
-		m.Free()
+	}
+	hash := func(_ uint64, s *slot[uint64, int]) uint64 { return m.hash(&s.key) }
+	if err := m.t.check(hash); err != nil || m.Cap() != limit {
+		t.Errorf("%v, capacity %d, was %d", err, m.Cap(), limit)
 	}
 }
 
-// An entry that is removed from a group with an empty slot leaves one. Clear leaves none either, though there be nothing but.
-func TestTombstonesAreMadeOnlyInFullGroups(t *testing.T) {
-	a := alloctest.Failing(0)
+// Removing an entry from a group with an empty slot leaves no tombstone, and Clear leaves none.
+func TestTombstonesAreOnlyInFullGroups(t *testing.T) {
+	a := alloctest.Track(galloc.System)
 	m := NewMap[uint64, int](a)
-	m.Reserve(7000)
+	m.Reserve(3500)
 	limit := m.Cap()
-	for k := range uint64(20 * 7000) { // far from full
+	for k := range uint64(20 * 3500) { // far from full
 		m.Put(k, 0)
 		m.Delete(k - 100)
 	}
-	if m.t.left+m.t.used != limit || a.Calls() != 1 {
-		t.Errorf("%d tombstones, %d allocations", limit-m.t.left-m.t.used, a.Calls())
+	if m.t.one.left != leftOf(m.t.one.lg(), m.Len()) || a.Calls() != 1 {
+		t.Errorf("%d tombstones, %d allocations", leftOf(m.t.one.lg(), m.Len())-m.t.one.left, a.Calls())
 	}
-	if err := m.TryReserve(m.t.left); err != nil || a.Calls() != 1 {
-		t.Errorf("Reserve of what there is: %d allocations, %v", a.Calls(), err)
+	if err := m.TryReserve(limit - m.Len()); err != nil || a.Calls() != 1 {
+		t.Errorf("Reserve of the capacity left: %d allocations, %v", a.Calls(), err)
 	}
 	m.Clear()
 	for k := range uint64(limit) {
@@ -95,13 +88,13 @@ func TestTombstonesAreMadeOnlyInFullGroups(t *testing.T) {
 	for k := range uint64(limit) {
 		m.Delete(k)
 	}
-	if m.Len() != 0 || m.t.left == limit {
+	if m.Len() != 0 || m.t.one.untouched() {
 		t.Fatalf("%d entries, no tombstones", m.Len())
 	}
 	m.Clear()
 	hash := func(_ uint64, s *slot[uint64, int]) uint64 { return m.hash(&s.key) }
-	if err := m.t.check(hash); err != nil || m.t.left != limit {
-		t.Errorf("after Clear: left %d of %d, %v", m.t.left, limit, err)
+	if err := m.t.check(hash); err != nil || !m.t.one.untouched() {
+		t.Errorf("after Clear: left is %d, %v", m.t.one.left, err)
 	}
 	for range m.All() {
 		t.Error("an empty map has an entry")
@@ -114,36 +107,39 @@ func TestTombstonesAreMadeOnlyInFullGroups(t *testing.T) {
 		}
 	}
 	m.Free()
-	if len(a.Live())+len(a.Mistakes()) != 0 {
-		t.Error(a.Live(), a.Mistakes())
+	if len(a.Live())+len(a.Misuses()) != 0 {
+		t.Error(a.Live(), a.Misuses())
 	}
 }
 
-// Each byte counts.
-func TestStoresCompareAllOfAString(t *testing.T) {
+// Each byte matters.
+func TestStoresCompareAllBytes(t *testing.T) {
 	st := store{}
 	defer st.release()
-	for _, n := range []int{0, 1, 2, 3, 4, 5, 7, 8, 9, 12, 15, 16, 17, 18, 23, 24, 25, 31, 32, 33, 254, 255, 256, 300} {
+	for _, n := range []int{0, 1, 2, 3, 4, 5, 7, 8, 9, 12, 15, 16, 17, 18, 23, 24, 25, 31, 32, 33, 124, 125, 126, 127, 128, 254, 255, 256, 300, 65535, 65536, 65537} {
 		b := []byte(strings.Repeat("x", n))
-		handle, err := st.put(string(b))
+		handle, err := st.put(string(b), "")
 		if err != nil {
 			t.Fatal(err)
 		}
 		if !st.is(handle, string(b)) || st.get(handle) != string(b) {
-			t.Errorf("%d bytes are not themselves", n)
+			t.Errorf("a text of %d bytes does not equal itself", n)
 		}
 		for i := range b {
+			if i > 300 && i < n-300 {
+				continue
+			}
 			b[i] ^= 1
 			if st.is(handle, string(b)) {
-				t.Errorf("byte %d of %d does not count", i, n)
+				t.Errorf("byte %d of %d does not matter", i, n)
 			}
 			b[i] ^= 1
 		}
 	}
 }
 
-// Whatever is done again and again, the strings take no more memory than the first few times.
-func TestStringsAreHeldOnlyAsLongAsTheyAreThere(t *testing.T) {
+// Repeating an operation takes no more memory for strings than the first few times.
+func TestStringsAreReleasedWithTheirEntries(t *testing.T) {
 	for name, do := range map[string]func(m *TextMap, i int){
 		"Put over a value": func(m *TextMap, i int) { m.Put("key", text(i%50)+strings.Repeat("v", 90)) },
 		"Put and Delete": func(m *TextMap, i int) {
@@ -170,36 +166,37 @@ func TestStringsAreHeldOnlyAsLongAsTheyAreThere(t *testing.T) {
 		},
 		"Put without memory": func(m *TextMap, i int) {
 			m.Put("key", "value")
-			a := m.values.alloc.(*switched)
-			a.most = 1 << 16 // the value gets its memory, the key does not
+			a := m.m.keys.alloc.(*switched)
+			a.maxSize = 1 << 16 // less than the entry needs
 			if err := m.TryPut(strings.Repeat("k", 1<<17), "a value for which there is room"); !errors.Is(err, galloc.ErrOutOfMemory) {
 				t.Fatal(err)
 			}
-			a.most = 0
+			a.maxSize = 0
 		},
 	} {
-		a := &switched{FailingAllocator: alloctest.Failing(0)}
+		a := &switched{Tracker: alloctest.Track(galloc.System)}
 		m := NewTextMap(a)
 		for i := range 200 {
 			do(m, i)
 		}
-		most := bytesLive(a.FailingAllocator)
+		first := bytesLive(a.Tracker)
 		for i := range 4000 {
 			do(m, i)
 		}
-		if live := bytesLive(a.FailingAllocator); live > most {
-			t.Errorf("%s: %d bytes, and %d before", name, live, most)
+		if live := bytesLive(a.Tracker); live > first {
+			t.Errorf("%s: %d bytes, after %d", name, live, first)
 		}
 		m.Free()
-		if len(a.Live())+len(a.Mistakes()) != 0 {
-			t.Error(a.Live(), a.Mistakes())
+		if len(a.Live())+len(a.Misuses()) != 0 {
+			t.Error(a.Live(), a.Misuses())
 		}
 	}
 }
 
-// What an iteration has given stays readable until the last one ends, whatever has become of the entries.
+// Strings that an iteration has yielded are readable until the last iteration ends, also if their
+// entries were removed or changed.
 func TestViewsOfRemovedEntriesDuringIterations(t *testing.T) {
-	a := alloctest.Failing(0)
+	a := alloctest.Track(galloc.System)
 	m := NewTextMap(a)
 	for i := range 60 {
 		m.Put(fmt.Sprintf("key %03d", i), fmt.Sprintf("value %03d", i))
@@ -212,36 +209,33 @@ func TestViewsOfRemovedEntriesDuringIterations(t *testing.T) {
 		} else {
 			m.Put(k, "changed "+value[len(value)-1:])
 		}
-		for range m.All() { // an inner one comes to its end
+		for range m.All() { // a nested iteration ends
 			continue
 		}
 		for range m.Keys() {
 			break
 		}
-		for i := range 5 { // would be where the old ones were
+		for i := range 5 { // would reuse the memory of removed entries
 			m.Put(fmt.Sprintf("KEY %d%02d", i, n%100), fmt.Sprintf("VALUE %d%02d", i, n%100))
 			m.Delete(fmt.Sprintf("KEY %d%02d", i, n%100))
 		}
 		if k != key || v != value {
-			t.Fatalf("%q, %q has become %q, %q", key, value, k, v)
+			t.Fatalf("%q, %q became %q, %q", key, value, k, v)
 		}
 	}
-	if m.keys() != 0 {
-		t.Errorf("%d strings are left to be freed", m.keys())
+	if n := len(m.m.keys.removed); n != 0 {
+		t.Errorf("%d removed entries were not freed", n)
 	}
 	m.Free()
-	if len(a.Live())+len(a.Mistakes()) != 0 {
-		t.Error(a.Live(), a.Mistakes())
+	if len(a.Live())+len(a.Misuses()) != 0 {
+		t.Error(a.Live(), a.Misuses())
 	}
 }
 
-// keys is how many strings wait for the end of iterations.
-func (m *TextMap) keys() int { return len(m.m.keys.dead) + len(m.values.dead) }
-
-// The place of a record that has been freed is given to one string, whether Clear has come in between or not; and no place
-// is lost, the first of all neither.
-func TestRecordsAreGivenOnce(t *testing.T) {
-	a := alloctest.Failing(0)
+// The memory of a freed record is used by one string, also if Clear was called in between, and all
+// of it is reused.
+func TestFreedRecordsAreReusedOnce(t *testing.T) {
+	a := alloctest.Track(galloc.System)
 	m := NewStringMap[int](a)
 	key := func(i int) string { return fmt.Sprintf("some key %03d", i) }
 	for round := range 3 {
@@ -251,7 +245,7 @@ func TestRecordsAreGivenOnce(t *testing.T) {
 		}
 		calls := a.Calls()
 		for i := range n {
-			m.Delete(key(n - 1 - i)) // the first one last
+			m.Delete(key(n - 1 - i)) // the oldest one last
 		}
 		if round == 1 {
 			m.Clear()
@@ -260,7 +254,7 @@ func TestRecordsAreGivenOnce(t *testing.T) {
 			m.Put(key(100+i), i)
 		}
 		for i := n; round == 1 && i < 3*n; i++ {
-			m.Put(key(100+i), i) // more than have been freed: now it is the turn of those that Clear has left
+			m.Put(key(100+i), i) // more keys than were freed
 		}
 		if a.Calls() != calls && round != 1 {
 			t.Errorf("round %d: %d allocations for as many keys as before", round, a.Calls()-calls)
@@ -275,9 +269,9 @@ func TestRecordsAreGivenOnce(t *testing.T) {
 	m.Free()
 }
 
-// A map that is freed during an iteration gives back the tables of before as well.
-func TestFreeDuringAnIterationGivesBackAll(t *testing.T) {
-	a := alloctest.Failing(0)
+// Free during an iteration frees the old tables too.
+func TestFreeDuringAnIterationFreesAll(t *testing.T) {
+	a := alloctest.Track(galloc.System)
 	m := NewMap[int, int](a)
 	for i := range 100 {
 		m.Put(i, i)
@@ -286,7 +280,7 @@ func TestFreeDuringAnIterationGivesBackAll(t *testing.T) {
 		for i := range 5000 {
 			m.Put(i, i)
 		}
-		if len(m.t.retired) == 0 {
+		if len(m.t.visits.retired) == 0 {
 			t.Fatal("no table has been replaced")
 		}
 		m.Free()
@@ -294,7 +288,7 @@ func TestFreeDuringAnIterationGivesBackAll(t *testing.T) {
 			t.Errorf("left: %v", live)
 		}
 	}
-	if len(a.Mistakes()) != 0 {
-		t.Error(a.Mistakes())
+	if len(a.Misuses()) != 0 {
+		t.Error(a.Misuses())
 	}
 }

@@ -1,68 +1,88 @@
 package collections
 
 import (
+	"fmt"
 	"iter"
+	"strings"
 	"unsafe"
 
 	"github.com/galloc-go/galloc"
+	"github.com/galloc-go/galloc/internal/block"
 )
 
-// StringMap is a [Map] with strings as keys. It keeps copies of them off the Go heap; looking up makes none.
-// The values have no Go pointers in them. For strings as values too, see [TextMap].
+// StringMap is a [Map] with strings as keys. It copies the keys off the Go heap; looking up copies
+// nothing. For strings as values too, see [TextMap].
 //
-// The zero value is an empty map on galloc.Global. A map must not be copied after its first use. Several goroutines
-// may read it at once, iterate over it too, while none writes.
+// The zero value is an empty map on galloc.Global. A map must not be copied after the first use.
+// Several goroutines may read it and iterate over it at once, while none writes.
 //
-// Strings that the map gives are views of its memory: valid until the entry is removed, or Clear, ShrinkToFit
-// or Free is called; during an iteration, that of a removed entry is so until the iteration ends. Keep
-// strings.Clone of them. Adding entries moves no strings.
+// The keys that the map yields are views of its memory, valid until the next call that changes the
+// map, which may move keys. During an iteration nothing moves, and the key of a removed entry is
+// valid until the iteration ends. To keep a key longer, use strings.Clone. To delete many entries,
+// use DeleteFunc, or Delete within an iteration; keys that were collected before end with the first
+// Delete.
 //
-// Memory: a table as Map has it, with 8 bytes in place of the key, and the strings packed into blocks of up to
-// 1 MiB, rounded up to 4 bytes, and 8 at least (those from 255 bytes on have 8 more). What removed keys took is used
-// again for keys of about the same length. All keys together may have 64 GiB, and 65535 of them more than 64 KiB
-// each: then TryPut fails with galloc.ErrUnsupported.
+// A table like Map's has 8 bytes in place of each key. The keys are packed into blocks of at most 1
+// MiB, with 1 byte for the length of each, or 3 bytes from 126 bytes on; a key of more than 64 KiB
+// is a block alone. After any sequence of calls the blocks take at most twice the memory of the
+// keys that are there, and about a block more: a call that removes an entry moves other keys if it
+// must, in amortized O(length). All keys together can take 4 TiB, and there can be 2^22 blocks:
+// then TryPut fails with galloc.ErrUnsupported. Beyond 29 million entries, an insertion that splits
+// a block of the table reads the keys of up to 7,200 entries.
 type StringMap[V any] struct {
-	_       noCopy
+	_       block.NoCopy
 	t       table[stringSlot[V]]
 	keys    store
-	checked bool // V has no pointers
+	checked bool // V contains no pointers
 }
 
-// stringSlot is an entry. ref is the handle of the key, and above it the upper bits of its hash, so that nobody need look
-// at the keys when the table grows, up to 2^22 groups, nor at others when one is looked up:
+// stringSlot is an entry. ref is the handle of the key, below the lowest 22 bits of its hash, not
+// counting the tag. So a table of up to 2^22 groups grows without reading keys, and a look-up reads
+// few others:
 //
-//	ref = hash>>42<<42 | handle
+//	ref = untagged(hash)<<42 | handle
 type stringSlot[V any] struct {
 	val V
 	ref uint64
 }
 
-const (
-	handleBits = 42
-	handleMask = 1<<handleBits - 1
-	placeMask  = handleMask &^ longLength
-	maxPlace   = 1 << (handleBits - lengthBits)
-)
-
-// refBits is how many bits of a hash are in a ref. Tests have fewer, as tables of so many groups take too long.
+// refBits is the number of hash bits in a ref. Tests lower it, as tables with more than 2^22 groups
+// are too large for them.
 var refBits = 64 - handleBits
 
 func (s *stringSlot[V]) handle() uint64 { return s.ref & handleMask }
 
-// NewStringMap returns an empty map on a; nil stands for galloc.Global. It takes no memory before it is used.
+// refOf returns the hash bits in a ref: first the home, then the index.
+func (m *StringMap[V]) refOf(h uint64) uint64 { return m.t.untagged(h) << handleBits }
+
+// NewStringMap returns an empty map that allocates from a, or from galloc.Global if a is nil.
 func NewStringMap[V any](a galloc.Allocator) *StringMap[V] {
 	m := new(StringMap[V])
-	m.t.alloc, m.keys.alloc = a, a
+	m.t.alloc, m.keys.alloc = usable(a), a
 	return m
+}
+
+// MakeStringMap returns an empty map on a with capacity for at least n entries. The keys will need
+// more memory.
+func MakeStringMap[V any](a galloc.Allocator, n int) (*StringMap[V], error) {
+	m := NewStringMap[V](a)
+	return filled(m, func() error { return m.TryReserve(n) })
+}
+
+// CollectStringMap returns a map on a with the pairs of seq. Of several values of a key, the last
+// remains.
+func CollectStringMap[V any](a galloc.Allocator, seq iter.Seq2[string, V]) (*StringMap[V], error) {
+	m := NewStringMap[V](a)
+	return filled(m, func() error { return m.TryPutSeq(seq) })
 }
 
 // Len returns the number of entries.
 func (m *StringMap[V]) Len() int { return m.t.used }
 
-// Cap returns how many entries the map can have before its table must grow.
-func (m *StringMap[V]) Cap() int { return m.t.limit() }
+// Cap returns the number of entries that fit before the table must grow, as [Map.Cap] does.
+func (m *StringMap[V]) Cap() int { return m.t.capacity() }
 
-// Get returns the value of key, and whether there is one; the zero V if not.
+// Get returns the value of key; ok reports whether key is present.
 func (m *StringMap[V]) Get(key string) (v V, ok bool) {
 	if s := m.find(key); s != nil {
 		return s.val, true
@@ -70,56 +90,60 @@ func (m *StringMap[V]) Get(key string) (v V, ok bool) {
 	return v, false
 }
 
-// GetBytes is Get for a key that is not a string.
+// GetBytes is Get for a key in a byte slice.
 func (m *StringMap[V]) GetBytes(key []byte) (v V, ok bool) { return m.Get(viewOf(key)) }
 
-// GetPtr returns the address of the value of key, or nil if there is none. It is valid until the next call that
-// may add or remove entries.
-func (m *StringMap[V]) GetPtr(key string) *V {
+// Ptr returns a pointer to the value of key, or nil if key is absent. It is valid until the next
+// call that may add or remove entries.
+func (m *StringMap[V]) Ptr(key string) *V {
 	if s := m.find(key); s != nil {
 		return &s.val
 	}
 	return nil
 }
 
-// Has reports whether there is an entry with that key.
+// PtrBytes is Ptr for a key in a byte slice.
+func (m *StringMap[V]) PtrBytes(key []byte) *V { return m.Ptr(viewOf(key)) }
+
+// Has reports whether key is present.
 func (m *StringMap[V]) Has(key string) bool { return m.find(key) != nil }
 
-// Put makes v the value of key. Out of memory ends in galloc.HandleAllocError, and a V with Go pointers in
-// a panic: see [StringMap.TryPut].
+// HasBytes is Has for a key in a byte slice.
+func (m *StringMap[V]) HasBytes(key []byte) bool { return m.Has(viewOf(key)) }
+
+// Put sets the value of key to v. It overwrites the old value; if that owns memory, use
+// [StringMap.GetOrPut].
 func (m *StringMap[V]) Put(key string, v V) { must(m.TryPut(key, v)) }
 
-// TryPut is Put, but returns an error if there is no memory, or if V has Go pointers in it. The map is then as it was.
+// TryPut is like Put but returns an error if memory runs out, or if V contains Go pointers. The map
+// is then unchanged.
 func (m *StringMap[V]) TryPut(key string, v V) error {
-	s, _, err := m.put(key)
+	s, _, err := m.put(key, "")
 	if err == nil {
 		s.val = v
 	}
 	return err
 }
 
-// PutBytes is Put for a key that is not a string.
+// PutBytes is Put for a key in a byte slice.
 func (m *StringMap[V]) PutBytes(key []byte, v V) { must(m.TryPutBytes(key, v)) }
 
-// TryPutBytes is PutBytes with an error, as [StringMap.TryPut] has it.
+// TryPutBytes is like PutBytes but returns an error if memory runs out.
 func (m *StringMap[V]) TryPutBytes(key []byte, v V) error { return m.TryPut(viewOf(key), v) }
 
-// PutSeq puts all that seq gives, which may be of this map. Out of memory ends in galloc.HandleAllocError.
+// PutSeq puts the pairs of seq, which may read m itself.
 func (m *StringMap[V]) PutSeq(seq iter.Seq2[string, V]) { must(m.TryPutSeq(seq)) }
 
-// TryPutSeq is PutSeq with an error, at which it stops: what came before has been put.
+// TryPutSeq is like PutSeq but stops at the first error and returns it. The pairs before it have
+// been put.
 func (m *StringMap[V]) TryPutSeq(seq iter.Seq2[string, V]) error { return putSeq(seq, m.TryPut) }
 
-// PutIfAbsent makes v the value of key if key has none, and reports whether it has done so.
-func (m *StringMap[V]) PutIfAbsent(key string, v V) bool {
-	put, err := m.TryPutIfAbsent(key, v)
-	must(err)
-	return put
-}
+// PutIfAbsent sets the value of key to v if key is absent, and reports whether it did.
+func (m *StringMap[V]) PutIfAbsent(key string, v V) bool { return mustValue(m.TryPutIfAbsent(key, v)) }
 
-// TryPutIfAbsent is PutIfAbsent with an error, as [StringMap.TryPut] has it.
+// TryPutIfAbsent is like PutIfAbsent but returns an error if memory runs out.
 func (m *StringMap[V]) TryPutIfAbsent(key string, v V) (put bool, err error) {
-	s, found, err := m.put(key)
+	s, found, err := m.put(key, "")
 	if err != nil || found {
 		return false, err
 	}
@@ -127,77 +151,129 @@ func (m *StringMap[V]) TryPutIfAbsent(key string, v V) (put bool, err error) {
 	return true, nil
 }
 
-// GetOrPut returns the address of the value of key, and whether there was one; if not, there is now: the zero V.
-// The address is valid as said at [StringMap.GetPtr].
+// PutIfAbsentBytes is PutIfAbsent for a key in a byte slice.
+func (m *StringMap[V]) PutIfAbsentBytes(key []byte, v V) bool { return m.PutIfAbsent(viewOf(key), v) }
+
+// TryPutIfAbsentBytes is like PutIfAbsentBytes but returns an error if memory runs out.
+func (m *StringMap[V]) TryPutIfAbsentBytes(key []byte, v V) (put bool, err error) {
+	return m.TryPutIfAbsent(viewOf(key), v)
+}
+
+// GetOrPut returns a pointer to the value of key; found reports whether key was present. If it was
+// not, it has been added with the zero V. The pointer is valid as long as one from [StringMap.Ptr].
 func (m *StringMap[V]) GetOrPut(key string) (v *V, found bool) {
 	v, found, err := m.TryGetOrPut(key)
 	must(err)
 	return v, found
 }
 
-// TryGetOrPut is GetOrPut with an error, as [StringMap.TryPut] has it.
+// TryGetOrPut is like GetOrPut but returns an error if memory runs out.
 func (m *StringMap[V]) TryGetOrPut(key string) (v *V, found bool, err error) {
-	s, found, err := m.put(key)
+	s, found, err := m.put(key, "")
 	if err != nil {
 		return nil, false, err
 	}
 	return &s.val, found, nil
 }
 
-// GetOrPutBytes is GetOrPut for a key that is not a string.
+// GetOrPutBytes is GetOrPut for a key in a byte slice.
 func (m *StringMap[V]) GetOrPutBytes(key []byte) (v *V, found bool) { return m.GetOrPut(viewOf(key)) }
 
-// TryGetOrPutBytes is TryGetOrPut for a key that is not a string.
+// TryGetOrPutBytes is like GetOrPutBytes but returns an error if memory runs out.
 func (m *StringMap[V]) TryGetOrPutBytes(key []byte) (v *V, found bool, err error) {
 	return m.TryGetOrPut(viewOf(key))
 }
 
-// Delete removes the entry with that key, and reports whether there was one. It needs no memory but some of the
-// Go heap, now and then.
-func (m *StringMap[V]) Delete(key string) bool {
-	_, ok := m.Take(key)
-	return ok
-}
-
-// DeleteBytes is Delete for a key that is not a string.
-func (m *StringMap[V]) DeleteBytes(key []byte) bool { return m.Delete(viewOf(key)) }
-
-// Take is Delete, and returns the value.
-func (m *StringMap[V]) Take(key string) (v V, ok bool) {
+// Delete removes key and returns its value; ok reports whether key was present. It allocates
+// nothing off the Go heap.
+func (m *StringMap[V]) Delete(key string) (v V, ok bool) {
 	s := m.find(key)
 	if s == nil {
 		return v, false
 	}
 	v = s.val
-	m.keys.drop(s.handle(), m.t.busy())
-	m.t.removeSlot(s)
+	m.remove(m.bucketOf(s), s)
+	m.tidy()
 	return v, true
 }
 
-// Clear removes all entries, and keeps the memory but for that of keys of more than 64 KiB.
+// DeleteBytes is Delete for a key in a byte slice.
+func (m *StringMap[V]) DeleteBytes(key []byte) (v V, ok bool) { return m.Delete(viewOf(key)) }
+
+// PopAny removes some entry and returns it, the key as a view; ok reports whether there was one.
+// Removing all entries like that takes O(Len+Cap), and O(length) for each key.
+func (m *StringMap[V]) PopAny() (key string, v V, ok bool) {
+	_, s := m.t.any()
+	if s == nil {
+		return "", v, false
+	}
+	v = s.val
+	handle := m.take(s)
+	return m.keys.get(handle), v, true
+}
+
+// take removes the entry in slot s and returns its handle. The record stays readable until the next
+// change.
+func (m *StringMap[V]) take(s *stringSlot[V]) (handle uint64) {
+	if m.t.busy() {
+		handle = s.handle()
+		m.remove(m.bucketOf(s), s)
+		return handle
+	}
+	m.tidy() // not afterwards, since the caller reads the record then
+	handle = s.handle()
+	m.t.removeSlot(m.bucketOf(s), s)
+	m.keys.dropNext(handle)
+	return handle
+}
+
+// remove removes the entry in slot s. The key stays readable for iterations.
+func (m *StringMap[V]) remove(b *bucket[stringSlot[V]], s *stringSlot[V]) {
+	handle := s.handle()
+	m.t.removeSlot(b, s)
+	m.keys.drop(handle, m.t.busy())
+}
+
+// bucketOf returns the bucket with slot s.
+func (m *StringMap[V]) bucketOf(s *stringSlot[V]) *bucket[stringSlot[V]] {
+	return m.t.at(m.rehash(full, s)) // the tag does not matter
+}
+
+// DeleteFunc removes the entries for which del returns true. del must not use m.
+func (m *StringMap[V]) DeleteFunc(del func(key string, v V) bool) {
+	m.t.each(func(b *bucket[stringSlot[V]], s *stringSlot[V]) {
+		if del(m.keys.get(s.handle()), s.val) {
+			m.remove(b, s)
+		}
+	})
+	m.tidy()
+}
+
+// Clear removes all entries and keeps the memory, but frees blocks that hold one long key.
 func (m *StringMap[V]) Clear() {
 	m.t.clear()
 	m.keys.reset()
 }
 
-// Reserve makes room in the table for n entries more than there are. Their keys will need memory still.
-// If n is negative, it panics.
+// Reserve ensures capacity for at least n more entries. The keys will need more memory. It panics
+// if n is negative.
 func (m *StringMap[V]) Reserve(n int) { must(m.TryReserve(n)) }
 
-// TryReserve is Reserve with an error, as [StringMap.TryPut] has it, or a *galloc.LayoutError if there cannot be so many.
+// TryReserve is like Reserve but returns an error if memory runs out, or a *galloc.LayoutError if
+// no table can have that many entries.
 func (m *StringMap[V]) TryReserve(n int) error {
-	if err := m.check(); err != nil {
+	if err := m.prepare(); err != nil {
 		return err
 	}
 	return m.t.reserve(n, m.rehash)
 }
 
-// ShrinkToFit makes the table as small as its entries allow, and moves the keys close together. It does nothing while
-// there are iterations, or if there is no memory for the smaller copy.
+// ShrinkToFit releases the memory that the entries do not need; it copies the map. It does nothing
+// during an iteration, or if there is no memory for the copy.
 func (m *StringMap[V]) ShrinkToFit() { _ = m.TryShrinkToFit() }
 
-// TryShrinkToFit is ShrinkToFit that returns an error where there is no memory for the smaller copy. The map is then as it
-// was.
+// TryShrinkToFit is like ShrinkToFit but returns an error if there is no memory for the copy. The
+// map is then unchanged.
 func (m *StringMap[V]) TryShrinkToFit() error {
 	if m.t.busy() {
 		return nil
@@ -210,34 +286,28 @@ func (m *StringMap[V]) TryShrinkToFit() error {
 	return nil
 }
 
-// replace gives m what c has.
+// replace frees m and moves the contents of c to it.
 func (m *StringMap[V]) replace(c *StringMap[V]) {
 	m.Free()
-	m.t.cells, m.t.used, m.t.left, m.t.seeds = c.t.cells, c.t.used, c.t.left, c.t.seeds
-	c.keys.limit = m.keys.limit // c may never have had a key
+	m.t.adopt(&c.t)
 	m.keys = c.keys
 }
 
-// Clone returns a copy of the map on the same allocator, as small as it can be.
-func (m *StringMap[V]) Clone() *StringMap[V] {
-	c, err := m.TryClone()
-	must(err)
-	return c
-}
+// Clone returns a copy of m on the same allocator, without spare capacity.
+func (m *StringMap[V]) Clone() *StringMap[V] { return mustValue(m.TryClone()) }
 
-// TryClone is Clone with an error.
+// TryClone is like Clone but returns an error if memory runs out.
 func (m *StringMap[V]) TryClone() (*StringMap[V], error) {
 	c := NewStringMap[V](m.t.alloc)
-	if err := m.cloneTo(c, nil); err != nil {
+	if err := m.cloneTo(c); err != nil {
 		c.Free()
 		return nil, err
 	}
 	return c, nil
 }
 
-// cloneTo makes c, which is empty, a copy, in which adopt, if there is one, has been called for each value: it may
-// fail. If there is an error, c has some of the entries.
-func (m *StringMap[V]) cloneTo(c *StringMap[V], adopt func(v *V) error) error {
+// cloneTo makes c, which is empty, a copy of m. If there is an error, c has some of the entries.
+func (m *StringMap[V]) cloneTo(c *StringMap[V]) error {
 	if m.t.used == 0 {
 		return nil
 	}
@@ -245,69 +315,94 @@ func (m *StringMap[V]) cloneTo(c *StringMap[V], adopt func(v *V) error) error {
 	if err != nil {
 		return err
 	}
+	c.keys.pairs = m.keys.pairs
+	if err := c.keys.reserve(m.keys.live); err != nil {
+		return err
+	}
 	m.t.entries(nil, func(s *stringSlot[V]) bool {
-		v := s.val
-		if adopt != nil {
-			if err = adopt(&v); err != nil {
+		key, value := m.keys.get(s.handle()), ""
+		if c.keys.pairs {
+			value = m.keys.value(s.handle())
+		}
+		var handle uint64
+		if handle, err = c.keys.put(key, value); err != nil {
+			return false
+		}
+		h := c.hash(key)
+		if c.t.full(c.t.at(h)) {
+			if err = c.t.makeRoom(h, c.rehash); err != nil {
 				return false
 			}
 		}
-		err = c.add(m.keys.get(s.handle()), v)
-		return err == nil
+		c.insert(h, handle).val = s.val
+		return true
 	})
 	return err
 }
 
-// add puts an entry that is not there into a table that has room.
-func (m *StringMap[V]) add(key string, v V) error {
-	handle, err := m.keys.put(key)
-	if err != nil {
-		return err
+// Equal reports whether m and o have the same keys, with the same values, compared by ==.
+func (m *StringMap[V]) Equal(o *StringMap[V]) bool { return m.EqualFunc(o, equal[V]) }
+
+// EqualFunc is like Equal but compares values with eq.
+func (m *StringMap[V]) EqualFunc(o *StringMap[V], eq func(x, y V) bool) bool {
+	if m.Len() != o.Len() {
+		return false
 	}
-	h := m.hash(key)
-	*m.t.take(h) = stringSlot[V]{v, h&^handleMask | handle}
-	return nil
+	for k, v := range m.All() {
+		if s := o.find(k); s == nil || !eq(v, s.val) {
+			return false
+		}
+	}
+	return true
 }
 
-// Free gives back all memory. The map is then empty, on the same allocator, and can be used again. Iterations that
-// are running end.
+// Format implements fmt.Formatter: see the package comment.
+func (m *StringMap[V]) Format(f fmt.State, verb rune) { formatPairs(f, verb, m.Len(), m.All()) }
+
+// Free releases all memory. m is then empty and can be used again. Running iterations end.
 func (m *StringMap[V]) Free() {
 	m.t.free()
 	m.keys.release()
 }
 
-// FreeFunc calls release for each entry, and then does what Free does: for values that own memory
-// themselves. release must not use the map.
-func (m *StringMap[V]) FreeFunc(release func(key string, v *V)) {
-	m.t.entries(nil, func(s *stringSlot[V]) bool {
-		release(m.keys.get(s.handle()), &s.val)
-		return true
-	})
+// FreeFunc calls free for each entry, and then frees m. free must not use m.
+func (m *StringMap[V]) FreeFunc(free func(key string, v *V)) {
+	m.t.each(func(b *bucket[stringSlot[V]], s *stringSlot[V]) { m.freeEntry(b, s, free) })
 	m.Free()
 }
 
-// All gives all entries, under the rules of [Map.All]. The keys are views.
+// freeEntry removes the entry in slot s, and calls free with it, which may panic.
+func (m *StringMap[V]) freeEntry(b *bucket[stringSlot[V]], s *stringSlot[V], free func(key string, v *V)) {
+	handle := s.handle()
+	m.t.removeSlot(b, s)
+	defer m.keys.drop(handle, m.t.busy())
+	free(m.keys.get(handle), &s.val)
+}
+
+// All returns an iterator over the entries, in an unspecified order. The keys are views. The rules
+// of [Map.All] hold.
 func (m *StringMap[V]) All() iter.Seq2[string, V] {
 	return func(yield func(string, V) bool) {
 		m.entries(func(s *stringSlot[V]) bool { return yield(m.keys.get(s.handle()), s.val) })
 	}
 }
 
-// Pointers is All with the addresses of the values, to change them: valid as said at [StringMap.GetPtr].
+// Pointers is like All but yields pointers to the values, valid as long as one from
+// [StringMap.Ptr].
 func (m *StringMap[V]) Pointers() iter.Seq2[string, *V] {
 	return func(yield func(string, *V) bool) {
 		m.entries(func(s *stringSlot[V]) bool { return yield(m.keys.get(s.handle()), &s.val) })
 	}
 }
 
-// Keys gives all keys, as All does.
+// Keys is like All but yields keys only.
 func (m *StringMap[V]) Keys() iter.Seq[string] {
 	return func(yield func(string) bool) {
 		m.entries(func(s *stringSlot[V]) bool { return yield(m.keys.get(s.handle())) })
 	}
 }
 
-// Values gives all values, as All does.
+// Values is like All but yields values only.
 func (m *StringMap[V]) Values() iter.Seq[V] {
 	return func(yield func(V) bool) {
 		m.entries(func(s *stringSlot[V]) bool { return yield(s.val) })
@@ -315,97 +410,185 @@ func (m *StringMap[V]) Values() iter.Seq[V] {
 }
 
 func (m *StringMap[V]) entries(yield func(s *stringSlot[V]) bool) {
-	defer m.bury()
-	m.t.entries(func(s *stringSlot[V]) *stringSlot[V] { return m.find(m.keys.get(s.handle())) }, yield)
+	defer m.ended()
+	var ahead func(grp *group[stringSlot[V]], full matches)
+	if m.keys.live > cachedKeys {
+		ahead = m.readAhead
+	}
+	find := func(s *stringSlot[V]) *stringSlot[V] { return m.find(m.keys.get(s.handle())) }
+	m.t.entriesAhead(ahead, find, yield)
 }
 
-// bury frees the keys that have been removed, if no iteration is running any more.
-func (m *StringMap[V]) bury() {
-	if !m.t.busy() {
-		m.keys.bury()
+// cachedKeys is the size from which keys are not likely to be in the CPU's cache.
+const cachedKeys = 1 << 20
+
+// readAhead reads the first byte of the keys of a group, so that the CPU waits for all of them at
+// once. An iteration needs their lengths.
+func (m *StringMap[V]) readAhead(grp *group[stringSlot[V]], full matches) {
+	var sum byte
+	for ; full != 0; full &= full - 1 {
+		sum += *(*byte)(m.keys.at(grp.slot(full.first()).handle()))
 	}
+	readAheadSum(sum)
+}
+
+// readAheadSum keeps the compiler from leaving out the reads.
+//
+//go:noinline
+func readAheadSum(byte) {}
+
+// ended is called at the end of an iteration. After the last one it frees the keys that were
+// removed during iterations. Readers that iterate concurrently remove nothing, so this changes
+// nothing.
+func (m *StringMap[V]) ended() {
+	if len(m.keys.removed) != 0 {
+		m.tidy()
+	}
+}
+
+// tidy bounds the memory of the keys, after one was added or removed. During an iteration it does
+// nothing.
+func (m *StringMap[V]) tidy() {
+	if (m.keys.freed != 0 || m.keys.last != 0 || m.keys.removed != nil) && !m.t.busy() {
+		m.keys.bury()
+		m.keys.tidy(m.locate)
+	}
+}
+
+// locate is the locator of the keys. It reads the table only, since handles differ.
+func (m *StringMap[V]) locate(key string, handle uint64) *uint64 {
+	h := m.hash(key)
+	ref := m.refOf(h) | handle
+	b := m.t.at(h)
+	tags := b.tags(h)
+	g := b.home(h)
+	for d := uintptr(1); ; d++ {
+		grp := b.group(g)
+		control := grp.control
+		for x := match(control, tags); x != 0; x &= x - 1 {
+			if s := grp.slot(x.first()); s.ref == ref {
+				return &s.ref
+			}
+		}
+		if matchEmpty(control) != 0 {
+			panic("galloc/collections: a StringMap or TextMap was written by two goroutines at once")
+		}
+		g = (g + d) & uintptr(b.mask)
+	}
+}
+
+// store adds a record. If there is no memory for a chunk, it moves others to make room.
+func (m *StringMap[V]) store(key, value string) (uint64, error) {
+	handle, err := m.keys.add(key, value)
+	if err == nil {
+		return handle, nil
+	}
+	if !m.t.busy() && m.keys.held != m.keys.live {
+		key, value = strings.Clone(key), strings.Clone(value) // they may be views, which end now
+		m.keys.bury()
+		m.keys.reclaim(textSize(len(key))+textSize(len(value)), m.locate)
+	}
+	return m.keys.put(key, value)
 }
 
 func (m *StringMap[V]) hash(key string) uint64 { return m.t.seeds.text(key) }
 
 // rehash is the hasher of the table.
 func (m *StringMap[V]) rehash(control uint64, s *stringSlot[V]) uint64 {
-	if m.t.lg() <= refBits {
-		return s.ref&^handleMask | control&0x7f // all the bits that are used
+	if control != 0 && m.t.hashBits() <= refBits {
+		return m.t.tagged(s.ref>>handleBits, control) // the bits that are used
 	}
 	return m.hash(m.keys.get(s.handle()))
 }
 
-// find returns the slot of a key, or nil.
+// find returns the slot of key, or nil.
 func (m *StringMap[V]) find(key string) *stringSlot[V] {
-	if m.t.base == nil {
+	if m.t.guard.read(); m.t.used == 0 {
 		return nil
 	}
 	return m.search(key, m.hash(key))
 }
 
-// search is find where there is a table, and h is the hash of the key.
+// search is find for a table that exists and a key with hash h.
 func (m *StringMap[V]) search(key string, h uint64) *stringSlot[V] {
-	// What is known of the ref: all but the place.
-	known := h&^handleMask | uint64(min(len(key), longLength))
-	tags := tagsOf(h)
-	g := m.t.home(h)
+	b := m.t.at(h)
+	tags, ref := b.tags(h), m.refOf(h)
+	g := b.home(h)
 	for d := uintptr(1); ; d++ {
-		grp := m.t.group(g)
+		grp := b.group(g)
 		control := grp.control
 		for x := match(control, tags); x != 0; x &= x - 1 {
 			s := grp.slot(x.first())
-			if (s.ref^known)&^placeMask == 0 && m.keys.is(s.ref&handleMask, key) {
+			if (s.ref^ref)&^handleMask == 0 && m.keys.is(s.ref&handleMask, key) {
 				return s
 			}
 		}
 		if matchEmpty(control) != 0 {
 			return nil
 		}
-		g = (g + d) & m.t.mask
+		g = (g + d) & uintptr(b.mask)
 	}
 }
 
-// put returns the slot of a key: the one that there is, or a new one with the zero V.
-func (m *StringMap[V]) put(key string) (s *stringSlot[V], found bool, err error) {
+// put returns the slot of key. If key is absent, put adds it with the zero V, and with value in a
+// TextMap.
+func (m *StringMap[V]) put(key, value string) (s *stringSlot[V], found bool, err error) {
 	var h uint64
-	if m.t.base != nil {
-		h = m.hash(key)
-		if s := m.search(key, h); s != nil {
-			return s, true, nil
-		}
-	}
-	if m.t.left == 0 {
-		if err := m.check(); err != nil {
+	m.t.guard.read()
+	if m.t.limit == 0 {
+		if err := m.start(); err != nil {
 			return nil, false, err
 		}
-		if err := m.t.makeRoom(m.rehash); err != nil {
+	}
+	h = m.hash(key)
+	if s := m.search(key, h); s != nil {
+		return s, true, nil
+	}
+	if m.t.full(m.t.at(h)) {
+		if err := m.t.makeRoom(h, m.rehash); err != nil {
 			return nil, false, err
 		}
-		h = m.hash(key) // the first table comes with its seeds
 	}
-	handle, err := m.keys.put(key)
+	handle, err := m.store(key, value)
 	if err != nil {
 		return nil, false, err
 	}
-	s = m.t.take(h)
-	*s = stringSlot[V]{ref: h&^handleMask | handle}
+	s = m.insert(h, handle)
+	m.tidy() // moves records, but no slots
 	return s, false, nil
 }
 
-func (m *StringMap[V]) check() error {
+// insert adds the entry of a key with hash h, for which the table has room.
+func (m *StringMap[V]) insert(h, handle uint64) *stringSlot[V] {
+	m.t.guard.begin()
+	s := m.t.add(m.t.at(h), h)
+	*s = stringSlot[V]{ref: m.refOf(h) | handle}
+	m.t.guard.end()
+	return s
+}
+
+// start allocates the table.
+func (m *StringMap[V]) start() error {
+	if err := m.prepare(); err != nil {
+		return err
+	}
+	return m.t.start()
+}
+
+// prepare checks V.
+func (m *StringMap[V]) prepare() error {
 	if m.checked {
 		return nil
 	}
 	if err := checkType[V](); err != nil {
 		return err
 	}
-	m.keys.limit, m.checked = maxPlace, true
+	m.checked = true
 	return nil
 }
 
-// viewOf returns b as a string, without a copy, for as long as nobody writes to b.
+// viewOf returns b as a string, without copying. It is valid while b is not written to.
 func viewOf(b []byte) string {
-	// SAFETY: so it says.
+	// SAFETY: the caller keeps b unchanged while the string is used.
 	return unsafe.String(unsafe.SliceData(b), len(b))
 }

@@ -2,70 +2,89 @@ package collections
 
 import (
 	"math/bits"
-	"sync/atomic"
 	"unsafe"
 
 	"github.com/galloc-go/galloc"
 )
 
-// The table under Map, StringMap and the others: a Swiss table (Kulukundis 2017, abseil), off the Go heap.
+// The table of Map, StringMap and the other hash tables: Swiss tables (Kulukundis 2017, abseil) of
+// bounded size, off the Go heap, under linear hashing (Litwin 1980). This file has what each
+// operation does, map_grow.go growth, map_size.go the operations on the whole table, and
+// map_iterate.go iterations.
 //
 // Terminology:
 //
 //   - A slot holds one entry: key and value.
-//   - A group is a control word and 8 slots. A table has 2^n groups, in one block.
-//   - The control word has a byte for each slot, which says that the slot is empty, deleted, or full with
-//     an entry whose hash has that tag: the lowest 7 bits. The 8 bytes are looked at together,
-//     as one word.
-//   - The home of a key is the group that the upper bits of its hash say. If that is full, the
-//     groups at distances 1, 3, 6, 10, ... are tried, modulo their number: all of them, in the end.
-//   - A search ends at a group with an empty slot. So a slot in a group without any cannot become empty
-//     when its entry is removed: it is deleted, which is a tombstone.
+//   - A group is a control word and 8 slots.
+//   - A bucket is one block of 2^n groups: a Swiss table. Buckets of a table with several have
+//     2^top groups, where top depends on the size of a slot. A small table is one bucket.
+//   - The directory is the array of the buckets of a table with several.
+//   - The control word has a byte for each slot. It says that the slot is empty, deleted, or full;
+//     a full slot has the tag of its entry. The 8 bytes are compared together, as one word.
+//   - The home of a key is the group that its hash selects. If the home is full, the probe sequence
+//     goes on to the groups at distances 1, 3, 6, 10, ..., modulo the number of groups. It reaches
+//     all groups of the bucket.
+//   - A search ends at a group with an empty slot. So if an entry is removed from a group without
+//     one, its slot becomes deleted (a tombstone), not empty.
 //
-// What differs from others, and why:
+// The bits of a hash, from the lowest, whatever the size of the table is:
 //
-//   - The upper bits of the hash say the home, so that when the table doubles, what is in group g
-//     goes to groups 2g and 2g+1, but for the few entries away from home. Old and new table are gone through
-//     from front to back, as memory likes it: growing costs some nanoseconds per entry. Go's maps, and
-//     extendible hashing at large, bound the longest pause by many small tables, and pay for it with
-//     a directory on each access. Reserve avoids the pause here.
-//   - That order would make inserting what another table of the same seeds enumerates quadratic: it
-//     would fill the front of a small table first. So tables have seeds of their own, and new ones
-//     when they are made smaller. A clone has the seeds of its original as long as it is as large, and takes new ones
-//     when it grows: otherwise to put it all back into the original would be slow.
-//   - Empty is 0, so that memory fresh from the system is an empty table, and is not touched.
-//   - While iterations run, a table that is replaced stays, and they go on in it: see entries.
+//	top bits    the home; a bucket with fewer groups uses fewer of them
+//	7 bits      the tag
+//	the others  the index of the bucket; a table with up to 2^d buckets uses d of them
+//
+// A bucket of more than 2^top groups takes the missing bits of the home from the tag. They cannot
+// be those of the index, which are the same in all its entries.
+//
+// A table grows by doubling until it is a bucket of 2^top groups. From then on one bucket after the
+// other is split, in the order of the directory: bucket i of 2^d keeps the entries whose bit d of
+// the index is 0, and the others move to a new bucket, i + 2^d. So each step moves at most half a
+// bucket, and a directory that is too small is copied, which is 16 bytes a bucket. It is the number
+// of entries in the table that makes it grow, so the capacity of a table is a number, and its
+// memory a function of that. The entries of one bucket vary, like any sum of random bits, by some
+// percent, and there is room for 8 standard deviations above the mean: see perBucket. A bucket that
+// is full all the same doubles alone (enlarge). That happens if many entries have the same bits in
+// their index, as when a table is filled in the order in which a clone of it is iterated over, and
+// at most doubles a bucket then.
+//
+// Differences from other Swiss tables, and the reasons:
+//
+//   - Go's map has a directory too, and splits the bucket that is full (extendible hashing). Then
+//     no number of entries is safe: whether an insertion needs memory depends on its bucket, and at
+//     a limit of memory deleting any entry may not help.
+//   - The low bits select the home, so that the order of an iteration, which is the order of the
+//     homes, fills a smaller table evenly, even if both have the same seeds.
+//   - Empty is 0, so memory fresh from the system is an empty bucket without being written.
+//   - If a bucket is replaced while an iteration is in it, the old one is kept and the iteration
+//     stays in it: see entries.
 
 const (
 	groupSlots = 8
-	maxFull    = 7 // of the 8 slots of a group, on average
+	maxFull    = 7 // the maximum average number of full slots in a group
 
 	empty   = 0x00
-	deleted = 0x01 // the bit that sets it apart from empty
-	full    = 0x80 // and the tag
+	deleted = 0x01 // differs from empty in this bit
+	full    = 0x80 // or-ed with the tag
 
 	lowBits  = 0x0101010101010101
 	highBits = 0x8080808080808080
 )
 
-// group is what a table is made of. The slot with index i has byte i of control, from the lowest.
+// group is a control word and its slots. Byte i of control, counted from the lowest, is for slot i.
 type group[S any] struct {
 	control uint64
 	slots   [groupSlots]S
 }
 
-// matches is a set of slots of a group: bit 8*i+7 stands for slot i.
+// matches is a set of slots of a group: bit 8*i+7 is set if slot i is in it.
 type matches uint64
 
 func (m matches) first() uintptr { return uintptr(bits.TrailingZeros64(uint64(m))) / 8 }
 
-// tagsOf returns a word whose bytes all are the control byte of a full slot with the tag of h.
-func tagsOf(h uint64) uint64 { return lowBits * (h&0x7f | full) }
-
-// match returns the slots that are full with the tag in tags. There may be others among them, full too.
+// match returns the full slots with the tag in tags, and possibly other full slots.
 func match(control, tags uint64) matches {
 	v := control ^ tags
-	// A byte that is 0 borrows, which sets its high bit; a 1 in the byte above is the false positive.
+	// A zero byte borrows, which sets its high bit. The byte above is a false positive if it is 1.
 	return matches((v - lowBits) &^ v & highBits)
 }
 
@@ -73,49 +92,141 @@ func matchEmpty(control uint64) matches { return matches(^(control | control<<7)
 func matchFree(control uint64) matches  { return matches(^control & highBits) } // empty or deleted
 func matchFull(control uint64) matches  { return matches(control & highBits) }
 
-// cells are the memory of a table:
+// bucket is a block of groups. Its invariants:
 //
-//	groups = mask+1, a power of two; or base is nil, and mask is 0
-type cells[S any] struct {
-	base  unsafe.Pointer // of the groups
-	mask  uintptr
-	shift uint8 // h>>shift&mask is the home of h
+//	number of groups = mask+1, a power of two; or base is nil
+//	left = 7.5*groups - number of full and deleted slots           (7 if there is one group)
+//	there is an empty slot
+//
+// So left is greatest in a bucket that has neither entries nor tombstones. In a table of one
+// bucket, and in nearly all other buckets, left > 0 whenever an entry may be added: see makeRoom.
+type bucket[S any] struct {
+	base unsafe.Pointer // the first group
+	mask uint32
+	left int32 // the number of empty slots that may be filled until makeRoom must be called
 }
 
 // table is the hash table without the hashing. The invariants:
 //
-//	used = number of full slots
-//	left = 7*groups - used - number of deleted slots >= 0
-//	a search for a key that is in the table comes to its slot before it comes to an empty one
+//	used = number of full slots of all buckets
+//	used <= limit
+//	2^d = the number of buckets, count, rounded down to a power of two
+//	wide = 2^d-1 if count = 2^d, or else 2^(d+1)-1
+//	a search for a key in the table reaches its slot before it reaches an empty one
 type table[S any] struct {
-	cells[S]
+	dir   unsafe.Pointer // count buckets and room for more, or nil if the table has one bucket
+	one   bucket[S]      // the only bucket, if dir is nil
+	count uintptr        // the number of buckets; 0 means 1, which has memory if limit > 0
+	wide  uintptr
+	guard guard
 	used  int
-	left  int // how many empty slots may still be filled
+	limit int // the number of entries that fit
 	seeds seeds
-	clone bool             // the seeds are those of another table
 	alloc galloc.Allocator // nil is galloc.Global
+	room  uintptr          // the number of buckets for which dir has room
 
-	// Of iterations. Those who only read may run at the same time, so the count is atomic.
-	running atomic.Int32
-	version uint64     // another one, whenever an entry is removed or moves
-	epoch   uint64     // another one, whenever all entries are removed
-	retired []cells[S] // tables that iterations may still be in
+	// Where any found the last entry.
+	takenBucket, takenGroup uintptr
+
+	visits  visits // iterations
+	version uint64 // changes whenever an entry is removed or moves
+	epoch   uint64 // changes whenever all entries are removed
 }
 
-// hasher returns the hash of the entry in a slot, which has the given control byte.
+// guard detects writes by two goroutines at once, and reads during a write, often but not always.
+// It is set during a write, without atomic operations. Nothing is allocated and no function of the
+// program is called meanwhile, so the reads and writes of one goroutine never see it set.
+type guard struct{ writing bool }
+
+func (g *guard) begin() {
+	if g.writing {
+		panicConcurrent()
+	}
+	g.writing = true
+}
+
+func (g *guard) end() {
+	if !g.writing {
+		panicConcurrent()
+	}
+	g.writing = false
+}
+
+// read is called at the beginning of a read.
+func (g *guard) read() {
+	if g.writing {
+		panicConcurrent()
+	}
+}
+
+//go:noinline
+func panicConcurrent() {
+	panic("galloc/collections: a hash table is used by several goroutines while one writes to it: use a sync.RWMutex")
+}
+
+// hasher returns the hash of the entry in slot s, or at least the bits that the table uses.
+// control is its control byte, or 0 if its tag is not known.
 type hasher[S any] func(control uint64, s *S) uint64
 
-func (c *cells[S]) home(h uint64) uintptr { return uintptr(h>>(c.shift&63)) & c.mask }
+const tagBits = 7
 
-func (c *cells[S]) group(g uintptr) *group[S] {
-	// SAFETY: g <= mask, so the group lies in the block.
-	return (*group[S])(unsafe.Add(c.base, g*unsafe.Sizeof(group[S]{})))
+// scatter is odd, and its multiples are evenly spread modulo each power of two up to 128, from the
+// first on: an interval with w of 2^k numbers has at most 3 more or less of the first n multiples
+// than n*w/2^k.
+const scatter = 23
+
+// maxTop is the maximum of top. Tests lower it, to have tables of many buckets with few entries.
+var maxTop uint = 10
+
+// homeBits returns the binary logarithm of the number of groups of a bucket, of several, for groups
+// of that size: a step of growth moves at most 3,584 entries, and at most 270 KB unless slots have
+// more than 256 bytes. It is a constant to the compiler.
+func homeBits(groupSize uintptr) uint {
+	switch {
+	case groupSize <= 80: // slots of up to 9 bytes
+		return 10
+	case groupSize <= 8+8*64:
+		return 9
+	case groupSize <= 8+8*128:
+		return 8
+	}
+	return 7
 }
 
-// slot returns slot i, which is less than 8.
+// top is homeBits as lowered by tests. Hashes are divided as if it were not.
+func (t *table[S]) top() uint { return min(homeBits(unsafe.Sizeof(group[S]{})), maxTop) }
+
+func (b *bucket[S]) home(h uint64) uintptr { return uintptr(h) & uintptr(b.mask) }
+
+// control returns the control byte of a full slot with the tag of h.
+func (b *bucket[S]) control(h uint64) uint64 {
+	return h>>homeBits(unsafe.Sizeof(group[S]{}))&(1<<tagBits-1) | full
+}
+
+// tags returns a word of 8 copies of control.
+func (b *bucket[S]) tags(h uint64) uint64 { return lowBits * b.control(h) }
+
+// untagged returns the bits of h without the tag, for slots that keep a part of the hash.
+func (t *table[S]) untagged(h uint64) uint64 {
+	home := uint64(1)<<homeBits(unsafe.Sizeof(group[S]{})) - 1
+	return h&home | h>>tagBits&^home
+}
+
+// tagged undoes untagged. control is the control byte of the slot.
+func (t *table[S]) tagged(bits, control uint64) uint64 {
+	lg := homeBits(unsafe.Sizeof(group[S]{}))
+	return bits&(1<<lg-1) | control&(1<<tagBits-1)<<lg | bits>>lg<<(lg+tagBits)
+}
+
+func (b *bucket[S]) group(g uintptr) *group[S] {
+	// SAFETY: g <= mask, so the group is in the block.
+	return (*group[S])(unsafe.Add(b.base, g*unsafe.Sizeof(group[S]{})))
+}
+
+// slot returns slot i < 8.
 func (g *group[S]) slot(i uintptr) *S {
 	var z S
-	// SAFETY: it is an index of slots. That spares a comparison.
+	// SAFETY: i is an index of slots. This avoids the bounds check.
 	return (*S)(unsafe.Add(unsafe.Pointer(&g.slots), i*unsafe.Sizeof(z)))
 }
 
@@ -123,351 +234,111 @@ func (g *group[S]) byteOf(i uintptr) uint64 { return g.control >> (8 * i) & 0xff
 
 func (g *group[S]) setByte(i uintptr, c uint64) { g.control = g.control&^(0xff<<(8*i)) | c<<(8*i) }
 
-// layoutFor returns the layout of a table of 2^lg groups.
-func layoutFor[S any](lg int) (galloc.Layout, error) {
-	return galloc.ArrayLayout[group[S]](1 << lg) // lg < bits.UintSize-1: see groupsFor
+// at returns the bucket for hash h.
+func (t *table[S]) at(h uint64) *bucket[S] {
+	if t.dir == nil {
+		return &t.one
+	}
+	i := uintptr(h>>(tagBits+homeBits(unsafe.Sizeof(group[S]{})))) & t.wide
+	if i >= t.count { // its bucket has not been split yet
+		i &= t.wide >> 1
+	}
+	// SAFETY: i < count.
+	return (*bucket[S])(unsafe.Add(t.dir, i*unsafe.Sizeof(bucket[S]{})))
 }
 
-// groupsFor returns the logarithm of the least number of groups, a power of two, that n > 0 entries need.
-func groupsFor(n int) int { return bits.Len(uint((n - 1) / maxFull)) }
-
-// makeCells allocates an empty table of 2^lg groups.
-func (t *table[S]) makeCells(lg int) (cells[S], error) {
-	l, err := layoutFor[S](lg)
-	if err != nil {
-		return cells[S]{}, err
+// bucket returns bucket i.
+func (t *table[S]) bucket(i uintptr) *bucket[S] {
+	if t.dir == nil {
+		return &t.one
 	}
-	b, err := galloc.AllocateZeroed(t.alloc, l)
-	if err != nil {
-		return cells[S]{}, forLayout(err, l)
-	}
-	return cells[S]{unsafe.Pointer(unsafe.SliceData(b)), 1<<lg - 1, uint8(min(64-lg, 63))}, nil
+	// SAFETY: i < room.
+	return (*bucket[S])(unsafe.Add(t.dir, i*unsafe.Sizeof(bucket[S]{})))
 }
 
-func (t *table[S]) freeCells(c cells[S]) {
-	if c.base != nil {
-		l, _ := layoutFor[S](c.lg()) // it exists
-		deallocate(t.alloc, c.base, l)
-	}
+// buckets returns the number of buckets.
+func (t *table[S]) buckets() uintptr { return max(t.count, 1) }
+
+// hashBits returns the number of bits of the hash that the table uses in addition to the tag.
+func (t *table[S]) hashBits() int {
+	return int(homeBits(unsafe.Sizeof(group[S]{}))) + bits.Len(uint(t.wide))
 }
 
-func (c *cells[S]) lg() int { return bits.Len(uint(c.mask)) }
+// capacity returns the number of entries that fit.
+func (t *table[S]) capacity() int { return t.limit }
 
-// limit returns how many slots may be full or deleted.
-func (c *cells[S]) limit() int {
-	if c.base == nil {
-		return 0
-	}
-	return (int(c.mask) + 1) * maxFull
-}
+// full reports whether makeRoom must be called before add.
+func (t *table[S]) full(b *bucket[S]) bool { return t.used >= t.limit || b.left <= 0 }
 
-// take returns a slot for a new entry with hash h, marked as full. There must be room: left > 0.
-func (t *table[S]) take(h uint64) *S {
-	g := t.home(h)
+// add marks a slot of b, the bucket for h, as full for a new entry with hash h, and returns it.
+func (t *table[S]) add(b *bucket[S], h uint64) *S {
+	t.used++
+	g := b.home(h)
 	for d := uintptr(1); ; d++ {
-		grp := t.group(g)
+		grp := b.group(g)
 		if m := matchFree(grp.control); m != 0 {
 			i := m.first()
 			if grp.byteOf(i) == empty {
-				t.left--
+				b.left--
 			}
-			grp.setByte(i, h&0x7f|full)
-			t.used++
+			grp.setByte(i, b.control(h))
 			return grp.slot(i)
 		}
-		g = (g + d) & t.mask
+		g = (g + d) & uintptr(b.mask)
 	}
 }
 
-// remove removes the entry in slot i of grp.
-func (t *table[S]) remove(grp *group[S], i uintptr) {
+// remove removes the entry in slot i of grp, a group of b.
+func (t *table[S]) remove(b *bucket[S], grp *group[S], i uintptr) {
 	t.version++
 	t.used--
 	if matchEmpty(grp.control) == 0 {
 		grp.setByte(i, deleted)
 		return
 	}
-	grp.setByte(i, empty) // searches end in this group anyway
-	t.left++
+	grp.setByte(i, empty) // searches end in this group already
+	b.left++
 }
 
-// removeSlot is remove where only the address of the slot is known.
-func (t *table[S]) removeSlot(s *S) {
-	offset := uintptr(unsafe.Pointer(s)) - uintptr(t.base)
-	grp := t.group(offset / unsafe.Sizeof(group[S]{}))
+// removeSlot removes the entry in slot s of b.
+func (t *table[S]) removeSlot(b *bucket[S], s *S) {
+	t.guard.begin()
+	offset := uintptr(unsafe.Pointer(s)) - uintptr(b.base)
+	grp := b.group(offset / unsafe.Sizeof(group[S]{}))
 	var z S
 	if unsafe.Sizeof(z) == 0 {
-		t.remove(grp, matchFull(grp.control).first()) // all keys are equal: it is the only one
-		return
+		t.remove(b, grp, matchFull(grp.control).first()) // all keys are equal: the only entry
+	} else {
+		t.remove(b, grp, (uintptr(unsafe.Pointer(s))-uintptr(unsafe.Pointer(&grp.slots)))/unsafe.Sizeof(z))
 	}
-	t.remove(grp, (uintptr(unsafe.Pointer(s))-uintptr(unsafe.Pointer(&grp.slots)))/unsafe.Sizeof(z))
+	t.guard.end()
 }
 
-// makeRoom makes left > 0. Where a good part of the slots are tombstones, those are removed; otherwise the
-// table doubles. If that fails, the entries are as they were.
-func (t *table[S]) makeRoom(hash hasher[S]) error {
-	switch {
-	case t.base == nil:
-		return t.resize(0, hash)
-	case t.used > t.limit()-t.limit()*7/32:
-		return t.resize(t.lg()+1, hash)
-	case t.busy(): // where they are, entries must stay
-		return t.resize(t.lg(), hash)
+// any returns the slot of some entry and its bucket, or nil if there is none. It continues in the
+// group where it found the last one, so removing all entries one by one visits each group once. It
+// takes a group of each bucket in turn, so that removing a part of the entries takes equally many
+// of each bucket: see makeRoom. The homes of the entries that are left are evenly spread, because
+// the groups come at distances of scatter.
+func (t *table[S]) any() (*bucket[S], *S) {
+	if t.guard.read(); t.used == 0 {
+		return nil, nil
 	}
-	return t.rehash(hash)
-}
-
-// reserve makes room for n more entries.
-func (t *table[S]) reserve(n int, hash hasher[S]) error {
-	need, err := sum[S](t.used, n)
-	if err != nil || n <= t.left {
-		return err
+	groups := uintptr(t.bucket(0).mask) + 1
+	if t.dir != nil {
+		groups = 1 << t.top() // no bucket has fewer
 	}
-	lg := groupsFor(need)
-	if t.base != nil && lg <= t.lg() {
-		return t.makeRoomIn(hash)
-	}
-	return t.resize(lg, hash)
-}
-
-func (t *table[S]) makeRoomIn(hash hasher[S]) error {
-	if t.busy() {
-		return t.resize(t.lg(), hash)
-	}
-	return t.rehash(hash)
-}
-
-// resize moves the entries to a new table of 2^lg groups. If that fails, t is as it was.
-func (t *table[S]) resize(lg int, hash hasher[S]) error {
-	c, err := t.makeCells(lg)
-	if err != nil {
-		return err
-	}
-	old := t.cells
-	if t.used == 0 || t.clone {
-		t.reseed()
-	}
-	t.moveTo(c, hash)
-	t.discard(old)
-	return nil
-}
-
-// reseed gives t seeds of its own, before all its entries are put anew, or where there are none.
-func (t *table[S]) reseed() { t.seeds, t.clone = newSeeds(), false }
-
-// moveTo makes c, which is empty and has room, the table, with copies of all entries in it.
-func (t *table[S]) moveTo(c cells[S], hash hasher[S]) {
-	old, n := t.cells, t.used
-	t.cells, t.used, t.left = c, 0, c.limit()
-	t.version++
-	step, touched := (c.mask+1)/(old.mask+1)*unsafe.Sizeof(group[S]{}), uintptr(0) // step is 0 when it becomes smaller
-	for g := uintptr(0); n > 0; g++ {
-		for to := (g + 1) * step; touched < to; touched += touchStep {
-			touch(unsafe.Add(c.base, touched)) // SAFETY: touched < to <= the size of c
+	for {
+		if t.takenBucket >= t.buckets() {
+			t.takenBucket = 0
+			t.takenGroup++
 		}
-		grp := old.group(g)
-		for m := matchFull(grp.control); m != 0; m &= m - 1 {
-			i := m.first()
-			s := grp.slot(i)
-			t.place(hash(grp.byteOf(i), s), s)
-			n--
-		}
-	}
-}
-
-// touch writes to the page at p, and changes nothing. The pages of a large table come from the system when they are first accessed. If that only
-// reads, as looking for an empty slot does, a page of zeros comes, and another one when it is written to: that was a third of what growing costs.
-func touch(p unsafe.Pointer) { atomic.AddUint32((*uint32)(p), 0) }
-
-// touchStep is no more than a page.
-const touchStep = 4096
-
-// place puts a copy of the entry s, whose hash is h, into a table without tombstones.
-func (t *table[S]) place(h uint64, s *S) {
-	g := t.home(h)
-	for d := uintptr(1); ; d++ {
-		grp := t.group(g)
-		if m := matchEmpty(grp.control); m != 0 {
-			i := m.first()
-			grp.control |= (h&0x7f | full) << (8 * i)
-			*grp.slot(i) = *s
-			t.used++
-			t.left--
-			return
-		}
-		g = (g + d) & t.mask
-	}
-}
-
-// discard gives back a table, or keeps it while there are iterations.
-func (t *table[S]) discard(old cells[S]) {
-	switch {
-	case old.base == nil:
-	case t.busy():
-		t.retired = append(t.retired, old)
-	default:
-		t.freeCells(old)
-	}
-}
-
-// rehash removes the tombstones where the table is. It needs a bit for each slot, which says that what is there
-// has been put where it belongs; if there is no memory for them, the table is as it was. No iteration may be running.
-//
-// Each entry goes to the first slot on its way that is empty, or whose entry is still to be
-// put; that one is taken out and comes next. What has been put stays, so that all searches that
-// passed it still do.
-func (t *table[S]) rehash(hash hasher[S]) error {
-	l, err := galloc.ArrayLayout[uint8](int(t.mask) + 1)
-	if err != nil {
-		return err
-	}
-	done, err := galloc.AllocateZeroed(t.alloc, l) // a byte for each group
-	if err != nil {
-		return forLayout(err, l)
-	}
-	t.version++
-	for g := uintptr(0); g <= t.mask; g++ {
-		grp := t.group(g)
-		grp.control &= matchFullBytes(grp.control)
-	}
-	for g := uintptr(0); g <= t.mask; g++ {
-		grp := t.group(g)
-		for i := uintptr(0); i < groupSlots; i++ {
-			for grp.byteOf(i) != empty && done[g]&(1<<i) == 0 {
-				t.settle(grp, g, i, done, hash)
-			}
-		}
-	}
-	deallocate(t.alloc, unsafe.Pointer(unsafe.SliceData(done)), l)
-	t.left = t.limit() - t.used
-	return nil
-}
-
-// matchFullBytes returns 0xff for each byte of a control word that is full, and 0 for others.
-func matchFullBytes(control uint64) uint64 { return (control & highBits) >> 7 * 0xff }
-
-// settle puts the entry in slot i of group g, which is grp, where it belongs.
-func (t *table[S]) settle(grp *group[S], g, i uintptr, done []byte, hash hasher[S]) {
-	control := grp.byteOf(i)
-	h := hash(control, grp.slot(i))
-	to := t.home(h)
-	for d := uintptr(1); ; d++ {
-		there := t.group(to)
-		undone := matchFull(there.control)
-		for m := matchFull(there.control); m != 0; m &= m - 1 {
-			if done[to]&(1<<m.first()) != 0 {
-				undone &^= 0x80 << (8 * m.first())
-			}
-		}
-		switch m := undone | matchFree(there.control); {
-		case m == 0:
-			to = (to + d) & t.mask
-			continue
-		case to == g: // no search gets shorter by moving it within its group
-			done[g] |= 1 << i
-		default:
-			j := m.first()
-			taken := there.byteOf(j)
-			a, b := grp.slot(i), there.slot(j)
-			*a, *b = *b, *a
-			there.setByte(j, control)
-			grp.setByte(i, taken) // empty, or the entry that comes next
-			done[to] |= 1 << j
-		}
-		return
-	}
-}
-
-// clear removes all entries, and ends all iterations. The memory stays.
-func (t *table[S]) clear() {
-	if t.base == nil {
-		return
-	}
-	if t.left != t.limit() {
-		l, _ := layoutFor[S](t.lg())
-		clear(unsafe.Slice((*byte)(t.base), l.Size()))
-	}
-	t.used, t.left = 0, t.limit()
-	t.reseed()
-	t.epoch++
-	t.version++
-}
-
-// free gives back all memory, and ends all iterations.
-func (t *table[S]) free() {
-	t.freeCells(t.cells)
-	t.freeRetired()
-	t.cells, t.used, t.left = cells[S]{}, 0, 0
-	t.epoch++
-	t.version++
-}
-
-func (t *table[S]) freeRetired() {
-	for _, c := range t.retired {
-		t.freeCells(c)
-	}
-	t.retired = nil
-}
-
-// entries calls yield with the slot of each entry, until it returns false. The entries may be
-// changed meanwhile, in any way. An entry is given at most once, and not when it has been
-// removed before its turn; those that are added may be given or not.
-//
-// If the table is replaced, it is kept, and gone through to its end, and find tells where an entry of it
-// is now, or nil. As of version, nothing that matters has happened yet.
-func (t *table[S]) entries(find func(old *S) *S, yield func(s *S) bool) {
-	if t.used == 0 {
-		return
-	}
-	t.running.Add(1)
-	defer t.ended()
-	c, version, epoch := t.cells, t.version, t.epoch
-	for g := uintptr(0); g <= c.mask; g++ {
-		grp := c.group(g)
-		for m := matchFull(grp.control); m != 0; m &= m - 1 {
-			if t.epoch != epoch {
-				return // nothing of what there was is there any more, perhaps not even the memory: grp must not be looked at
-			}
-			s := grp.slot(m.first())
-			if t.version != version {
-				switch {
-				case grp.byteOf(m.first()) < full:
-					continue // removed since m was made, and perhaps put elsewhere, before the table was replaced
-				case t.base != c.base:
-					s = find(s)
-				}
-				if s == nil {
-					continue
+		if b := t.bucket(t.takenBucket); !b.untouched() {
+			for g := t.takenGroup * scatter & (groups - 1); g <= uintptr(b.mask); g += groups {
+				if m := matchFull(b.group(g).control); m != 0 {
+					return b, b.group(g).slot(m.first())
 				}
 			}
-			if !yield(s) {
-				return
-			}
 		}
-		if t.epoch != epoch {
-			return
-		}
+		t.takenBucket++
 	}
-}
-
-// busy reports whether there are iterations.
-func (t *table[S]) busy() bool { return t.running.Load() != 0 }
-
-// ended is called at the end of each iteration.
-func (t *table[S]) ended() {
-	if t.running.Add(-1) == 0 && t.retired != nil {
-		t.freeRetired()
-	}
-}
-
-// copyFrom makes t, which is empty, a copy of from, on its own allocator. If that fails, t is empty still.
-func (t *table[S]) copyFrom(from *table[S]) error {
-	c, err := t.makeCells(from.lg())
-	if err != nil {
-		return err
-	}
-	l, _ := layoutFor[S](from.lg())
-	copy(unsafe.Slice((*byte)(c.base), l.Size()), unsafe.Slice((*byte)(from.base), l.Size()))
-	t.cells, t.used, t.left, t.seeds, t.clone = c, from.used, from.left, from.seeds, true
-	return nil
 }

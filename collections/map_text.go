@@ -1,133 +1,194 @@
 package collections
 
 import (
+	"fmt"
 	"iter"
 
 	"github.com/galloc-go/galloc"
+	"github.com/galloc-go/galloc/internal/block"
 )
 
-// TextMap is a hash table of strings, with strings as keys: map[string]string off the Go heap. It keeps copies
-// of both. The rules are those of [StringMap]; so strings that it gives are views of its memory. That of a
-// value is valid until the entry is removed or put anew, too.
+// TextMap is a hash table with strings as keys and values: map[string]string off the Go heap. It
+// copies both. The rules of [StringMap] hold; so the strings that the map returns are views of its
+// memory, valid until the next call that changes the map.
 //
-// The zero value is an empty map on galloc.Global. A map must not be copied after its first use. Several goroutines
-// may read it at once, iterate over it too, while none writes.
+// The zero value is an empty map on galloc.Global. A map must not be copied after the first use.
+// Several goroutines may read it and iterate over it at once, while none writes.
 //
-// Memory: 17 bytes of table for each slot, and keys and values packed as the keys of StringMap.
+// The table takes 9 bytes for each slot. Key and value are packed together, as the keys of
+// StringMap are.
 type TextMap struct {
-	_      noCopy
-	m      StringMap[uint64] // to the handles of values
-	values store
+	_ block.NoCopy
+	m StringMap[struct{}] // the values are in m.keys, which has pairs
 }
 
-// NewTextMap returns an empty map on a; nil stands for galloc.Global. It takes no memory before it is used.
+// NewTextMap returns an empty map that allocates from a, or from galloc.Global if a is nil.
 func NewTextMap(a galloc.Allocator) *TextMap {
 	m := new(TextMap)
-	m.m.t.alloc, m.m.keys.alloc, m.values.alloc = a, a, a
+	m.m.t.alloc, m.m.keys.alloc = usable(a), a
 	return m
+}
+
+// MakeTextMap returns an empty map on a with capacity for at least n entries. The strings will need
+// more memory.
+func MakeTextMap(a galloc.Allocator, n int) (*TextMap, error) {
+	m := NewTextMap(a)
+	return filled(m, func() error { return m.TryReserve(n) })
+}
+
+// CollectTextMap returns a map on a with the pairs of seq. Of several values of a key, the last
+// remains.
+func CollectTextMap(a galloc.Allocator, seq iter.Seq2[string, string]) (*TextMap, error) {
+	m := NewTextMap(a)
+	return filled(m, func() error { return m.TryPutSeq(seq) })
 }
 
 // Len returns the number of entries.
 func (m *TextMap) Len() int { return m.m.Len() }
 
-// Cap returns how many entries the map can have before its table must grow.
+// Cap returns the number of entries that fit before the table must grow, as [Map.Cap] does.
 func (m *TextMap) Cap() int { return m.m.Cap() }
 
-// Get returns the value of key, as a view, and whether there is one; "" if not.
+// Get returns the value of key, as a view; ok reports whether key is present.
 func (m *TextMap) Get(key string) (v string, ok bool) {
 	if s := m.m.find(key); s != nil {
-		return m.values.get(s.val), true
+		return m.m.keys.valueAfter(s.handle(), len(key)), true
 	}
 	return "", false
 }
 
-// GetBytes is Get for a key that is not a string.
+// GetBytes is Get for a key in a byte slice.
 func (m *TextMap) GetBytes(key []byte) (v string, ok bool) { return m.Get(viewOf(key)) }
 
-// Has reports whether there is an entry with that key.
+// Has reports whether key is present.
 func (m *TextMap) Has(key string) bool { return m.m.Has(key) }
 
-// Put makes v the value of key. Out of memory ends in galloc.HandleAllocError. Both are copied; v may be a view of
-// this map.
+// HasBytes is Has for a key in a byte slice.
+func (m *TextMap) HasBytes(key []byte) bool { return m.Has(viewOf(key)) }
+
+// Put sets the value of key to v. Both may be views of m.
 func (m *TextMap) Put(key, v string) { must(m.TryPut(key, v)) }
 
-// TryPut is Put, but returns an error if there is no memory. The map is then as it was.
+// TryPut is like Put but returns an error if memory runs out. The map is then unchanged.
 func (m *TextMap) TryPut(key, v string) error {
-	value, err := m.values.put(v)
+	s, found, err := m.put(key, v)
+	if err == nil && found {
+		err = m.replace(s, v)
+	}
+	if err == nil {
+		m.m.tidy()
+	}
+	return err
+}
+
+// put adds an entry if key is absent, and returns its slot otherwise.
+func (m *TextMap) put(key, v string) (s *stringSlot[struct{}], found bool, err error) {
+	m.m.keys.pairs = true
+	return m.m.put(key, v)
+}
+
+// replace replaces the value of the entry in slot s.
+func (m *TextMap) replace(s *stringSlot[struct{}], v string) error {
+	keys, busy := &m.m.keys, m.m.t.busy()
+	if !busy && keys.overwrite(s.handle(), v) {
+		return nil
+	}
+	handle, err := m.m.store(keys.get(s.handle()), v)
 	if err != nil {
 		return err
 	}
-	s, found, err := m.m.put(key)
-	if err != nil {
-		m.values.free(value)
-		return err
-	}
-	if found {
-		m.values.drop(s.val, m.m.t.busy())
-	}
-	s.val = value
+	old := s.handle() // after store, which may have moved it
+	s.ref = s.ref&^handleMask | handle
+	keys.drop(old, busy)
 	return nil
 }
 
-// PutBytes is Put for what is not strings.
+// PutBytes is Put for a key and a value in byte slices.
 func (m *TextMap) PutBytes(key, v []byte) { must(m.TryPutBytes(key, v)) }
 
-// TryPutBytes is PutBytes with an error, as [TextMap.TryPut] has it.
+// TryPutBytes is like PutBytes but returns an error if memory runs out.
 func (m *TextMap) TryPutBytes(key, v []byte) error { return m.TryPut(viewOf(key), viewOf(v)) }
 
-// PutSeq puts all that seq gives, which may be of this map. Out of memory ends in galloc.HandleAllocError.
+// PutSeq puts the pairs of seq, which may read m itself.
 func (m *TextMap) PutSeq(seq iter.Seq2[string, string]) { must(m.TryPutSeq(seq)) }
 
-// TryPutSeq is PutSeq with an error, at which it stops: what came before has been put.
+// TryPutSeq is like PutSeq but stops at the first error and returns it. The pairs before it have
+// been put.
 func (m *TextMap) TryPutSeq(seq iter.Seq2[string, string]) error { return putSeq(seq, m.TryPut) }
 
-// PutIfAbsent makes v the value of key if key has none, and reports whether it has done so.
-func (m *TextMap) PutIfAbsent(key, v string) bool {
-	put, err := m.TryPutIfAbsent(key, v)
-	must(err)
-	return put
-}
+// PutIfAbsent sets the value of key to v if key is absent, and reports whether it did.
+func (m *TextMap) PutIfAbsent(key, v string) bool { return mustValue(m.TryPutIfAbsent(key, v)) }
 
-// TryPutIfAbsent is PutIfAbsent with an error, as [TextMap.TryPut] has it.
+// TryPutIfAbsent is like PutIfAbsent but returns an error if memory runs out.
 func (m *TextMap) TryPutIfAbsent(key, v string) (put bool, err error) {
-	if m.Has(key) {
-		return false, nil
+	_, found, err := m.put(key, v)
+	if err == nil {
+		m.m.tidy()
 	}
-	err = m.TryPut(key, v)
-	return err == nil, err
+	return err == nil && !found, err
 }
 
-// Delete removes the entry with that key, and reports whether there was one.
-func (m *TextMap) Delete(key string) bool {
-	value, ok := m.m.Take(key)
-	if ok {
-		m.values.drop(value, m.m.t.busy())
+// PutIfAbsentBytes is PutIfAbsent for a key and a value in byte slices.
+func (m *TextMap) PutIfAbsentBytes(key, v []byte) bool {
+	return m.PutIfAbsent(viewOf(key), viewOf(v))
+}
+
+// TryPutIfAbsentBytes is like PutIfAbsentBytes but returns an error if memory runs out.
+func (m *TextMap) TryPutIfAbsentBytes(key, v []byte) (put bool, err error) {
+	return m.TryPutIfAbsent(viewOf(key), viewOf(v))
+}
+
+// Delete removes key and returns its value, as a view; ok reports whether key was present. It
+// allocates nothing off the Go heap.
+func (m *TextMap) Delete(key string) (v string, ok bool) {
+	s := m.m.find(key)
+	if s == nil {
+		return "", false
 	}
-	return ok
+	return m.m.keys.value(m.m.take(s)), true
 }
 
-// DeleteBytes is Delete for a key that is not a string.
-func (m *TextMap) DeleteBytes(key []byte) bool { return m.Delete(viewOf(key)) }
-
-// Clear removes all entries, and keeps the memory but for that of strings of more than 64 KiB.
-func (m *TextMap) Clear() {
-	m.m.Clear()
-	m.values.reset()
+// PopAny removes some entry and returns it, as views; ok reports whether there was one. Removing
+// all entries like that takes O(Len+Cap), and O(length) for each.
+func (m *TextMap) PopAny() (key, v string, ok bool) {
+	_, s := m.m.t.any()
+	if s == nil {
+		return "", "", false
+	}
+	handle := m.m.take(s)
+	return m.m.keys.get(handle), m.m.keys.value(handle), true
 }
 
-// Reserve makes room in the table for n entries more than there are. The strings will need memory still.
-// If n is negative, it panics.
+// DeleteBytes is Delete for a key in a byte slice.
+func (m *TextMap) DeleteBytes(key []byte) (v string, ok bool) { return m.Delete(viewOf(key)) }
+
+// DeleteFunc removes the entries for which del returns true. del must not use m.
+func (m *TextMap) DeleteFunc(del func(key, v string) bool) {
+	m.m.t.each(func(b *bucket[stringSlot[struct{}]], s *stringSlot[struct{}]) {
+		if del(m.m.keys.get(s.handle()), m.m.keys.value(s.handle())) {
+			m.m.remove(b, s)
+		}
+	})
+	m.m.tidy()
+}
+
+// Clear removes all entries and keeps the memory, but frees blocks that hold one long entry.
+func (m *TextMap) Clear() { m.m.Clear() }
+
+// Reserve ensures capacity for at least n more entries. The strings will need more memory. It
+// panics if n is negative.
 func (m *TextMap) Reserve(n int) { m.m.Reserve(n) }
 
-// TryReserve is Reserve with an error, as [StringMap.TryReserve] has it.
+// TryReserve is like Reserve but returns an error if memory runs out, or a *galloc.LayoutError if
+// no table can have that many entries.
 func (m *TextMap) TryReserve(n int) error { return m.m.TryReserve(n) }
 
-// ShrinkToFit makes the table as small as its entries allow, and moves the strings close together. It does nothing while
-// there are iterations, or if there is no memory for the smaller copy.
+// ShrinkToFit releases the memory that the entries do not need; it copies the map. It does nothing
+// during an iteration, or if there is no memory for the copy.
 func (m *TextMap) ShrinkToFit() { _ = m.TryShrinkToFit() }
 
-// TryShrinkToFit is ShrinkToFit that returns an error where there is no memory for the smaller copy. The map is then as it
-// was.
+// TryShrinkToFit is like ShrinkToFit but returns an error if there is no memory for the copy. The
+// map is then unchanged.
 func (m *TextMap) TryShrinkToFit() error {
 	if m.m.t.busy() {
 		return nil
@@ -136,69 +197,62 @@ func (m *TextMap) TryShrinkToFit() error {
 	if err != nil {
 		return err
 	}
-	m.Free()
 	m.m.replace(&c.m)
-	m.values = c.values
 	return nil
 }
 
-// Clone returns a copy of the map on the same allocator, as small as it can be.
-func (m *TextMap) Clone() *TextMap {
-	c, err := m.TryClone()
-	must(err)
-	return c
-}
+// Clone returns a copy of m on the same allocator, without spare capacity.
+func (m *TextMap) Clone() *TextMap { return mustValue(m.TryClone()) }
 
-// TryClone is Clone with an error.
+// TryClone is like Clone but returns an error if memory runs out.
 func (m *TextMap) TryClone() (*TextMap, error) {
 	c := NewTextMap(m.m.t.alloc)
-	err := m.m.cloneTo(&c.m, func(v *uint64) error {
-		handle, err := c.values.put(m.values.get(*v))
-		*v = handle
-		return err
-	})
-	if err != nil {
+	if err := m.m.cloneTo(&c.m); err != nil {
 		c.Free()
 		return nil, err
 	}
 	return c, nil
 }
 
-// Free gives back all memory. The map is then empty, on the same allocator, and can be used again. Iterations that
-// are running end.
-func (m *TextMap) Free() {
-	m.m.Free()
-	m.values.release()
+// Equal reports whether m and o have the same keys, with the same values.
+func (m *TextMap) Equal(o *TextMap) bool {
+	if m.Len() != o.Len() {
+		return false
+	}
+	for k, v := range m.All() {
+		if w, ok := o.Get(k); !ok || v != w {
+			return false
+		}
+	}
+	return true
 }
 
-// All gives all entries, under the rules of [Map.All]. Keys and values are views.
+// Format implements fmt.Formatter: see the package comment.
+func (m *TextMap) Format(f fmt.State, verb rune) { formatPairs(f, verb, m.Len(), m.All()) }
+
+// Free releases all memory. m is then empty and can be used again. Running iterations end.
+func (m *TextMap) Free() { m.m.Free() }
+
+// All returns an iterator over the entries, in an unspecified order. Keys and values are views. The
+// rules of [Map.All] hold.
 func (m *TextMap) All() iter.Seq2[string, string] {
 	return func(yield func(string, string) bool) {
-		m.entries(func(s *stringSlot[uint64]) bool {
-			return yield(m.m.keys.get(s.handle()), m.values.get(s.val))
+		m.m.entries(func(s *stringSlot[struct{}]) bool {
+			return yield(m.m.keys.get(s.handle()), m.m.keys.value(s.handle()))
 		})
 	}
 }
 
-// Keys gives all keys, as All does.
+// Keys is like All but yields keys only.
 func (m *TextMap) Keys() iter.Seq[string] {
 	return func(yield func(string) bool) {
-		m.entries(func(s *stringSlot[uint64]) bool { return yield(m.m.keys.get(s.handle())) })
+		m.m.entries(func(s *stringSlot[struct{}]) bool { return yield(m.m.keys.get(s.handle())) })
 	}
 }
 
-// Values gives all values, as All does.
+// Values is like All but yields values only.
 func (m *TextMap) Values() iter.Seq[string] {
 	return func(yield func(string) bool) {
-		m.entries(func(s *stringSlot[uint64]) bool { return yield(m.values.get(s.val)) })
+		m.m.entries(func(s *stringSlot[struct{}]) bool { return yield(m.m.keys.value(s.handle())) })
 	}
-}
-
-func (m *TextMap) entries(yield func(s *stringSlot[uint64]) bool) {
-	defer func() {
-		if !m.m.t.busy() {
-			m.values.bury()
-		}
-	}()
-	m.m.entries(yield)
 }

@@ -7,26 +7,25 @@ import (
 	"github.com/galloc-go/galloc"
 )
 
-// The types String, Rc and Arc own memory, and yet are elements like numbers: there is no Go pointer in
-// them. So they keep an addr, and cannot keep their allocator, which they are given again to be freed.
+// String, Rc and Arc own memory and can be elements of collections, because they contain no Go
+// pointers. So they hold an addr, and no allocator: the caller passes it to Free.
 
 // addr is the address of a block off the Go heap, or 0.
 type addr uintptr
 
 // pointer returns the address as a pointer.
 func (a addr) pointer() unsafe.Pointer {
-	// SAFETY: the bits of an address are those of the pointer. The collector does not know this value
-	// as a pointer, but neither does it move or free what is outside of its heap: see hidden.
+	// SAFETY: an address and a pointer have the same bits. The collector does not see this value,
+	// but it neither moves nor frees memory outside its heap: see hidden.
 	return *(*unsafe.Pointer)(unsafe.Pointer(&a))
 }
 
-// errCollected is what hidden returns.
-var errCollected = fmt.Errorf("galloc/collections: the garbage collector frees what String, Rc and Arc refer to "+
-	"on an allocator of its own memory: use another than galloc.GoHeap: %w", galloc.ErrUnsupported)
+var errCollected = fmt.Errorf("galloc/collections: String, Rc or Arc on galloc.GoHeap, or an allocator made of it, "+
+	"where the garbage collector would free it: use another allocator: %w", galloc.ErrUnsupported)
 
-// hidden returns an error if a's blocks live only as long as Go pointers lead to them.
+// hidden returns an error if the garbage collector frees the blocks of a.
 func hidden(a galloc.Allocator) error {
-	if _, ok := a.(galloc.TypedAllocator); ok {
+	if galloc.GarbageCollected(a) {
 		return errCollected
 	}
 	return nil

@@ -12,12 +12,12 @@ import (
 )
 
 func TestRcLivesUntilItsLastOwner(t *testing.T) {
-	alloctest.CheckFailures(t, func(a galloc.Allocator) error {
-		text, err := collections.TryNewString(a, "shared")
+	alloctest.FailureCheck{Retries: true}.Run(t, func(a galloc.Allocator) error {
+		text, err := collections.NewString(a, "shared")
 		if err != nil {
 			return err
 		}
-		r, err := collections.TryNewRc(a, text)
+		r, err := collections.NewRc(a, text)
 		if err != nil {
 			text.Free(a)
 			return err
@@ -68,19 +68,19 @@ func TestRcAndArcOfNothing(t *testing.T) {
 	if unsafe.Sizeof(r) != unsafe.Sizeof(uintptr(0)) {
 		t.Errorf("an Rc has %d bytes", unsafe.Sizeof(r))
 	}
-	if _, err := collections.TryNewRc(galloc.GoHeap, 1); !errors.Is(err, galloc.ErrUnsupported) {
+	if _, err := collections.NewRc(galloc.GoHeap, 1); !errors.Is(err, galloc.ErrUnsupported) {
 		t.Errorf("on GoHeap: %v", err)
 	}
-	if _, err := collections.TryNewArc(nil, "a"); !errors.Is(err, galloc.ErrPointers) {
+	if _, err := collections.NewArc(nil, "a"); !errors.Is(err, galloc.ErrPointers) {
 		t.Errorf("of a string: %v", err)
 	}
 }
 
-// Each goroutine has owners of its own, and the last one, whichever it is, sees what all of them have done.
+// Each goroutine has its own owners. The last owner, on any goroutine, sees the work of all.
 func TestArcAmongGoroutines(t *testing.T) {
 	type counts [8]int
 	for range 200 {
-		r := collections.NewArc(nil, counts{})
+		r := galloc.Must(collections.NewArc(nil, counts{}))
 		var wg sync.WaitGroup
 		var ends [8]counts
 		var lasts [8]bool
@@ -104,7 +104,7 @@ func TestArcAmongGoroutines(t *testing.T) {
 			if last || first && i == 0 {
 				n++
 				if ends[i] != (counts{10, 10, 10, 10, 10, 10, 10, 10}) {
-					t.Errorf("the last owner has seen %v", ends[i])
+					t.Errorf("the last owner saw %v", ends[i])
 				}
 			}
 		}

@@ -3,63 +3,95 @@ package collections
 import (
 	"fmt"
 	"math/bits"
+	"slices"
 	"unsafe"
 
 	"github.com/galloc-go/galloc"
+	"github.com/galloc-go/galloc/internal/block"
 )
 
-// segments is memory in units that grows without moving any: each block has twice as many units as the
-// one before. Units are told by an index of 32 bits, half as large as an address, and one that can be
-// kept off the Go heap whatever the allocator is. The table of the blocks is on the Go heap, so that
-// even galloc.GoHeap's blocks live as long as it; it has at most 31 entries.
+// segments is growing memory whose units do not move. A unit has a 32-bit index, which is half as
+// large as an address and can be kept off the Go heap whatever the allocator is. The indices are
+// divided into parts, 16 for each doubling, and a table on the Go heap has the address of each
+// part: at most 432 of them, which also keep the blocks of galloc.GoHeap.
 //
-//	block k has the units 1<<k up to 2<<k, k >= low, so that 0 is no index
-//	blocks[k] is nil for k < low, and where growTo has left one out
+//	part 16*e + j, 0 <= j < 16, has the units from (16+j)<<e up to (17+j)<<e, so 0 is not an index
+//	block k consists of the parts from blocks[k] up to blocks[k+1], or to the end of parts
+//
+// A new block has as many units as there are, if there is memory for them. If not, it has fewer
+// parts, at last one: between a 16th and a 32nd of all units.
 type segments struct {
-	blocks []unsafe.Pointer
-	stride uintptr // from one unit to the next
-	align  uintptr
-	low    uint8 // the first block is the one of 1<<low units
+	parts   []unsafe.Pointer
+	blocks  []uint16
+	stride  uintptr // distance from one unit to the next
+	align   uintptr
+	initial uint32 // number of units that the first block has at least
 }
 
-// errTooMany is what fails where there is no index for what is to be added.
-var errTooMany = fmt.Errorf("galloc/collections: more than the indices of the collection can tell apart: %w", galloc.ErrUnsupported)
+const (
+	partBits   = 4 // log2 of the number of parts for each doubling
+	firstUnit  = 1 << partBits
+	unitsLimit = 1 << 31 // indices are less
+)
 
-// at returns the address of unit i, which exists.
+// errTooMany is returned when 32-bit indices run out.
+var errTooMany = fmt.Errorf("galloc/collections: more elements than 32-bit indices can address: %w",
+	galloc.ErrUnsupported)
+
+// at returns the address of unit i, which must exist.
 func (s *segments) at(i uint32) unsafe.Pointer {
-	k := bits.Len32(i) - 1
-	return unsafe.Add(s.blocks[k], uintptr(i&^(1<<(uint(k)&31)))*s.stride)
+	e := uint(bits.Len32(i)-1-partBits) & 31
+	top := i >> e // 16 + j
+	return unsafe.Add(s.parts[e<<partBits+uint(top)-firstUnit], uintptr(i-top<<e)*s.stride)
 }
 
-// first returns the least index, and end the least that is beyond all units.
-func (s *segments) first() uint32 { return 1 << s.low }
-
-func (s *segments) end() uint64 { return max(uint64(1)<<len(s.blocks), 1<<s.low) }
-
-// grow allocates the next block.
-func (s *segments) grow(a galloc.Allocator) error {
-	return s.growTo(a, max(len(s.blocks), int(s.low)))
+// startOf returns the index of the first unit of a part.
+func startOf(part int) uint64 {
+	return uint64(firstUnit+part&(firstUnit-1)) << (part >> partBits)
 }
 
-// growUntil allocates blocks until there are all units before index end, or none at all if there cannot be so many.
+// partsFor returns the number of parts that have all units below end, which is at most unitsLimit.
+func partsFor(end uint64) int {
+	if end <= firstUnit {
+		return 0
+	}
+	last := end - 1
+	e := bits.Len64(last) - 1 - partBits
+	return e<<partBits + int(last>>e) - firstUnit + 1
+}
+
+// first returns the lowest index.
+func (s *segments) first() uint32 { return firstUnit }
+
+// end returns the lowest index past all units.
+func (s *segments) end() uint64 { return startOf(len(s.parts)) }
+
+// growUntil ensures that every index below end has a unit. If it must allocate, it doubles the
+// number of units, or adds as many as there is memory for, but at least those up to end. If it
+// fails, s is unchanged.
 func (s *segments) growUntil(a galloc.Allocator, end uint64) error {
-	if s.end() >= end {
+	have := s.end()
+	if have >= end {
 		return nil
 	}
-	if _, err := s.layout(bits.Len64(end-1) - 1); err != nil { // of the last one
-		return err
+	if end > unitsLimit {
+		return errTooMany
 	}
-	for s.end() < end {
-		if err := s.grow(a); err != nil {
+	need := partsFor(end)
+	want := partsFor(min(max(end, have+max(have-firstUnit, uint64(s.initial))), unitsLimit))
+	for {
+		err := s.add(a, want)
+		if err == nil || want == need {
 			return err
 		}
+		want = need + (want-need)/2
 	}
-	return nil
 }
 
-// growTo allocates block k, and leaves out those before it that there are not.
-func (s *segments) growTo(a galloc.Allocator, k int) error {
-	l, err := s.layout(k)
+// add allocates a block of the missing parts up to part n.
+func (s *segments) add(a galloc.Allocator, n int) error {
+	from := len(s.parts)
+	l, err := s.layout(from, n)
 	if err != nil {
 		return err
 	}
@@ -67,49 +99,50 @@ func (s *segments) growTo(a galloc.Allocator, k int) error {
 	if err != nil {
 		return err
 	}
-	for len(s.blocks) < k {
-		s.blocks = append(s.blocks, nil)
+	s.parts = slices.Grow(s.parts, n-from)
+	for part := from; part < n; part++ {
+		offset := uintptr(startOf(part)-startOf(from)) * s.stride
+		s.parts = append(s.parts, unsafe.Pointer(&b[offset]))
 	}
-	s.blocks = append(s.blocks, unsafe.Pointer(unsafe.SliceData(b)))
+	s.blocks = append(s.blocks, uint16(from))
 	return nil
 }
 
-// layout returns the layout of block k.
-func (s *segments) layout(k int) (galloc.Layout, error) {
-	if k >= 31 {
-		return galloc.Layout{}, errTooMany
-	}
-	hi, size := bits.Mul64(uint64(s.stride), 1<<k)
+// layout returns the layout of a block of the parts from from up to to.
+func (s *segments) layout(from, to int) (galloc.Layout, error) {
+	hi, size := bits.Mul64(uint64(s.stride), startOf(to)-startOf(from))
 	if hi != 0 || size > uint64(^uintptr(0)) {
 		return galloc.Layout{}, errTooMany
 	}
 	return galloc.NewLayout(uintptr(size), s.align)
 }
 
-// copyFrom makes s, which is empty, a copy of the units of t before index end. If it fails, s is empty.
+// copyFrom copies the units of t below index end to s, which must be empty, into one block. If it
+// fails, s stays empty.
 func (s *segments) copyFrom(a galloc.Allocator, t *segments, end uint64) error {
-	s.stride, s.align, s.low = t.stride, t.align, t.low
-	for k, from := range t.blocks {
-		if from == nil || end <= 1<<k {
-			continue
-		}
-		if err := s.growTo(a, k); err != nil {
-			s.free(a)
-			return err
-		}
-		n := (min(end, 2<<k) - 1<<k) * uint64(s.stride)
-		copy(unsafe.Slice((*byte)(s.blocks[k]), n), unsafe.Slice((*byte)(from), n))
+	s.stride, s.align, s.initial = t.stride, t.align, t.initial
+	n := partsFor(end)
+	if n == 0 {
+		return nil
+	}
+	if err := s.add(a, n); err != nil {
+		return err
+	}
+	for part := range n {
+		units := min(end, startOf(part+1)) - startOf(part)
+		block.Copy(s.parts[part], t.parts[part], uintptr(units)*s.stride)
 	}
 	return nil
 }
 
-// free gives back all blocks.
+// free frees all blocks.
 func (s *segments) free(a galloc.Allocator) {
-	for k, p := range s.blocks {
-		if p != nil {
-			l, _ := s.layout(k)
-			deallocate(a, p, l)
-		}
+	for len(s.blocks) > 0 {
+		last := len(s.blocks) - 1
+		from := int(s.blocks[last])
+		l, _ := s.layout(from, len(s.parts)) // no error: the block has it
+		deallocate(a, s.parts[from], l)
+		s.parts, s.blocks = s.parts[:from], s.blocks[:last]
 	}
-	s.blocks = nil
+	s.parts, s.blocks = nil, nil
 }

@@ -1,36 +1,40 @@
 package collections
 
 import (
+	"fmt"
 	"iter"
 	"math"
 
 	"github.com/galloc-go/galloc"
+	"github.com/galloc-go/galloc/internal/block"
 )
 
-// Slab keeps values in slots and gives out a [Handle] for each: an index with a generation, by which it
-// knows a handle whose value has been removed, even if the slot has another value meanwhile. Handles have
-// no pointers in them, so they are what elements of collections refer to one another by. The zero value
-// is empty, on galloc.Global.
+// Slab keeps values in slots and returns a [Handle] for each: an index and a generation. A slot has
+// another generation for each value, so the handle of a deleted value is not valid for a later
+// value. Handles contain no pointers, so elements of collections can refer to one another by
+// handles. The zero value is empty and allocates from galloc.Global.
 //
-// Values do not move: a pointer to one is valid until that one is removed, or the Slab is
-// freed. Every operation on one value is O(1). Slots are used again, the one that was emptied last first,
-// but each only 2^31 times, so that no stale handle is ever taken for a good one. A handle does not say which Slab it is of.
+// Values do not move: a pointer to a value is valid until that value is deleted or the Slab is
+// freed. Each operation on one value takes O(1). A new value takes the slot that was emptied last.
+// A slot is retired after 2^31 values, so that no stale handle becomes valid again. A handle does
+// not record which Slab it belongs to.
 //
-// The idea is that of generational indices, known from entity systems of games; in Rust, the crates
-// slotmap and generational-arena.
+// The design is known as generational indices, from the entity systems of games; in Rust, see the
+// crates slotmap and generational-arena.
 type Slab[T any] struct {
-	_     noCopy
-	a     galloc.Allocator // nil means Global
-	slots segments
-	n     int    // values
-	worn  int    // slots that have had all generations, and are not used any more
-	free  uint32 // the first empty slot that has been used, or 0
-	fresh uint32 // the slots from here on have never been used; 0 before the first insertion or reservation
-	born  uint32 // the generation of a slot that has never been used: even
-	top   uint32 // the highest generation of all slots, rounded up to an even one
+	_       block.NoCopy
+	alloc   galloc.Allocator // nil means Global
+	slots   segments
+	n       int    // number of values
+	retired int    // number of slots that have had all generations
+	free    uint32 // the first empty slot below fresh, or 0
+	fresh   uint32 // slots from here on are unused; 0 before the first insertion or reservation
+	born    uint32 // the generation of a slot that has never been used: even
+	top     uint32 // the highest generation of all slots, rounded up to an even number
 }
 
-// Handle tells a value in a Slab of T. The zero Handle tells none. Handles are comparable.
+// Handle identifies a value in a Slab of T. The zero Handle identifies none. Handles are
+// comparable.
 type Handle[T any] struct {
 	index      uint32
 	generation uint32
@@ -38,39 +42,46 @@ type Handle[T any] struct {
 
 // slabSlot is a place for a value.
 //
-//	generation is odd while there is one
-//	next is the next in the list of empty slots, or 0
+//	generation is odd if the slot has a value
+//	next is the next slot in the list of empty slots, or 0
 type slabSlot[T any] struct {
 	value      T
 	generation uint32
 	next       uint32
 }
 
-// lowSlab makes 8 slots the first ones.
-const lowSlab = 3
+// firstSlots is the number of slots of the first block.
+const firstSlots = 8
 
-// NewSlab returns an empty Slab on a, or on galloc.Global if a is nil.
-func NewSlab[T any](a galloc.Allocator) *Slab[T] { return &Slab[T]{a: a} }
+// NewSlab returns an empty Slab that allocates from a, or from galloc.Global if a is nil.
+func NewSlab[T any](a galloc.Allocator) *Slab[T] { return &Slab[T]{alloc: usable(a)} }
+
+// MakeSlab returns an empty Slab on a with capacity for at least n values. It panics if n is
+// negative.
+func MakeSlab[T any](a galloc.Allocator, n int) (*Slab[T], error) {
+	s := NewSlab[T](a)
+	return filled(s, func() error { return s.TryReserve(n) })
+}
 
 // Len returns the number of values.
 func (s *Slab[T]) Len() int { return s.n }
 
-// Cap returns the number of values that there are slots for.
+// Cap returns the number of values that fit without allocating.
 func (s *Slab[T]) Cap() int {
 	if s.fresh == 0 {
 		return 0
 	}
-	return int(min(s.slots.end()-uint64(s.slots.first()), math.MaxInt)) - s.worn
+	return int(min(s.slots.end()-uint64(s.slots.first()), math.MaxInt)) - s.retired
 }
 
 func (s *Slab[T]) at(i uint32) *slabSlot[T] { return (*slabSlot[T])(s.slots.at(i)) }
 
-// Insert puts x into a slot and returns its handle. It allocates when all slots are full, as much as
-// there is.
-func (s *Slab[T]) Insert(x T) Handle[T] { return galloc.Must(s.TryInsert(x)) }
+// Add puts x into an empty slot and returns its handle. If all slots are full, it doubles their
+// number, or adds as many as there is memory for.
+func (s *Slab[T]) Add(x T) Handle[T] { return mustValue(s.TryAdd(x)) }
 
-// TryInsert is Insert that returns the error.
-func (s *Slab[T]) TryInsert(x T) (Handle[T], error) {
+// TryAdd is like Add but returns an error if memory runs out.
+func (s *Slab[T]) TryAdd(x T) (Handle[T], error) {
 	i := s.free
 	var p *slabSlot[T]
 	switch {
@@ -79,7 +90,7 @@ func (s *Slab[T]) TryInsert(x T) (Handle[T], error) {
 		s.free = p.next
 	default:
 		if s.fresh == 0 || uint64(s.fresh) == s.slots.end() {
-			if err := s.grow(); err != nil {
+			if err := s.TryReserve(1); err != nil {
 				return Handle[T]{}, err
 			}
 		}
@@ -90,20 +101,12 @@ func (s *Slab[T]) TryInsert(x T) (Handle[T], error) {
 	}
 	p.value = x
 	p.generation++
-	s.top = max(s.top, p.generation+1) // 0 after the last generation is never the highest
+	s.top = max(s.top, p.generation+1) // 0 after the last generation
 	s.n++
 	return Handle[T]{i, p.generation}, nil
 }
 
-// grow adds slots, as many as there are.
-func (s *Slab[T]) grow() error {
-	if err := s.prepare(); err != nil {
-		return err
-	}
-	return s.slots.grow(s.a)
-}
-
-// prepare finds out what there is to know about T.
+// prepare checks T and computes the layout of slots, before the first allocation.
 func (s *Slab[T]) prepare() error {
 	if s.fresh != 0 {
 		return nil
@@ -112,25 +115,33 @@ func (s *Slab[T]) prepare() error {
 		return err
 	}
 	l := galloc.LayoutOf[slabSlot[T]]()
-	s.slots = segments{stride: l.Size(), align: l.Align(), low: lowSlab}
+	s.slots = segments{stride: l.Size(), align: l.Align(), initial: firstSlots}
 	s.fresh = s.slots.first()
 	return nil
 }
 
-// Get returns the value of h, or nil if it has been removed. A handle of another Slab of T is good here if its slot has a
-// value of the same generation by chance, so keep them apart. The
-// pointer is valid until the value is removed.
-func (s *Slab[T]) Get(h Handle[T]) *T {
+// Get returns the value of h; ok reports whether h is valid.
+func (s *Slab[T]) Get(h Handle[T]) (x T, ok bool) {
+	if p := s.find(h); p != nil {
+		return p.value, true
+	}
+	return x, false
+}
+
+// Ptr returns a pointer to the value of h, or nil if the value has been deleted. It is valid until
+// the value is deleted or s is freed. A handle of another Slab of T is not detected if its slot
+// here has a value of the same generation.
+func (s *Slab[T]) Ptr(h Handle[T]) *T {
 	if p := s.find(h); p != nil {
 		return &p.value
 	}
 	return nil
 }
 
-// Has reports whether h tells a value.
+// Has reports whether h identifies a value.
 func (s *Slab[T]) Has(h Handle[T]) bool { return s.find(h) != nil }
 
-// find returns the slot of h if it has h's value.
+// find returns the slot of h, or nil if h is not valid.
 func (s *Slab[T]) find(h Handle[T]) *slabSlot[T] {
 	if h.index >= s.fresh || h.index < s.slots.first() {
 		return nil
@@ -141,8 +152,8 @@ func (s *Slab[T]) find(h Handle[T]) *slabSlot[T] {
 	return nil
 }
 
-// Remove removes the value of h and returns it; ok is false if there is none.
-func (s *Slab[T]) Remove(h Handle[T]) (x T, ok bool) {
+// Delete removes the value of h and returns it; ok reports whether h was valid.
+func (s *Slab[T]) Delete(h Handle[T]) (x T, ok bool) {
 	p := s.find(h)
 	if p == nil {
 		return x, false
@@ -151,61 +162,90 @@ func (s *Slab[T]) Remove(h Handle[T]) (x T, ok bool) {
 	return p.value, true
 }
 
-// empty makes slot i, at p, an empty one.
+// DeleteFunc removes the values for which del returns true. del must not use s.
+func (s *Slab[T]) DeleteFunc(del func(Handle[T], T) bool) {
+	for h, p := range s.Pointers() {
+		if del(h, *p) {
+			s.empty(h.index, s.at(h.index))
+		}
+	}
+}
+
+// empty removes the value of slot i, at p.
 func (s *Slab[T]) empty(i uint32, p *slabSlot[T]) {
 	s.n--
 	if p.generation++; p.generation == 0 {
-		s.worn++
-		return // it has had all generations: nothing is to come into it any more
+		s.retired++
+		return // the slot has had all generations
 	}
 	p.next = s.free
 	s.free = i
 }
 
-// Clear removes all values and keeps the memory. It takes as long as there are slots.
+// Clear removes all values and keeps the memory. It visits every slot that has been used.
 func (s *Slab[T]) Clear() {
-	for h := range s.All() {
+	for h := range s.Pointers() {
 		s.empty(h.index, s.at(h.index))
 	}
 }
 
-// Reserve makes room for additional more values.
-func (s *Slab[T]) Reserve(additional int) { must(s.TryReserve(additional)) }
+// Reserve ensures capacity for at least n more values. It panics if n is negative.
+func (s *Slab[T]) Reserve(n int) { must(s.TryReserve(n)) }
 
-// TryReserve is Reserve that returns the error. There may be more slots by then than before.
-func (s *Slab[T]) TryReserve(additional int) error {
-	n, err := sum[T](s.n, additional)
+// TryReserve is like Reserve but returns an error if memory runs out.
+func (s *Slab[T]) TryReserve(n int) error {
+	need, err := sum[T](s.n, n)
 	if err != nil {
 		return err
 	}
-	if additional == 0 {
+	if n == 0 {
 		return nil
 	}
 	if err := s.prepare(); err != nil {
 		return err
 	}
-	return s.slots.growUntil(s.a, uint64(s.slots.first())+uint64(n)+uint64(s.worn))
+	return s.slots.growUntil(s.alloc, uint64(s.slots.first())+uint64(need)+uint64(s.retired))
 }
 
-// Clone returns a copy of s, on the same allocator. The handles of s tell the copies of their values in
-// it.
-func (s *Slab[T]) Clone() *Slab[T] { return galloc.Must(s.TryClone()) }
+// Clone returns a copy of s on the same allocator. The handles of s are valid in the copy and
+// identify the copied values.
+func (s *Slab[T]) Clone() *Slab[T] { return mustValue(s.TryClone()) }
 
-// TryClone is Clone that returns the error.
+// TryClone is like Clone but returns an error if memory runs out.
 func (s *Slab[T]) TryClone() (*Slab[T], error) {
-	c := &Slab[T]{a: s.a, born: s.born, top: s.top}
-	if s.fresh != 0 {
-		if err := c.slots.copyFrom(s.a, &s.slots, uint64(s.fresh)); err != nil {
-			return nil, err
-		}
-		c.n, c.worn, c.free, c.fresh = s.n, s.worn, s.free, s.fresh
+	c := &Slab[T]{alloc: s.alloc}
+	if err := s.cloneTo(c); err != nil {
+		return nil, err
 	}
 	return c, nil
 }
 
-// All returns the handles and values, in the order of the slots. Values may be removed meanwhile, which are
-// then not produced, and inserted, which may be.
-func (s *Slab[T]) All() iter.Seq2[Handle[T], *T] {
+// cloneTo makes c, which is empty, a copy of s. If it fails, c stays empty.
+func (s *Slab[T]) cloneTo(c *Slab[T]) error {
+	if s.fresh != 0 {
+		if err := c.slots.copyFrom(s.alloc, &s.slots, uint64(s.fresh)); err != nil {
+			return err
+		}
+		c.n, c.retired, c.free, c.fresh = s.n, s.retired, s.free, s.fresh
+	}
+	c.born, c.top = s.born, s.top
+	return nil
+}
+
+// All returns an iterator over handles and values, in the order of the slots. The loop may add
+// values, which may be visited or not, and delete values.
+func (s *Slab[T]) All() iter.Seq2[Handle[T], T] {
+	return func(yield func(Handle[T], T) bool) {
+		for h, p := range s.Pointers() {
+			if !yield(h, *p) {
+				return
+			}
+		}
+	}
+}
+
+// Pointers returns an iterator over handles and pointers to the values, under the rules of All.
+func (s *Slab[T]) Pointers() iter.Seq2[Handle[T], *T] {
 	return func(yield func(Handle[T], *T) bool) {
 		for i := s.slots.first(); i < s.fresh; i++ {
 			p := s.at(i)
@@ -216,31 +256,49 @@ func (s *Slab[T]) All() iter.Seq2[Handle[T], *T] {
 	}
 }
 
-// Values returns the values, as All does.
-func (s *Slab[T]) Values() iter.Seq[*T] {
-	return func(yield func(*T) bool) {
-		for _, p := range s.All() {
-			if !yield(p) {
+// Keys returns an iterator over the handles, under the rules of All.
+func (s *Slab[T]) Keys() iter.Seq[Handle[T]] {
+	return func(yield func(Handle[T]) bool) {
+		for h := range s.Pointers() {
+			if !yield(h) {
 				return
 			}
 		}
 	}
 }
 
-// Free gives back the memory. s is then empty and can be used again; the handles given out before
-// tell nothing in it, unless it has used a slot 2^30 times or more, in all its lives.
-func (s *Slab[T]) Free() {
-	s.slots.free(s.a)
-	s.n, s.worn, s.free, s.fresh = 0, 0, 0, 0
-	if s.top > math.MaxUint32/2 {
-		s.top = 0 // what is left would soon be used up, and the slots with it
+// Values returns an iterator over the values, under the rules of All.
+func (s *Slab[T]) Values() iter.Seq[T] {
+	return func(yield func(T) bool) {
+		for _, p := range s.Pointers() {
+			if !yield(*p) {
+				return
+			}
+		}
 	}
-	s.born = s.top // what is inserted from now on has later generations
 }
 
-// FreeFunc calls free for each value and gives back the memory.
+// String returns the values as Format prints them by %v.
+func (s *Slab[T]) String() string { return fmt.Sprint(s) }
+
+// Format implements fmt.Formatter. It prints the values as [1 2 3], and the verb applies to each.
+func (s *Slab[T]) Format(f fmt.State, verb rune) { formatValues(f, verb, s.n, s.Values()) }
+
+// Free releases all memory. s is then empty and can be used again. Handles from before do not
+// become valid again, unless s has used one slot 2^30 times or more since it was created.
+func (s *Slab[T]) Free() {
+	s.slots.free(s.alloc)
+	s.n, s.retired, s.free, s.fresh = 0, 0, 0, 0
+	if s.top > math.MaxUint32/2 {
+		s.top = 0 // few generations are left, and slots would be retired soon
+	}
+	s.born = s.top // later values have higher generations
+}
+
+// FreeFunc calls free for each value, in the order of the slots, and then frees s.
 func (s *Slab[T]) FreeFunc(free func(*T)) {
-	for _, p := range s.All() {
+	for h, p := range s.Pointers() {
+		s.empty(h.index, s.at(h.index)) // first, as free may panic; the value stays
 		free(p)
 	}
 	s.Free()

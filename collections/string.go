@@ -7,30 +7,37 @@ import (
 	"github.com/galloc-go/galloc"
 )
 
-// String is an immutable string off the Go heap, in two words without Go pointers: what to have
-// instead of a string in a [Vec], a [Map], or a struct in them. The zero value is the empty string,
-// which has no memory.
+// String is an immutable string off the Go heap, in two words without Go pointers. Use it in place
+// of a string in a [Vec], in the values of a [Map], or in a struct in them. The zero value is the
+// empty string, which has no memory.
 //
-// A String is a value, and a copy of it is the same string: exactly one of the copies is to be
-// freed, with the allocator that the String was made on; afterwards none may be used. == compares
-// addresses; to compare the text, compare the Views. Safe for concurrent reading.
+// A String is a value, and a copy of it is the same string. Exactly one of the copies must be
+// freed, with the allocator that the String was made on; after that, none may be used. Concurrent
+// reading is safe.
 //
-// It cannot be made on galloc.GoHeap, directly or below another allocator: the garbage collector
-// would not see it. The functions here fail with galloc.ErrUnsupported if they see that.
+// Strings cannot be compared with ==, which would compare addresses. Use Equal and Compare. So they
+// cannot be keys of a [Map] or elements of a [Set], which the compiler reports; a [StringMap] or
+// [TextMap] has strings as keys, and a [BTreeFunc] can have Strings.
+//
+// A String cannot be on galloc.GoHeap, directly or through another allocator: the garbage collector
+// would not see it. The functions here fail with galloc.ErrUnsupported then: see
+// galloc.GarbageCollected.
 type String struct {
+	_  [0]useEqual
 	at addr
 	n  int
 }
 
-// NewString returns a copy of s on a, or on galloc.Global if a is nil, in O(len(s)). [Bytes.TakeString]
-// makes a String of what has been written bit by bit.
-func NewString(a galloc.Allocator, s string) String { return galloc.Must(TryNewString(a, s)) }
+// useEqual makes == on a String an error of the compiler, which names the type.
+type useEqual func()
 
-// TryNewString is NewString that returns the error.
-func TryNewString(a galloc.Allocator, s string) (String, error) {
+// NewString returns a copy of s that is allocated from a, or from galloc.Global if a is nil.
+// [Bytes.TakeString] makes a String of text written piece by piece.
+func NewString(a galloc.Allocator, s string) (String, error) {
 	if len(s) == 0 {
 		return String{}, nil
 	}
+	watch()
 	if err := hidden(a); err != nil {
 		return String{}, err
 	}
@@ -42,30 +49,46 @@ func TryNewString(a galloc.Allocator, s string) (String, error) {
 	if err != nil {
 		return String{}, err
 	}
-	copy(b, s)
-	return String{addr(unsafe.Pointer(unsafe.SliceData(b))), len(s)}, nil
+	b = b[:len(s)]
+	copyArray(b, unsafe.Slice(unsafe.StringData(s), len(s)))
+	return stringOf(b), nil
 }
 
-// View returns the text without copying it. It must not be used after Free.
+// stringOf returns the String that owns the block b.
+func stringOf(b []byte) String {
+	return String{at: addr(unsafe.Pointer(unsafe.SliceData(b))), n: len(b)}
+}
+
+// View returns the text without copying it. It is valid until Free. With GALLOC=debug, View and the
+// methods that read the text report the use of a String that was freed, if it is a block of the
+// global allocator.
 func (s String) View() string {
-	// SAFETY: n bytes at the address are the String's, and nobody changes them before Free.
+	checkUse(s.at)
+	// SAFETY: the String owns n bytes at the address, and nothing changes them before Free.
 	return unsafe.String((*byte)(s.at.pointer()), s.n)
 }
 
-// String returns the text as a string of Go's, copied to the Go heap. See View.
+// String returns a copy of the text on the Go heap. See View.
 func (s String) String() string { return strings.Clone(s.View()) }
 
 // Len returns the number of bytes.
 func (s String) Len() int { return s.n }
 
-// Clone returns a copy of the text on a, to be freed on its own.
-func (s String) Clone(a galloc.Allocator) String { return NewString(a, s.View()) }
+// Equal reports whether s and t have the same text.
+func (s String) Equal(t String) bool { return s.View() == t.View() }
 
-// TryClone is Clone that returns the error.
-func (s String) TryClone(a galloc.Allocator) (String, error) { return TryNewString(a, s.View()) }
+// Compare compares the texts of s and t bytewise: it returns -1 if s is less than t, 0 if they are
+// equal, and +1 if s is greater than t.
+func (s String) Compare(t String) int { return strings.Compare(s.View(), t.View()) }
 
-// Free gives back the memory to a, the allocator that s was made on or an equivalent one, and makes
-// s empty. All other copies of s are then invalid.
+// Clone returns a copy of the text on a, which must be freed separately.
+func (s String) Clone(a galloc.Allocator) String { return mustValue(s.TryClone(a)) }
+
+// TryClone is like Clone but returns an error if memory runs out.
+func (s String) TryClone(a galloc.Allocator) (String, error) { return NewString(a, s.View()) }
+
+// Free returns the memory to a, the allocator that s was made on or an equivalent one, and makes s
+// empty. All other copies of s are then invalid.
 func (s *String) Free(a galloc.Allocator) {
 	if s.n != 0 {
 		l, _ := galloc.ArrayLayout[byte](s.n)

@@ -11,8 +11,8 @@ import (
 	"github.com/galloc-go/galloc/collections"
 )
 
-// vecProgram does on a Vec of T what it does on a slice. value makes different elements of different numbers, where T
-// has them.
+// vecProgram tests a Vec of T against a slice. value returns different elements for different
+// numbers, if T has enough of them.
 func vecProgram[T comparable](value func(int) T) program {
 	return func(a galloc.Allocator, s *script) error {
 		v := collections.NewVec[T](a)
@@ -27,8 +27,7 @@ func vecProgram[T comparable](value func(int) T) program {
 			return xs
 		}
 		for s.more() {
-			op := s.n(20)
-			switch op {
+			switch s.n(22) {
 			case 0, 1, 2:
 				x := next()
 				if !s.failed(v.TryPush(x)) {
@@ -39,7 +38,7 @@ func vecProgram[T comparable](value func(int) T) program {
 				if !s.failed(v.TryAppend(xs...)) {
 					m = append(m, xs...)
 				}
-			case 4: // of itself
+			case 4: // a view of v
 				i := s.n(len(m) + 1)
 				j := i + s.n(min(len(m)-i, 50)+1)
 				if !s.failed(v.TryAppend(v.Slice()[i:j]...)) {
@@ -50,7 +49,7 @@ func vecProgram[T comparable](value func(int) T) program {
 				if !s.failed(v.TryInsert(i, xs...)) {
 					m = slices.Insert(m, i, xs...)
 				}
-			case 6: // of itself
+			case 6: // a view of v
 				at := s.n(len(m) + 1)
 				i := s.n(len(m) + 1)
 				j := i + s.n(min(len(m)-i, 9)+1)
@@ -95,10 +94,9 @@ func vecProgram[T comparable](value func(int) T) program {
 					return differ("Cap after ReserveExact", v.Cap(), len(m)+n)
 				}
 			case 15:
-				v.ShrinkToFit()
-				s.shrunk()
+				s.failed(v.TryShrinkToFit())
 			case 16:
-				if xs := some(s.n(30)); !s.failed(v.TryExtend(slices.Values(xs))) {
+				if xs := some(s.n(30)); !s.failed(v.TryAppendSeq(slices.Values(xs))) {
 					m = append(m, xs...)
 				}
 			case 17:
@@ -122,7 +120,19 @@ func vecProgram[T comparable](value func(int) T) program {
 					i, x := s.n(len(m)), next()
 					v.Set(i, x)
 					m[i] = x
+					i, x = s.n(len(m)), next()
+					*v.Ptr(i) = x
+					m[i] = x
 				}
+			case 21:
+				n := s.n(300)
+				if !s.failed(v.TryResize(n)) {
+					m = append(m[:min(n, len(m))], make([]T, max(n-len(m), 0))...)
+				}
+			case 20:
+				del := every[T](2 + s.n(3))
+				v.DeleteFunc(del())
+				m = slices.DeleteFunc(m, del())
 			}
 			if !slices.Equal(v.Slice(), m) || v.Len() != len(m) || v.Cap() < len(m) {
 				return differ("elements", v.Slice(), m)
@@ -130,6 +140,17 @@ func vecProgram[T comparable](value func(int) T) program {
 		}
 		if got := slices.Collect(v.Values()); !slices.Equal(got, m) {
 			return differ("Values", got, m)
+		}
+		c, err := collections.CollectVec(a, slices.Values(m))
+		if s.failed(err) {
+			return nil
+		}
+		defer c.Free()
+		if !v.Equal(c) || !c.Equal(v) {
+			return differ("Equal", c, v)
+		}
+		if !s.failed(c.TryPush(next())) && v.Equal(c) {
+			return differ("Equal to a longer Vec", c, v)
 		}
 		for i, x := range v.All() {
 			if x != m[i] || x != v.At(i) {
@@ -143,6 +164,15 @@ func vecProgram[T comparable](value func(int) T) program {
 			}
 		}
 		return nil
+	}
+}
+
+// every returns a function that returns functions for DeleteFunc, which return true at each n-th
+// call.
+func every[T any](n int) func() func(T) bool {
+	return func() func(T) bool {
+		calls := 0
+		return func(T) bool { calls++; return calls%n == 0 }
 	}
 }
 
@@ -168,7 +198,7 @@ func TestVecIsASlice(t *testing.T) {
 func FuzzVec(f *testing.F) { fuzzProgram(f, vecProgram(number)) }
 
 func TestVecGrowth(t *testing.T) {
-	a := alloctest.Failing(0)
+	a := alloctest.Track(galloc.System)
 	for _, c := range []struct {
 		push func() (first, second int)
 		want [2]int
@@ -198,7 +228,7 @@ func TestVecGrowth(t *testing.T) {
 	}
 	_ = append(v.Slice(), 6)
 	if v.Len() != 5 || cap(v.Slice()) != 5 {
-		t.Error("an append to the view has reached the Vec")
+		t.Error("an append to the view changed the Vec")
 	}
 	v.ShrinkToFit()
 	if v.Cap() != 5 {
@@ -210,7 +240,7 @@ func TestVecGrowth(t *testing.T) {
 	}
 }
 
-// caps returns the first capacity of a Vec of T that grows by itself, and the one after it.
+// caps returns the first and the second capacity of a Vec of T that grows by Push.
 func caps[T any](a galloc.Allocator) (first, second int) {
 	v := collections.NewVec[T](a)
 	defer v.Free()
@@ -223,8 +253,8 @@ func caps[T any](a galloc.Allocator) (first, second int) {
 	return first, v.Cap()
 }
 
-func TestVecUsesAllOfTheBlock(t *testing.T) {
-	g := &generous{f: alloctest.Failing(0), asked: map[ptr]galloc.Layout{}}
+func TestVecUsesTheWholeBlock(t *testing.T) {
+	g := &generous{f: alloctest.Track(galloc.System), asked: map[ptr]galloc.Layout{}}
 	v := collections.NewVec[uint32](g)
 	defer v.Free()
 	v.ReserveExact(10)
@@ -244,7 +274,7 @@ func TestPointersAreRefused(t *testing.T) {
 			"Deque":      collections.NewDeque[*int](a).TryPushBack(nil),
 			"BTree":      collections.NewBTree[string, int](a).TryPut("a", 1),
 			"BTree of V": collections.NewBTree[int, named](a).TryPut(1, named{}),
-			"Slab":       insert(collections.NewSlab[[]int](a)),
+			"Slab":       add(collections.NewSlab[[]int](a)),
 			"Reserve":    collections.NewVec[string](a).TryReserve(3),
 		} {
 			if !errors.Is(err, galloc.ErrPointers) {
@@ -260,28 +290,29 @@ func TestPointersAreRefused(t *testing.T) {
 	new(collections.Vec[named]).Push(named{})
 }
 
-func insert[T any](s *collections.Slab[T]) error {
+func add[T any](s *collections.Slab[T]) error {
 	var x T
-	_, err := s.TryInsert(x)
+	_, err := s.TryAdd(x)
 	return err
 }
 
-// Collections of collections are refused, values that own memory are not.
-func TestWhatOwnsMemoryIsAnElement(t *testing.T) {
-	if err := new(collections.Vec[collections.Vec[int]]).TryPush(collections.Vec[int]{}); !errors.Is(err, galloc.ErrPointers) {
+// A collection is not an element; a value that owns memory is.
+func TestOwnersOfMemoryAreElements(t *testing.T) {
+	err := new(collections.Vec[collections.Vec[int]]).TryPush(collections.Vec[int]{})
+	if !errors.Is(err, galloc.ErrPointers) {
 		t.Errorf("a Vec of Vecs: %v", err)
 	}
-	a := alloctest.Failing(0)
+	a := alloctest.Track(galloc.System)
 	v := collections.NewVec[collections.String](a)
 	for _, s := range []string{"one", "", "three"} {
-		v.Push(collections.NewString(a, s))
+		v.Push(galloc.Must(collections.NewString(a, s)))
 	}
 	if got := v.At(2).View(); got != "three" {
 		t.Errorf("View %q", got)
 	}
 	v.FreeFunc(func(s *collections.String) { s.Free(a) })
-	if len(a.Live()) > 0 || len(a.Mistakes()) > 0 || v.Len() != 0 || v.Cap() != 0 {
-		t.Errorf("left: %v, mistakes: %v", a.Live(), a.Mistakes())
+	if len(a.Live()) > 0 || len(a.Misuses()) > 0 || v.Len() != 0 || v.Cap() != 0 {
+		t.Errorf("left: %v, misuses: %v", a.Live(), a.Misuses())
 	}
 }
 
@@ -290,9 +321,29 @@ func TestCapacityOverflow(t *testing.T) {
 	v := collections.NewVec[uint64](nil)
 	v.Push(1)
 	defer v.Free()
-	for _, err := range []error{v.TryReserve(math.MaxInt), v.TryReserveExact(math.MaxInt / 8), v.TryReserve(math.MaxInt / 8)} {
+	for _, err := range []error{
+		v.TryReserve(math.MaxInt), v.TryReserveExact(math.MaxInt / 8), v.TryReserve(math.MaxInt / 8),
+	} {
 		if !errors.As(err, &layout) {
 			t.Errorf("error %v", err)
+		}
+	}
+	d, b := collections.NewDeque[uint64](nil), collections.NewBTree[uint64, byte](nil)
+	s, m := collections.NewSlab[uint64](nil), collections.NewMap[uint64, byte](nil)
+	d.PushBack(1)
+	b.Put(1, 1)
+	m.Put(1, 1)
+	s.Add(1)
+	defer d.Free()
+	defer b.Free()
+	defer m.Free()
+	defer s.Free()
+	for what, err := range map[string]error{
+		"Vec": v.TryReserve(math.MaxInt), "Vec exact": v.TryReserveExact(math.MaxInt), "Deque": d.TryReserve(math.MaxInt),
+		"Slab": s.TryReserve(math.MaxInt), "BTree": b.TryReserve(math.MaxInt), "Map": m.TryReserve(math.MaxInt),
+	} {
+		if !errors.As(err, &layout) || layout.Size < 8 || layout.Align < galloc.LayoutOf[uint64]().Align() || layout.Count != math.MaxInt {
+			t.Errorf("%s: error %v", what, err)
 		}
 	}
 	z := collections.NewVec[struct{}](nil)
@@ -302,24 +353,30 @@ func TestCapacityOverflow(t *testing.T) {
 	}
 	mustPanic(t, "negative", func() { v.Reserve(-1) })
 	mustPanic(t, "Insert", func() { v.Insert(2, 1) })
+	mustPanic(t, "Resize", func() { v.Resize(-1) })
+	if err := v.TryResize(math.MaxInt); !errors.As(err, &layout) {
+		t.Errorf("Resize: error %v", err)
+	}
 }
 
-// What is named plainly calls HandleAllocError with the layout.
-func TestRunningOutOfMemoryEndsThePlainMethods(t *testing.T) {
-	defer galloc.SetAllocErrorHook(galloc.TakeAllocErrorHook())
+// Methods without Try call HandleAllocError with the layout.
+func TestMethodsAbortWithoutMemory(t *testing.T) {
+	defer galloc.SetAllocErrorHook(galloc.SetAllocErrorHook(nil))
 	galloc.SetAllocErrorHook(func(l galloc.Layout) { panic(galloc.ErrOutOfMemory.For(l)) })
 	for what, f := range map[string]func(a galloc.Allocator){
 		"Vec":      func(a galloc.Allocator) { collections.NewVec[int64](a).Push(1) },
 		"Append":   func(a galloc.Allocator) { collections.NewVec[int64](a).Append(1, 2, 3) },
 		"Deque":    func(a galloc.Allocator) { collections.NewDeque[int64](a).PushFront(1) },
-		"Slab":     func(a galloc.Allocator) { collections.NewSlab[int64](a).Insert(1) },
+		"Slab":     func(a galloc.Allocator) { collections.NewSlab[int64](a).Add(1) },
 		"BTree":    func(a galloc.Allocator) { collections.NewBTree[int64, int64](a).Put(1, 1) },
 		"Interner": func(a galloc.Allocator) { collections.NewInterner(a).Intern("a") },
-		"String":   func(a galloc.Allocator) { collections.NewString(a, "a") },
-		"Rc":       func(a galloc.Allocator) { collections.NewRc(a, 1) },
-		"Arc":      func(a galloc.Allocator) { collections.NewArc(a, 1) },
-		"foreign":  func(galloc.Allocator) { collections.NewVec[int64](foreign{errForeign}).Push(1) },
-		"bare":     func(galloc.Allocator) { collections.NewVec[int64](foreign{galloc.ErrOutOfMemory}).Push(1) },
+		"String": func(a galloc.Allocator) {
+			s := galloc.Must(collections.NewString(nil, "a"))
+			defer s.Free(nil)
+			s.Clone(a)
+		},
+		"foreign": func(galloc.Allocator) { collections.NewVec[int64](foreign{errForeign}).Push(1) },
+		"bare":    func(galloc.Allocator) { collections.NewVec[int64](foreign{galloc.ErrOutOfMemory}).Push(1) },
 	} {
 		func() {
 			defer func() {
@@ -328,12 +385,12 @@ func TestRunningOutOfMemoryEndsThePlainMethods(t *testing.T) {
 					t.Errorf("%s: %v", what, e)
 				}
 			}()
-			f(alloctest.Failing(1))
+			f(alloctest.Fail(galloc.System, alloctest.After(0)))
 		}()
 	}
 }
 
-// foreign is an allocator that fails with an error of its own, or with a sentinel as it is.
+// foreign is an allocator that fails with err, which contains no layout.
 type foreign struct{ err error }
 
 var errForeign = errors.New("none left")
@@ -370,5 +427,43 @@ func TestIteratorsOfAChangingVec(t *testing.T) {
 	}
 	for range v.Values() {
 		break
+	}
+}
+
+// If the function of DeleteFunc panics, the elements that it has not seen stay, and none is there
+// twice.
+func TestPanicsInDeleteFunc(t *testing.T) {
+	var v collections.Vec[int]
+	var d collections.Deque[int]
+	defer v.Free()
+	defer d.Free()
+	d.ReserveExact(10)
+	for range 7 { // so that the elements wrap around the end of the ring
+		d.PushBack(0)
+		d.PopFront()
+	}
+	for i := range 10 {
+		v.Push(i)
+		d.PushBack(i)
+	}
+	del := func(x int) bool {
+		if x == 6 {
+			panic("DeleteFunc")
+		}
+		return x%2 == 1
+	}
+	for what, deleteFunc := range map[string]func(func(int) bool){"Vec": v.DeleteFunc, "Deque": d.DeleteFunc} {
+		func() {
+			defer func() {
+				if recover() != "DeleteFunc" {
+					t.Errorf("%s: no panic", what)
+				}
+			}()
+			deleteFunc(del)
+		}()
+	}
+	want := []int{0, 2, 4, 6, 7, 8, 9}
+	if !slices.Equal(v.Slice(), want) || !slices.Equal(slices.Collect(d.Values()), want) {
+		t.Errorf("Vec: %v, Deque: %v, want %v", &v, &d, want)
 	}
 }

@@ -7,7 +7,7 @@ import (
 	"github.com/galloc-go/galloc/fixed"
 )
 
-// 1000 blocks of 24 bytes, and then Reset. Times are for one block.
+// Each round allocates 1000 blocks of 24 bytes and then resets. Times are per block.
 func BenchmarkAllocate24(b *testing.B) {
 	l, _ := galloc.NewLayout(24, 8)
 	mem := make([]byte, 24_000)

@@ -8,7 +8,7 @@ import (
 	"github.com/galloc-go/galloc/fixed"
 )
 
-var static [4096]byte // no allocation, and none of the heap's business
+var static [4096]byte // static memory, not from a heap
 
 func ExampleNew() {
 	a := fixed.New(static[:])
@@ -18,13 +18,13 @@ func ExampleNew() {
 	fmt.Println(err)
 	// Output:
 	// 4000 <nil> 4000
-	// galloc: memory allocation of 97 bytes (align 1) failed: out of memory
+	// galloc: memory allocation of 97 bytes (align 1) failed: out of memory: a limit is reached
 }
 
-// What is in a file, or in memory that is shared, refers to itself by offsets.
+// Blocks in a file or in shared memory refer to one another by offsets.
 func ExampleResume() {
 	type header struct{ first, used int64 }
-	file := make([]byte, 4096) // a mapped file, say
+	file := make([]byte, 4096) // for example, a mapped file
 	a := fixed.New(file)
 	h := galloc.Must(galloc.New[header](a))
 	name := galloc.Must(galloc.MakeSlice[byte](a, 5))

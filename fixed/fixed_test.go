@@ -15,7 +15,7 @@ import (
 	"github.com/galloc-go/galloc/fixed"
 )
 
-// both is what Buffer and Shared have.
+// both is the methods of Buffer and Shared.
 type both interface {
 	galloc.Resizer
 	galloc.Owner
@@ -31,14 +31,14 @@ var kinds = map[string]func(mem []byte, used int) both{
 	"Shared": func(mem []byte, used int) both { return fixed.ResumeShared(mem, used) },
 }
 
-// What a rule of alloctest takes in all, since next to nothing is taken back.
+// room is as many bytes as a rule of alloctest allocates in all, because almost nothing is freed.
 const room = 512 << 20
 
-func TestBuffersKeepTheContract(t *testing.T) {
+func TestConformance(t *testing.T) {
 	if math.MaxInt == math.MaxInt32 || runtime.GOARCH == "wasm" {
 		t.Skip("the rules need more memory than 32 bits can address well")
 	}
-	mem, err := galloc.System.Allocate(layout(t, room, 1)) // what is not touched does not exist
+	mem, err := galloc.System.Allocate(layout(t, room, 1)) // mostly not touched or committed
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +57,7 @@ func TestAllOfTheMemory(t *testing.T) {
 				t.Fatalf("%s: block %d: %v", name, i, err)
 			}
 		}
-		if _, err := a.Allocate(layout(t, 1, 1)); err != galloc.ErrOutOfMemory || a.Used() != 890 {
+		if _, err := a.Allocate(layout(t, 1, 1)); err != galloc.ErrLimit || a.Used() != 890 {
 			t.Errorf("%s: %v, used %d", name, err, a.Used())
 		}
 		if b, err := a.Allocate(layout(t, 0, 4096)); len(b) != 0 || err != nil {
@@ -65,22 +65,22 @@ func TestAllOfTheMemory(t *testing.T) {
 		}
 		for _, b := range mem {
 			if b != 0 {
-				t.Fatalf("%s: it has written to the memory", name)
+				t.Fatalf("%s: the allocator wrote to the memory", name)
 			}
 		}
 		a.Reset()
 		for range 2 {
-			if _, err := a.Allocate(layout(t, math.MaxInt, 1)); err != galloc.ErrOutOfMemory || a.Used() > 880 {
+			if _, err := a.Allocate(layout(t, math.MaxInt, 1)); err != galloc.ErrLimit || a.Used() > 880 {
 				t.Errorf("%s: %v", name, err)
 			}
-			if _, err := a.Allocate(layout(t, 1, math.MaxInt/2+1)); err != galloc.ErrOutOfMemory || a.Used() > 880 {
+			if _, err := a.Allocate(layout(t, 1, math.MaxInt/2+1)); err != galloc.ErrLimit || a.Used() > 880 {
 				t.Errorf("%s: %v", name, err)
 			}
 			if b, err := a.Allocate(layout(t, 880, 1)); err == nil && &b[0] != &mem[10] {
-				t.Errorf("%s: Reset has not freed all", name)
+				t.Errorf("%s: Reset did not free everything", name)
 			}
 		}
-		if _, err := kind(nil, 0).Allocate(layout(t, 1, 1)); err != galloc.ErrOutOfMemory {
+		if _, err := kind(nil, 0).Allocate(layout(t, 1, 1)); err != galloc.ErrLimit {
 			t.Errorf("%s of no memory: %v", name, err)
 		}
 	}
@@ -95,31 +95,33 @@ func TestTheLastBlock(t *testing.T) {
 		q := address(a.Allocate(l10))
 		a.Deallocate(p, l10)
 		if a.Used() != 20 {
-			t.Errorf("%s: a block that is not the last one was taken back", name)
+			t.Errorf("%s: a block that is not the last one was freed", name)
 		}
 		a.Deallocate(q, l10)
 		a.Deallocate(q, l10)
 		if a.Used() != 10 {
-			t.Errorf("%s: %d bytes used after the last block was taken back", name, a.Used())
+			t.Errorf("%s: %d bytes used after the last block was freed", name, a.Used())
 		}
-		if address(a.Allocate(l20)) != q || !a.Resize(q, l20, 80) || a.Used() != 90 || a.Resize(q, l80, 91) || !a.Resize(q, l80, 90) {
-			t.Errorf("%s: the last block cannot grow to the end, or beyond", name)
+		if address(a.Allocate(l20)) != q || !a.Resize(q, l20, 80) || a.Used() != 90 ||
+			a.Resize(q, l80, 91) || !a.Resize(q, l80, 90) {
+			t.Errorf("%s: the last block cannot grow to the end, or can grow past it", name)
 		}
 		if !a.Resize(q, layout(t, 90, 1), 10) || a.Used() != 20 {
-			t.Errorf("%s: shrinking gave nothing back", name)
+			t.Errorf("%s: shrinking freed nothing", name)
 		}
 		if a.Resize(p, l10, 11) || !a.Resize(p, l10, 9) || a.Used() != 20 || a.Resize(p, l10, math.MaxUint) {
-			t.Errorf("%s: a block that is not the last one", name)
+			t.Errorf("%s: another block grew, or freed memory", name)
 		}
 		a.Deallocate(nil, layout(t, 0, 1))
 		a.Deallocate(unsafe.Pointer(&mem[20]), layout(t, 0, 1))
 		if a.Used() != 20 {
-			t.Errorf("%s: size 0 was taken back", name)
+			t.Errorf("%s: a block of size 0 freed memory", name)
 		}
 	}
 }
 
-// What is given back by mistake, from before the memory, and ends where the last block does, changes nothing.
+// Freeing a foreign block from before the memory, which ends where the last block does, changes
+// nothing.
 func TestForeignBlocksChangeNothing(t *testing.T) {
 	for name, kind := range kinds {
 		mem := make([]byte, 200)
@@ -139,9 +141,10 @@ func TestForeignBlocksChangeNothing(t *testing.T) {
 	}
 }
 
-// The same bytes at another address, as after the file was mapped again.
-func TestOffsetsOutliveTheAddress(t *testing.T) {
-	type item struct{ next, value uint32 } // by offsets
+// Offsets are valid in a copy of the memory at another address, such as a file that is mapped
+// again.
+func TestOffsetsAtAnotherAddress(t *testing.T) {
+	type item struct{ next, value uint32 } // next is an offset
 	for name, kind := range kinds {
 		mem := make([]uint64, 1024)
 		a := kind(bytesOf(mem), 0)
@@ -161,7 +164,7 @@ func TestOffsetsOutliveTheAddress(t *testing.T) {
 		if &b.Bytes()[0] != (*byte)(unsafe.Pointer(&moved[0])) {
 			t.Fatalf("%s: Bytes is not the memory", name)
 		}
-		galloc.Must(galloc.New[item](b)).value = 77 // behind what is there
+		galloc.Must(galloc.New[item](b)).value = 77 // after the existing blocks
 		for i := uint32(9); i > 0; i-- {
 			p := (*item)(b.At(int(last)))
 			if p.value != i {
@@ -183,24 +186,25 @@ func TestOwnsItsMemory(t *testing.T) {
 			} else if in && a.Offset(p) != i-10 {
 				t.Errorf("%s: Offset of byte %d is %d", name, i, a.Offset(p))
 			} else if !in {
-				wantPanic(t, "does not lie in the memory", func() { a.Offset(p) })
+				wantPanic(t, "is not in the memory", func() { a.Offset(p) })
 			}
 		}
 		wantPanic(t, "At(80)", func() { a.At(80) })
 		wantPanic(t, "At(-1)", func() { a.At(-1) })
-		wantPanic(t, "memory of 100 bytes cannot have 101 in use", func() { kind(mem, 101) })
-		wantPanic(t, "memory of 100 bytes cannot have -1 in use", func() { kind(mem, -1) })
+		wantPanic(t, "101 bytes in use, but the memory has 100", func() { kind(mem, 101) })
+		wantPanic(t, "-1 bytes in use, but the memory has 100", func() { kind(mem, -1) })
 		if a.Owns(nil) {
 			t.Errorf("%s owns nil", name)
 		}
 	}
-	if got := fmt.Sprint(fixed.New(make([]byte, 10)), ", ", fixed.NewShared(make([]byte, 10))); got != "fixed buffer of 10 bytes, shared fixed buffer of 10 bytes" {
+	got := fmt.Sprint(fixed.New(make([]byte, 10)), ", ", fixed.NewShared(make([]byte, 10)))
+	if got != "fixed buffer of 10 bytes, shared fixed buffer of 10 bytes" {
 		t.Error(got)
 	}
 }
 
-// Goroutines that take, give back and grow at the same time, until there is no more: each block is
-// marked, and none is another's.
+// Goroutines allocate, free and grow blocks concurrently until the memory is full. Each writes to
+// its blocks, and no blocks overlap.
 func TestSharedAtOnce(t *testing.T) {
 	s := fixed.NewShared(make([]byte, 1<<20))
 	var wg sync.WaitGroup
@@ -259,7 +263,7 @@ func FuzzShared(f *testing.F) {
 	alloctest.Fuzz(f, func() galloc.Allocator { return fixed.NewShared(mem[7:]) })
 }
 
-// FuzzModel runs a Buffer against what it is said to do: where each block is, to the byte.
+// FuzzModel compares a Buffer with a model that computes the exact address of each block.
 func FuzzModel(f *testing.F) {
 	f.Add(uint8(3), []byte("\x01\x10\x25\x20\x03\x00\x44\x30\x02\x00"))
 	f.Fuzz(func(t *testing.T, start uint8, data []byte) {

@@ -8,17 +8,17 @@ import (
 	"github.com/galloc-go/galloc/heap"
 )
 
-// linked is the way not taken: the list leads through the blocks that are kept.
+// linked is the alternative: a list with links in the kept blocks.
 type linked struct {
 	upstream galloc.Allocator
 	block    galloc.Layout
-	min      uintptr
+	minSize  uintptr
 	head     unsafe.Pointer
 	kept     int
 }
 
 func (f *linked) Allocate(l galloc.Layout) ([]byte, error) {
-	if l.Size()-f.min > f.block.Size()-f.min || l.Align() > f.block.Align() || f.head == nil {
+	if l.Size()-f.minSize > f.block.Size()-f.minSize || l.Align() > f.block.Align() || f.head == nil {
 		return f.upstream.Allocate(f.block)
 	}
 	p := f.head
@@ -28,7 +28,7 @@ func (f *linked) Allocate(l galloc.Layout) ([]byte, error) {
 }
 
 func (f *linked) Deallocate(p unsafe.Pointer, l galloc.Layout) {
-	if l.Size()-f.min > f.block.Size()-f.min || l.Align() > f.block.Align() || f.kept >= defaultKeep {
+	if l.Size()-f.minSize > f.block.Size()-f.minSize || l.Align() > f.block.Align() || f.kept >= defaultKeep {
 		f.upstream.Deallocate(p, f.block)
 		return
 	}
@@ -37,8 +37,9 @@ func (f *linked) Deallocate(p unsafe.Pointer, l galloc.Layout) {
 	f.kept++
 }
 
-// BenchmarkBatch allocates as many blocks of 4000 bytes as it says, writes to the first byte of each, and frees them: an operation is a
-// block. With 1, it is always the same one; 1000 take 4 MB, of which what is touched is in a cache or not.
+// BenchmarkBatch allocates n blocks of 4000 bytes, writes to the first byte of each, and frees
+// them. An operation is one block. With n = 1 it is always the same block; 1000 blocks take 4 MB,
+// which may not fit in the cache.
 func BenchmarkBatch(b *testing.B) {
 	list, err := New(nil, Options{Max: 4096})
 	if err != nil {
@@ -48,14 +49,20 @@ func BenchmarkBatch(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer list.Trim()
-	defer onSystem.Trim()
-	through := &linked{upstream: galloc.Global, block: list.block, min: list.min}
+	defer list.Close()
+	defer onSystem.Close()
+	through := &linked{upstream: galloc.Global, block: list.block, minSize: list.minSize}
 	for _, batch := range []int{1, 1000} {
 		for _, c := range []struct {
 			name string
 			a    galloc.Allocator
-		}{{"freelist", list}, {"freelist-on-system", onSystem}, {"linked", through}, {"heap", heap.Default()}, {"system", galloc.System}} {
+		}{
+			{"freelist", list},
+			{"freelist-on-system", onSystem},
+			{"linked", through},
+			{"heap", heap.Default()},
+			{"system", galloc.System},
+		} {
 			name := "batch=1/impl="
 			if batch > 1 {
 				name = "batch=1000/impl="

@@ -9,7 +9,7 @@ import (
 )
 
 func ExampleNew() {
-	// Buffers of 1 to 4 KiB, of which up to 64 stay here when they are freed.
+	// Buffers of 1 to 4 KiB. The list keeps up to 64 freed ones.
 	f, err := freelist.New(galloc.System, freelist.Options{Min: 1 << 10, Max: 4 << 10, Keep: 64})
 	if err != nil {
 		fmt.Println(err)
@@ -25,8 +25,8 @@ func ExampleNew() {
 		f.Deallocate(unsafe.Pointer(&b[0]), l)
 	}
 	fmt.Printf("%+v\n", f.Stats())
-	fmt.Println(f.Trim(), "bytes given back")
+	fmt.Println(f.Trim(), "bytes released")
 	// Output:
-	// {Kept:1 Bytes:4096 Reused:2 Fetched:1}
-	// 4096 bytes given back
+	// {Kept:4096 KeptBlocks:1 Reused:2 Fetched:1}
+	// 4096 bytes released
 }

@@ -1,28 +1,30 @@
-// Package freelist keeps freed blocks of one range of sizes for the next who asks, in front of an
-// upstream allocator that is slower, or shared, or wastes what is freed.
+// Package freelist keeps freed blocks of one range of sizes for later allocations, in front of an
+// upstream allocator that is slower, or shared, or does not reuse freed blocks.
 //
-// A List with the range [Min, Max] makes each block of that range Max bytes long, so that any of
-// them serves any request in the range. What is freed stays in the list, up to Keep blocks, that
-// is Keep·Max bytes; the last block that was freed is the first to be handed out. Everything else
-// passes through to upstream.
+// A [List] with the range [Min, Max] makes each block of that range Max bytes long, so that any
+// block serves any request in the range. Freed blocks stay in the list, at most Keep blocks, or
+// Keep·Max bytes. An allocation returns the block that was freed last. All other requests pass
+// through to the upstream.
+//
+// A List is a [galloc.Allocator], but not a GlobalAlloc.
 //
 // # Costs
 //
-// Allocate and Deallocate of a block in the range are some instructions while the list is neither
-// empty nor full, and otherwise a call of upstream. The list itself takes Keep pointers, 8 bytes
-// each, on the Go heap, made by New. They stand apart from the blocks: what is written to a block
-// that has been freed cannot corrupt the list, and where upstream is galloc.GoHeap, the garbage
-// collector sees what is kept. Links within the freed blocks would save those 8 bytes, and cost a
-// cache miss for each block that has got cold: RATIONALE.md has the figures.
+// Allocate and Deallocate of a block in the range take a few instructions while the list is neither
+// empty nor full, and otherwise a call of the upstream. The list takes 8 bytes on the Go heap for
+// each of Keep blocks, allocated by New. It is outside the blocks, so a write to a freed block
+// cannot corrupt it, and the garbage collector sees kept blocks from galloc.GoHeap. Links within
+// the freed blocks would save the 8 bytes but cost a cache miss for each block that is no longer in
+// the cache: RATIONALE.md has the figures.
 //
-// # What it cannot do
+// # Limits
 //
-// It is not safe for concurrent use, even if upstream is. It does not know its blocks, so a block
-// that is given back twice is kept twice, and it has neither Owns nor Reset. Blocks that are kept
-// are never given back by themselves: see [List.Trim].
+// A List is not safe for concurrent use, even if its upstream is. It does not track its blocks: a
+// block that is freed twice is kept twice, and there is no Owns or Reset. It does not release kept
+// blocks by itself: see [List.Trim].
 //
-// The idea is as old as Lisp (McCarthy 1960); a range of sizes and a bound in front of any parent
-// is that of FreeList in D's std.experimental.allocator.
+// Free lists are as old as Lisp (McCarthy 1960). The range of sizes and the bound, in front of any
+// upstream, are those of FreeList in D's std.experimental.allocator.
 package freelist
 
 import (
@@ -31,45 +33,50 @@ import (
 	"unsafe"
 
 	"github.com/galloc-go/galloc"
+	"github.com/galloc-go/galloc/internal/block"
+	"github.com/galloc-go/galloc/internal/bridge"
 )
 
-// Options says which blocks a List keeps, and how many. Max must be set.
+// Options configures a List. Max must be set.
 type Options struct {
-	// Min and Max are the range of the sizes in bytes, both included. A block of the range takes
-	// Max bytes, so Min should not be much less. If Min is 0, it is Max/2+1: no block then takes
-	// twice what was asked for.
+	// Min and Max are the lowest and the highest size in bytes of the range. A block of the range
+	// takes Max bytes, so Min should not be much lower. 0 for Min means Max/2+1, so that a block
+	// takes less than twice the requested size.
 	Min, Max uintptr
-	// Align is the alignment in bytes of the blocks in the range. What needs a higher one passes
-	// through. 0 stands for 16.
+	// Align is the alignment in bytes of the blocks of the range. Requests with a higher alignment
+	// pass through. 0 means 16.
 	Align uintptr
-	// Keep is how many blocks are kept at most, up to 1<<28. 0 stands for 1024.
+	// Keep is the maximum number of kept blocks, at most 1<<28. 0 means 1024.
 	Keep int
 }
 
 const (
 	defaultAlign = 16
 	defaultKeep  = 1024
-	mostKeep     = 1 << 28 // for more pointers there may be no Go memory, which would end the program
+	maxKeep      = 1 << 28 // more pointers may not fit in the Go heap, which ends the program
 )
 
 // List is a free list in front of an upstream allocator, made by [New]. It is not safe for
-// concurrent use. It is equivalent to itself only: upstream cannot take back its blocks.
+// concurrent use. Only the List may free its blocks, not its upstream.
 //
 //	len(kept) <= cap(kept) == Keep
 //	each of kept was allocated upstream with the layout block, and is in kept once
-//	a block of the range is block.Size() = Max bytes long; one of a size below Min has less than
-//	Min bytes, even if upstream gave more: so the layouts that fit a block agree on where it belongs
+//	a block of the range has Max bytes
+//	a block for a size below Min has fewer than Min bytes, even if upstream returned more
+//	so all layouts that fit a block are on the same side of the range
 type List struct {
-	min   uintptr
-	block galloc.Layout // Max bytes, aligned to Align
-	kept  []unsafe.Pointer
+	_ block.NoCopy
+
+	minSize uintptr
+	block   galloc.Layout // Max bytes, aligned to Align
+	kept    []unsafe.Pointer
 
 	upstream galloc.Allocator
 	reused   uint64
 	fetched  uint64
 }
 
-// The abilities of a List. Those with a default pass through to upstream's, or its default.
+// Outside of the range, these call the method of upstream, or the default if upstream has none.
 var (
 	_ galloc.ZeroedAllocator = (*List)(nil)
 	_ galloc.Grower          = (*List)(nil)
@@ -78,13 +85,14 @@ var (
 	_ galloc.UsableSizer     = (*List)(nil)
 )
 
-// New returns a List, empty, in front of upstream; nil stands for [galloc.Global]. It fails if the
-// options cannot be met, with an error that says what to change; upstream is not called. The caller
-// gives what is kept back by [List.Trim], when everything is freed.
+// New returns an empty List in front of upstream, or of galloc.Global if upstream is nil. It does
+// not call upstream. If the options are invalid, New returns an error that says what to change. It
+// panics if upstream is a nil pointer or a zero heap.Heap. Close releases the kept blocks.
 func New(upstream galloc.Allocator, o Options) (*List, error) {
 	if upstream == nil {
 		upstream = galloc.Global
 	}
+	bridge.CheckAllocator("galloc/freelist", upstream)
 	if o.Min == 0 {
 		o.Min = o.Max/2 + 1
 	}
@@ -98,19 +106,20 @@ func New(upstream galloc.Allocator, o Options) (*List, error) {
 	case o.Max == 0:
 		return nil, fmt.Errorf("galloc/freelist: Max is 0: make it the size in bytes of the largest blocks to keep")
 	case o.Min > o.Max:
-		return nil, fmt.Errorf("galloc/freelist: Min %d exceeds Max %d: make it less", o.Min, o.Max)
-	case o.Keep < 0 || uintptr(o.Keep) > min(math.MaxInt/o.Max, mostKeep):
-		return nil, fmt.Errorf("galloc/freelist: Keep is %d blocks of %d bytes: make it 1 to %d", o.Keep, o.Max, min(math.MaxInt/o.Max, mostKeep))
+		return nil, fmt.Errorf("galloc/freelist: Min is larger than Max (%d > %d): make it smaller", o.Min, o.Max)
+	case o.Keep < 0 || uintptr(o.Keep) > min(math.MaxInt/o.Max, maxKeep):
+		return nil, fmt.Errorf("galloc/freelist: Keep is %d blocks of %d bytes: make it 1 to %d",
+			o.Keep, o.Max, min(math.MaxInt/o.Max, maxKeep))
 	}
 	block, err := galloc.NewLayout(o.Max, o.Align)
 	if err != nil {
 		return nil, err
 	}
-	return &List{min: o.Min, block: block, kept: make([]unsafe.Pointer, 0, o.Keep), upstream: upstream}, nil
+	return &List{minSize: o.Min, block: block, kept: make([]unsafe.Pointer, 0, o.Keep), upstream: upstream}, nil
 }
 
-// Trim gives all blocks that are kept back upstream, and returns how many bytes that were. Blocks that
-// are allocated stay so, and the List may be used on.
+// Trim releases all kept blocks to the upstream and returns the number of bytes released. Blocks in
+// use stay valid.
 func (f *List) Trim() uintptr {
 	n := len(f.kept)
 	for i := n - 1; i >= 0; i-- {
@@ -122,39 +131,44 @@ func (f *List) Trim() uintptr {
 	return uintptr(n) * f.block.Size()
 }
 
-// Stats is what a List has and what it has done.
+// Close releases all kept blocks to the upstream. The program must have freed all others: the list
+// keeps a block that is freed later.
+func (f *List) Close() { f.Trim() }
+
+// Stats is the state of a List.
 type Stats struct {
-	Kept    int     // blocks in the list
-	Bytes   uintptr // their size together
-	Reused  uint64  // blocks of the range that came from the list
-	Fetched uint64  // blocks of the range that came from upstream, or would have if it had any
+	Kept       uintptr // bytes of the kept blocks
+	KeptBlocks int     // number of kept blocks
+	Reused     uint64  // number of allocations in the range from the list
+	Fetched    uint64  // number of allocations in the range from upstream, including failed ones
 }
 
-// Stats tells what there is now. It costs nothing.
+// Stats returns the state of the list.
 func (f *List) Stats() Stats {
-	return Stats{len(f.kept), uintptr(len(f.kept)) * f.block.Size(), f.reused, f.fetched}
+	return Stats{uintptr(len(f.kept)) * f.block.Size(), len(f.kept), f.reused, f.fetched}
 }
 
-// Upstream returns where the blocks come from.
+// Upstream returns the allocator of the blocks.
 func (f *List) Upstream() galloc.Allocator { return f.upstream }
 
-// String returns a name with the range of sizes, and the upstream.
+// GarbageCollected implements [galloc.CollectedAllocator]. Only the upstream knows, because the
+// list holds no pointers to the blocks in use.
+func (f *List) GarbageCollected() bool { return galloc.GarbageCollected(f.upstream) }
+
+// String returns the range of sizes and the name of the upstream.
 func (f *List) String() string {
-	var up any = f.upstream
-	if _, ok := up.(fmt.Stringer); !ok {
-		up = fmt.Sprintf("%T", up) // and not what is in it
-	}
-	return fmt.Sprintf("free list of %d to %d bytes on %v", f.min, f.block.Size(), up)
+	return fmt.Sprintf("free list of %d to %d bytes on %v", f.minSize, f.block.Size(), block.Name(f.upstream))
 }
 
-// inRange reports whether blocks of layout l are those of the list.
+// inRange reports whether l is in the range.
 func (f *List) inRange(l galloc.Layout) bool {
-	// Below Min, the difference comes out too large.
-	return l.Size()-f.min <= f.block.Size()-f.min && l.Align() <= f.block.Align()
+	// Below Min, the difference wraps around to a large number.
+	return l.Size()-f.minSize <= f.block.Size()-f.minSize && l.Align() <= f.block.Align()
 }
 
-// Allocate returns a block of Max bytes if l is in the range, and otherwise one from upstream, cut
-// off below Min if l is. It fails if upstream does, with its error. Blocks of size 0 are upstream's.
+// Allocate returns a block of Max bytes if l is in the range. Otherwise it returns a block from
+// upstream, cut to less than Min bytes if l is below Min. If upstream fails, Allocate returns its
+// error. Blocks of size 0 come from upstream.
 func (f *List) Allocate(l galloc.Layout) ([]byte, error) {
 	if !f.inRange(l) {
 		b, err := f.upstream.Allocate(l)
@@ -167,24 +181,23 @@ func (f *List) Allocate(l galloc.Layout) ([]byte, error) {
 	return f.exact(b), err
 }
 
-// AllocateZeroed is Allocate with all bytes zero: those of a block from the list are cleared, and
-// for others it is upstream's AllocateZeroed or its default.
+// AllocateZeroed is like Allocate but returns a block of zeros. It clears a block from the list,
+// and calls galloc.AllocateZeroed on upstream for others.
 func (f *List) AllocateZeroed(l galloc.Layout) ([]byte, error) {
 	if !f.inRange(l) {
 		b, err := galloc.AllocateZeroed(f.upstream, l)
 		return f.cut(b, l), err
 	}
 	if p := f.pop(); p != nil {
-		b := f.slice(p)
-		clear(b)
-		return b, nil
+		block.Clear(p, f.block.Size())
+		return f.slice(p), nil
 	}
 	b, err := galloc.AllocateZeroed(f.upstream, f.block)
 	return f.exact(b), err
 }
 
-// Deallocate keeps the block at p if l, which must fit it, is in the range and the list is not full.
-// Otherwise it gives the block back upstream.
+// Deallocate keeps the block at p, which l must fit, if l is in the range and the list is not full.
+// Otherwise it frees the block upstream.
 func (f *List) Deallocate(p unsafe.Pointer, l galloc.Layout) {
 	switch {
 	case !f.inRange(l):
@@ -196,7 +209,7 @@ func (f *List) Deallocate(p unsafe.Pointer, l galloc.Layout) {
 	}
 }
 
-// pop returns the block that was kept last, or nil.
+// pop removes the last block from the list and returns it, or nil if the list is empty.
 func (f *List) pop() unsafe.Pointer {
 	n := len(f.kept) - 1
 	if n < 0 {
@@ -204,28 +217,28 @@ func (f *List) pop() unsafe.Pointer {
 		return nil
 	}
 	p := f.kept[n]
-	f.kept[n] = nil // the garbage collector looks at all of the array, and p may be GoHeap's
+	f.kept[n] = nil // the garbage collector scans the whole array, and p may be from GoHeap
 	f.kept = f.kept[:n]
 	f.reused++
 	return p
 }
 
 func (f *List) slice(p unsafe.Pointer) []byte {
-	// SAFETY: a block that is kept was allocated with Max bytes.
-	return unsafe.Slice((*byte)(p), f.block.Size())
+	// SAFETY: kept blocks were allocated with Max bytes.
+	return block.Bytes(p, f.block.Size())
 }
 
-// exact makes a block of the range Max bytes long; b is nil if there is none.
+// exact cuts a block of the range to Max bytes. b may be nil.
 func (f *List) exact(b []byte) []byte {
 	n := min(f.block.Size(), uintptr(len(b)))
 	return b[:n:n]
 }
 
-// cut makes a block of layout l, which is not in the range, end below Min if l does, so that no layout
-// that fits it is in the range.
+// cut cuts a block of layout l, which is not in the range, to less than Min bytes if l is below
+// Min, so that no layout that fits the block is in the range.
 func (f *List) cut(b []byte, l galloc.Layout) []byte {
-	if l.Size() < f.min && uintptr(len(b)) >= f.min {
-		return b[: f.min-1 : f.min-1]
+	if l.Size() < f.minSize && uintptr(len(b)) >= f.minSize {
+		return b[: f.minSize-1 : f.minSize-1]
 	}
 	return b
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/galloc-go/galloc/alloctest"
 )
 
-// check returns an error if the equations at List do not hold, as far as they can be seen.
+// check returns an error if an invariant of List that it can check does not hold.
 func (f *List) check() error {
 	if cap(f.kept) == 0 || len(f.kept) > cap(f.kept) {
 		return fmt.Errorf("%d of %d blocks are kept", len(f.kept), cap(f.kept))
@@ -37,13 +37,13 @@ func (f *List) check() error {
 	}
 	for _, p := range f.kept[len(f.kept):cap(f.kept)] {
 		if p != nil {
-			return fmt.Errorf("%p stands behind the end", p)
+			return fmt.Errorf("%p is past the end of the list", p)
 		}
 	}
 	return nil
 }
 
-// checked is a List that looks at its invariants after each call that changes it.
+// checked is a List that checks its invariants after each call that changes it.
 type checked struct{ *List }
 
 func (c checked) must() {
@@ -68,7 +68,7 @@ func open(t testing.TB, upstream galloc.Allocator, o Options) *List {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { f.Trim() })
+	t.Cleanup(func() { f.Close() })
 	return f
 }
 
@@ -82,7 +82,7 @@ func layout(size, align uintptr) galloc.Layout {
 
 func address(b []byte) unsafe.Pointer { return unsafe.Pointer(unsafe.SliceData(b)) }
 
-// roomy gives more than what is asked for, and all of Resize, Grow and the others by default.
+// roomy returns longer blocks than requested and has no optional methods.
 type roomy struct{ galloc.Allocator }
 
 func (r roomy) Allocate(l galloc.Layout) ([]byte, error) {
@@ -108,8 +108,10 @@ var ranges = map[string]Options{
 	"Unusual": {Min: 17, Max: 83, Align: 1},
 }
 
-func TestListsKeepTheContract(t *testing.T) {
-	for up, upstream := range map[string]galloc.Allocator{"Global": nil, "System": galloc.System, "Roomy": roomy{galloc.System}, "GoHeap": galloc.GoHeap} {
+func TestConformance(t *testing.T) {
+	for up, upstream := range map[string]galloc.Allocator{
+		"Global": nil, "System": galloc.System, "Roomy": roomy{galloc.System}, "GoHeap": galloc.GoHeap,
+	} {
 		for name, o := range ranges {
 			if up != "Global" && name != "Unusual" {
 				continue
@@ -129,7 +131,7 @@ func TestListsKeepTheContract(t *testing.T) {
 	}
 }
 
-func TestWhatIsFreedIsReused(t *testing.T) {
+func TestFreedBlocksAreReused(t *testing.T) {
 	f := checked{open(t, nil, Options{Min: 50, Max: 100, Keep: 2})}
 	var p [4]unsafe.Pointer
 	for i := range p {
@@ -142,24 +144,26 @@ func TestWhatIsFreedIsReused(t *testing.T) {
 	for i := range p {
 		f.Deallocate(p[i], layout(100, 8))
 	}
-	if s := f.Stats(); s != (Stats{Kept: 2, Bytes: 200, Fetched: 4}) {
+	if s := f.Stats(); s != (Stats{Kept: 200, KeptBlocks: 2, Fetched: 4}) {
 		t.Errorf("%+v", s)
 	}
-	if a, b := galloc.Must(f.Allocate(layout(77, 1))), galloc.Must(f.Allocate(layout(50, 16))); address(a) != p[1] || address(b) != p[0] {
-		t.Error("not the block that was freed last, and then the one before")
+	a, b := galloc.Must(f.Allocate(layout(77, 1))), galloc.Must(f.Allocate(layout(50, 16)))
+	if address(a) != p[1] || address(b) != p[0] {
+		t.Error("the blocks were not reused in the reverse order of the frees")
 	}
 	if s := f.Stats(); s != (Stats{Reused: 2, Fetched: 4}) {
 		t.Errorf("%+v", s)
 	}
 	f.Deallocate(p[0], layout(50, 16))
 	f.Deallocate(p[1], layout(50, 16))
-	if n := f.Trim(); n != 200 || f.Stats().Kept != 0 || f.Trim() != 0 {
+	if n := f.Trim(); n != 200 || f.Stats().KeptBlocks != 0 || f.Trim() != 0 {
 		t.Errorf("trimmed %d bytes", n)
 	}
 }
 
-// What upstream gives beyond Max or up to Min is not passed on: otherwise a layout that fits could lead elsewhere.
-func TestLengthsSayWhereABlockBelongs(t *testing.T) {
+// Blocks are cut to Max and to less than Min. Otherwise a layout that fits could be on the other
+// side.
+func TestBlocksAreCut(t *testing.T) {
 	f := open(t, roomy{galloc.System}, Options{Min: 50, Max: 100})
 	for size, want := range map[uintptr]int{1: 49, 49: 49, 50: 100, 100: 100, 101: 128} {
 		if b := galloc.Must(f.Allocate(layout(size, 8))); len(b) != want {
@@ -170,7 +174,7 @@ func TestLengthsSayWhereABlockBelongs(t *testing.T) {
 	}
 }
 
-// sized is roomy, and tells.
+// sized is roomy with UsableSize.
 type sized struct{ roomy }
 
 func (sized) UsableSize(l galloc.Layout) uintptr { return (l.Size() + 63) &^ 63 }
@@ -180,17 +184,18 @@ func TestUsableSizesAreOnOneSideOfTheRange(t *testing.T) {
 	for size, want := range map[uintptr]uintptr{0: 0, 1: 63, 63: 63, 64: 100, 100: 100, 101: 128} {
 		l := layout(size, 8)
 		b := galloc.Must(f.Allocate(l))
-		if n := f.UsableSize(l); n != want || uintptr(len(b)) != want { // 64 bytes from upstream would be one too many
-			t.Errorf("%d bytes: UsableSize says %d, the block has %d, want %d", size, n, len(b), want)
+		// 64 bytes from upstream would be in the range.
+		if n := f.UsableSize(l); n != want || uintptr(len(b)) != want {
+			t.Errorf("%d bytes: UsableSize %d, the block has %d, want %d", size, n, len(b), want)
 		}
 		f.Deallocate(address(b), l)
 	}
 }
 
-// Every block goes back upstream once, with the layout it came with, whatever sizes it has had meanwhile.
-func TestUpstreamGetsItsBlocksBack(t *testing.T) {
+// Each block is freed upstream once and with its first layout, after any changes of its size.
+func TestBlocksAreFreedUpstream(t *testing.T) {
 	for name, o := range ranges {
-		up := alloctest.Failing(0)
+		up := alloctest.Track(galloc.System)
 		f := checked{open(t, up, o)}
 		data := make([]byte, 4*3000)
 		for i := range data {
@@ -199,18 +204,18 @@ func TestUpstreamGetsItsBlocksBack(t *testing.T) {
 		if err := alloctest.Check(f, alloctest.Ops(data)); err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
-		if s := f.Stats(); s.Kept > max(o.Keep, 0) && o.Keep != 0 || len(up.Live()) != s.Kept {
+		if s := f.Stats(); s.KeptBlocks > max(o.Keep, 0) && o.Keep != 0 || len(up.Live()) != s.KeptBlocks {
 			t.Errorf("%s: %d blocks are live upstream: %+v", name, len(up.Live()), s)
 		}
 		f.Trim()
-		if len(up.Live()) != 0 || len(up.Mistakes()) != 0 {
-			t.Errorf("%s: left upstream: %v\n%s", name, up.Live(), strings.Join(up.Mistakes(), "\n"))
+		if len(up.Live()) != 0 || len(up.Misuses()) != 0 {
+			t.Errorf("%s: left upstream: %v\n%s", name, up.Live(), strings.Join(up.Misuses(), "\n"))
 		}
 	}
 }
 
-func TestBlocksWithinTheRangeStayWhereTheyAre(t *testing.T) {
-	up := alloctest.Failing(0)
+func TestBlocksWithinTheRangeDoNotMove(t *testing.T) {
+	up := alloctest.Track(galloc.System)
 	f := open(t, up, Options{Min: 50, Max: 100})
 	l := layout(50, 1)
 	b := galloc.Must(f.Allocate(l))
@@ -220,18 +225,18 @@ func TestBlocksWithinTheRangeStayWhereTheyAre(t *testing.T) {
 	}
 	b = galloc.Must(f.GrowZeroed(p, l, layout(90, 16)))
 	if address(b) != p || len(b) != 100 || b[49] != 0xff || b[50] != 0 || b[99] != 0 {
-		t.Error("grown within the range, it has moved, or is not as it should be")
+		t.Error("a block that grew within the range moved or changed")
 	}
 	if b = galloc.Must(f.Shrink(p, layout(90, 16), l)); address(b) != p || !f.Resize(p, l, 100) || up.Calls() != 1 {
-		t.Error("shrunk within the range, it has moved")
+		t.Error("a block that shrank within the range moved")
 	}
 	if f.Resize(p, layout(100, 1), 101) || f.Resize(p, layout(100, 1), 49) {
-		t.Error("resized out of the range")
+		t.Error("Resize moved a block out of the range")
 	}
 	f.Deallocate(p, layout(100, 1))
 }
 
-// keeper keeps all of a block when it grows it, as an allocator may, and not only what it is told to keep.
+// keeper keeps the whole content of a block that grows, also past its layout, as an allocator may.
 type keeper struct{ roomy }
 
 func (k keeper) Allocate(l galloc.Layout) ([]byte, error) {
@@ -242,12 +247,12 @@ func (k keeper) Allocate(l galloc.Layout) ([]byte, error) {
 	return b, err
 }
 
-func (k keeper) Grow(p unsafe.Pointer, old, new galloc.Layout) ([]byte, error) {
-	return k.GrowZeroed(p, old, new)
+func (k keeper) Grow(p unsafe.Pointer, old, to galloc.Layout) ([]byte, error) {
+	return k.GrowZeroed(p, old, to)
 }
 
-func (k keeper) GrowZeroed(p unsafe.Pointer, old, new galloc.Layout) ([]byte, error) {
-	b, err := k.Allocate(new)
+func (k keeper) GrowZeroed(p unsafe.Pointer, old, to galloc.Layout) ([]byte, error) {
+	b, err := k.Allocate(to)
 	if err == nil {
 		n := copy(b, unsafe.Slice((*byte)(p), (old.Size()+63)&^63))
 		clear(b[n:])
@@ -256,12 +261,12 @@ func (k keeper) GrowZeroed(p unsafe.Pointer, old, new galloc.Layout) ([]byte, er
 	return b, err
 }
 
-func TestGrowingAcrossTheRangeClearsTheGain(t *testing.T) {
+func TestGrowZeroedAcrossTheRange(t *testing.T) {
 	f := open(t, keeper{roomy{galloc.System}}, Options{Min: 17, Max: 83})
-	for _, size := range []uintptr{16, 40, 100, 1000} { // below, in and above
+	for _, size := range []uintptr{16, 40, 100, 1000} { // below, in and above the range
 		l := layout(10, 8)
 		b := galloc.Must(f.GrowZeroed(address(galloc.Must(f.Allocate(l))), l, layout(size, 8)))
-		for i := 16; i < len(b); i++ { // before lies what the small block had: kept or zero
+		for i := 16; i < len(b); i++ { // the bytes before are kept
 			if b[i] != 0 {
 				t.Errorf("byte %d of %d is %#x after GrowZeroed to %d", i, len(b), b[i], size)
 				break
@@ -271,8 +276,8 @@ func TestGrowingAcrossTheRangeClearsTheGain(t *testing.T) {
 	}
 }
 
-// What GoHeap gave may be collected once nobody has it, neither the list nor who it was handed out to.
-func TestGarbageCollectorSeesWhatIsKept(t *testing.T) {
+// A block of GoHeap is collected when neither the list nor the program has it, and not before.
+func TestTheGarbageCollectorSeesKeptBlocks(t *testing.T) {
 	f := open(t, galloc.GoHeap, Options{Min: 1 << 16, Max: 1 << 16, Keep: 4})
 	l := layout(1<<16, 8)
 	freed := make(chan int, 2)
@@ -287,27 +292,27 @@ func TestGarbageCollectorSeesWhatIsKept(t *testing.T) {
 		runtime.GC()
 	}
 	if len(freed) != 0 {
-		t.Fatal("a block that is kept was collected")
+		t.Fatal("a kept block was collected")
 	}
-	func() { // block 0 is on top
+	func() { // block 0 is the last one freed
 		b := galloc.Must(f.Allocate(l))
 		b[0] = 1
 	}()
-	for range 1000 { // the cleanup runs on a goroutine of its own
+	for range 1000 { // the cleanup runs on another goroutine
 		if runtime.GC(); len(freed) > 0 {
 			break
 		}
 		runtime.Gosched()
 	}
 	if len(freed) == 0 {
-		t.Error("a block that was handed out and lost is kept alive")
+		t.Error("a block that the program lost is kept alive")
 	} else if i := <-freed; i != 0 || len(freed) != 0 {
-		t.Errorf("block %d was collected, which is kept", i)
+		t.Errorf("block %d was collected while it was kept", i)
 	}
 	runtime.KeepAlive(f)
 }
 
-func TestFailuresOfUpstreamAreReturned(t *testing.T) {
+func TestUpstreamFailures(t *testing.T) {
 	alloctest.CheckFailures(t, func(up galloc.Allocator) error {
 		f, err := New(up, Options{Min: 50, Max: 100})
 		if err != nil {
@@ -319,7 +324,8 @@ func TestFailuresOfUpstreamAreReturned(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		for _, size := range []uintptr{40, 60, 100, 200, 1000, 70, 30} { // in, on, out, and back
+		// Into the range, within it, out of it, and back.
+		for _, size := range []uintptr{40, 60, 100, 200, 1000, 70, 30} {
 			m := layout(size, 8)
 			var c []byte
 			if size > l.Size() {
@@ -337,13 +343,13 @@ func TestFailuresOfUpstreamAreReturned(t *testing.T) {
 	})
 }
 
-func TestOptionsThatCannotBeMetAreRefused(t *testing.T) {
+func TestInvalidOptions(t *testing.T) {
 	for _, c := range []struct {
 		o    Options
 		want string
 	}{
 		{Options{}, "Max is 0: make it"},
-		{Options{Min: 10, Max: 9}, "Min 10 exceeds Max 9"},
+		{Options{Min: 10, Max: 9}, "Min is larger than Max (10 > 9): make it smaller"},
 		{Options{Max: 9, Keep: -1}, "Keep is -1 blocks of 9 bytes"},
 		{Options{Max: 1 << 20, Keep: int(^uint(0) >> 1)}, "make it 1 to "},
 		{Options{Max: 1, Keep: 1<<28 + 1}, "make it 1 to 268435456"},
@@ -357,8 +363,8 @@ func TestOptionsThatCannotBeMetAreRefused(t *testing.T) {
 
 func TestNames(t *testing.T) {
 	for want, upstream := range map[string]galloc.Allocator{
-		"free list of 51 to 100 bytes on galloc.Global":               nil,
-		"free list of 51 to 100 bytes on *alloctest.FailingAllocator": alloctest.Failing(0),
+		"free list of 51 to 100 bytes on galloc.Global":      nil,
+		"free list of 51 to 100 bytes on *alloctest.Tracker": alloctest.Track(galloc.System),
 	} {
 		if got := fmt.Sprint(open(t, upstream, Options{Max: 100})); got != want {
 			t.Error(got)
@@ -366,21 +372,25 @@ func TestNames(t *testing.T) {
 	}
 }
 
-func TestGrowAndShrinkPanicWhenConfused(t *testing.T) {
+func TestGrowAndShrinkInTheWrongDirection(t *testing.T) {
 	f := open(t, nil, Options{Max: 100})
 	small, large := layout(20, 8), layout(40, 8)
-	for want, call := range map[string]func(){
-		"galloc/freelist: Grow from 40 to 20 bytes: that is for Shrink":       func() { _, _ = f.Grow(nil, large, small) },
-		"galloc/freelist: GrowZeroed from 40 to 20 bytes: that is for Shrink": func() { _, _ = f.GrowZeroed(nil, large, small) },
-		"galloc/freelist: Shrink from 20 to 40 bytes: that is for Grow":       func() { _, _ = f.Shrink(nil, small, large) },
+	const grow = "galloc/freelist: Grow to a smaller size (20 < 40): use Shrink"
+	for _, test := range []struct {
+		want string
+		f    func()
+	}{
+		{grow, func() { _, _ = f.Grow(nil, large, small) }},
+		{grow, func() { _, _ = f.GrowZeroed(nil, large, small) }},
+		{"galloc/freelist: Shrink to a larger size (40 > 20): use Grow", func() { _, _ = f.Shrink(nil, small, large) }},
 	} {
 		func() {
 			defer func() {
-				if got := recover(); got != want {
-					t.Errorf("panicked with %q, want %q", got, want)
+				if got := recover(); got != test.want {
+					t.Errorf("panicked with %q, want %q", got, test.want)
 				}
 			}()
-			call()
+			test.f()
 		}()
 	}
 }

@@ -1,72 +1,69 @@
 package freelist
 
 import (
-	"fmt"
 	"unsafe"
 
 	"github.com/galloc-go/galloc"
+	"github.com/galloc-go/galloc/internal/block"
 )
 
-// Grow makes the block at p one of layout new, as said at [galloc.Grower]. Within the range, it stays
-// as it is, at no cost; outside of it, it is upstream's Grow or its default; between the two, the
-// content is copied to another block.
-func (f *List) Grow(p unsafe.Pointer, old, new galloc.Layout) ([]byte, error) {
-	if new.Size() < old.Size() {
-		panic(fmt.Sprintf("galloc/freelist: Grow from %d to %d bytes: that is for Shrink", old.Size(), new.Size()))
-	}
-	return f.change(p, old, new, galloc.Grow)
+// Grow changes the layout of the block at p from old to to, as described at [galloc.Grower]. Within
+// the range, the block does not change. Outside of it, Grow calls galloc.Grow on upstream. Between
+// the two, it copies the block.
+func (f *List) Grow(p unsafe.Pointer, old, to galloc.Layout) ([]byte, error) {
+	block.CheckGrow("galloc/freelist", old.Size(), to.Size())
+	return f.change(p, old, to, galloc.Grow)
 }
 
-// GrowZeroed is Grow with the bytes that the block gains set to zero, as said at [galloc.Grower].
-func (f *List) GrowZeroed(p unsafe.Pointer, old, new galloc.Layout) ([]byte, error) {
-	if new.Size() < old.Size() {
-		panic(fmt.Sprintf("galloc/freelist: GrowZeroed from %d to %d bytes: that is for Shrink", old.Size(), new.Size()))
-	}
-	switch across := old.Size() < f.min && new.Size() >= f.min; {
+// GrowZeroed is like Grow but sets the bytes that the block gains to zero, as described at
+// [galloc.Grower].
+func (f *List) GrowZeroed(p unsafe.Pointer, old, to galloc.Layout) ([]byte, error) {
+	block.CheckGrow("galloc/freelist", old.Size(), to.Size())
+	switch across := old.Size() < f.minSize && to.Size() >= f.minSize; {
 	case old.Size() == 0:
-		return f.AllocateZeroed(new)
-	case !across && !f.inRange(old) && !f.inRange(new):
-		return f.change(p, old, new, galloc.GrowZeroed)
+		return f.AllocateZeroed(to)
+	case !across && !f.inRange(old) && !f.inRange(to):
+		return f.change(p, old, to, galloc.GrowZeroed)
 	}
-	// Across the range too: upstream would keep what it has behind the end that a small block was given.
-	b, err := f.change(p, old, new, galloc.Grow)
+	// Across the range, upstream may keep bytes past the end of a block that was cut, so it cannot
+	// clear the gain.
+	b, err := f.change(p, old, to, galloc.Grow)
 	if err == nil {
-		clear(b[old.Size():])
+		block.ClearBytes(b[old.Size():])
 	}
 	return b, err
 }
 
-// Shrink makes the block at p one of layout new, as said at [galloc.Shrinker] and at Grow.
-func (f *List) Shrink(p unsafe.Pointer, old, new galloc.Layout) ([]byte, error) {
-	if new.Size() > old.Size() {
-		panic(fmt.Sprintf("galloc/freelist: Shrink from %d to %d bytes: that is for Grow", old.Size(), new.Size()))
-	}
-	return f.change(p, old, new, galloc.Shrink)
+// Shrink changes the layout of the block at p from old to to, as described at [galloc.Shrinker] and
+// at Grow.
+func (f *List) Shrink(p unsafe.Pointer, old, to galloc.Layout) ([]byte, error) {
+	block.CheckShrink("galloc/freelist", old.Size(), to.Size())
+	return f.change(p, old, to, galloc.Shrink)
 }
 
-// change is Grow and Shrink; upstream's are what passes through.
-func (f *List) change(p unsafe.Pointer, old, new galloc.Layout,
-	upstream func(galloc.Allocator, unsafe.Pointer, galloc.Layout, galloc.Layout) ([]byte, error),
+// change is Grow or Shrink. It calls through for a block that is and stays outside of the range.
+func (f *List) change(p unsafe.Pointer, old, to galloc.Layout,
+	through func(galloc.Allocator, unsafe.Pointer, galloc.Layout, galloc.Layout) ([]byte, error),
 ) ([]byte, error) {
-	switch from, to := f.inRange(old), f.inRange(new); {
-	case from && to:
-		return f.slice(p), nil // of any layout in the range
-	case !from && !to:
-		b, err := upstream(f.upstream, p, old, new)
-		return f.cut(b, new), err
+	switch was, is := f.inRange(old), f.inRange(to); {
+	case was && is:
+		return f.slice(p), nil // all blocks of the range have the same size
+	case !was && !is:
+		b, err := through(f.upstream, p, old, to)
+		return f.cut(b, to), err
 	}
-	b, err := f.Allocate(new)
+	b, err := f.Allocate(to)
 	if err == nil {
-		n := min(old.Size(), new.Size())
-		// SAFETY: the caller says that there is a block of old.Size() bytes at p.
-		copy(b[:n], unsafe.Slice((*byte)(p), n))
+		// SAFETY: the caller guarantees a block of old.Size() bytes at p.
+		block.Copy(unsafe.Pointer(unsafe.SliceData(b)), p, min(old.Size(), to.Size()))
 		f.Deallocate(p, old)
 	}
 	return b, err
 }
 
-// Resize makes the block at p newSize bytes large, where it is, and reports whether it has: always
-// within the range, never into it or out of it, and otherwise as upstream can.
+// Resize changes the size of the block at p, which l must fit, to newSize in place, and reports
+// whether it did. It succeeds within the range, fails across its ends, and otherwise calls
+// galloc.Resize on upstream.
 func (f *List) Resize(p unsafe.Pointer, l galloc.Layout, newSize uintptr) bool {
 	if newSize == l.Size() || newSize == 0 {
 		return newSize == l.Size()
@@ -78,15 +75,15 @@ func (f *List) Resize(p unsafe.Pointer, l galloc.Layout, newSize uintptr) bool {
 	return f.inRange(l) || galloc.Resize(f.upstream, p, l, newSize)
 }
 
-// UsableSize returns the length in bytes that a block allocated with l has at least: Max in the range,
-// and otherwise what upstream says, but less than Min for what is less.
+// UsableSize returns the minimum length in bytes of a block allocated with l: Max in the range, and
+// otherwise the usable size of upstream, but less than Min if l is below Min.
 func (f *List) UsableSize(l galloc.Layout) uintptr {
 	if f.inRange(l) {
 		return f.block.Size()
 	}
 	n := galloc.UsableSize(f.upstream, l)
-	if l.Size() < f.min {
-		n = min(n, f.min-1)
+	if l.Size() < f.minSize {
+		n = min(n, f.minSize-1)
 	}
 	return n
 }

@@ -1,59 +1,58 @@
 package heap
 
 import (
-	"fmt"
-	"math"
 	"unsafe"
 
 	"github.com/galloc-go/galloc"
-	"github.com/galloc-go/galloc/internal/class"
+	"github.com/galloc-go/galloc/internal/block"
 	"github.com/galloc-go/galloc/internal/engine"
+	"github.com/galloc-go/galloc/internal/pages"
 )
 
-// Alloc returns a block of l.Size() bytes or more at a multiple of l.Align(), or nil if
-// memory is exhausted. The content is undefined. The caller owns the block until it is
-// given back, by any of the methods for that. A size of 0 never fails and takes no memory:
-// the result is l.Dangling(). It costs a few nanoseconds for blocks of up to 32 KiB,
-// mostly; larger ones take a lock.
+// Alloc returns a block of at least l.Size() bytes, aligned to l.Align(), or nil if memory runs
+// out. The contents are undefined. The caller owns the block until one of the methods frees it. A
+// size of 0 never fails and takes no memory: the result is l.Dangling(). Blocks of up to 32 KiB
+// mostly cost a few nanoseconds; larger ones take a lock.
 func (h *Heap) Alloc(l galloc.Layout) unsafe.Pointer {
-	if p := h.e.Pop(class.Of(l)); p != nil {
+	if p := h.Engine().Pop(uint32(l.SizeClass())); p != nil {
 		return p
 	}
-	if l.Size() == 0 { // which is of class 0, of which there are no blocks
+	if l.Size() == 0 { // class 0 has no blocks
 		return l.Dangling()
 	}
-	return h.e.Alloc(l.Size(), l.Align())
+	return h.Engine().Alloc(l.Size(), l.Align())
 }
 
-// AllocZeroed is Alloc with all l.Size() bytes zero. Memory that is fresh from the system
-// is not touched for that, if the block is larger than 32 KiB.
+// AllocZeroed is Alloc with the first l.Size() bytes zero. Blocks of more than 32 KiB are not
+// touched where their memory is fresh from the system.
 func (h *Heap) AllocZeroed(l galloc.Layout) unsafe.Pointer {
 	if l.Size() == 0 {
 		return l.Dangling()
 	}
-	return h.e.AllocZeroed(l.Size(), l.Align())
+	return h.Engine().AllocZeroed(l.Size(), l.Align())
 }
 
-// Dealloc takes back the block at p, currently allocated by h, which l must fit: any size
-// from the one asked for to the usable one, and the same alignment. It cannot fail. It
+// Dealloc frees the block p, currently allocated by h. l must fit the block: the alignment must be
+// the same, and the size between the size asked for and the usable one. Dealloc cannot fail. It
 // ignores blocks of size 0.
 func (h *Heap) Dealloc(p unsafe.Pointer, l galloc.Layout) {
-	if !h.e.Push(class.Of(l), p) && l.Size() != 0 {
-		h.e.Free(p, l.Size(), l.Align())
+	if !h.Engine().Push(uint32(l.SizeClass()), p) && l.Size() != 0 {
+		h.Engine().Free(p, l.Size(), l.Align())
 	}
 }
 
-// Realloc makes the block at p, which l must fit, newSize bytes large, and returns where it
-// now is. The alignment and the first min(l.Size(), newSize) bytes are kept, the others are
-// undefined. If memory is exhausted, or newSize is too large for any layout, it returns
-// nil, and the block is as it was. Growing from size 0 allocates; shrinking to size 0
-// deallocates.
+// Realloc resizes the block p, which l must fit, to newSize bytes, and returns its address, which
+// may have changed. It keeps the alignment and the first min(l.Size(), newSize) bytes; the others
+// are undefined. If memory runs out, or newSize is too large for any layout, it returns nil and the
+// block is unchanged. Growing from size 0 allocates; shrinking to size 0 frees.
 //
-// A block stays where it is within its size class; a large one also when it shrinks, and
-// when it grows into free pages behind it. On Linux, one of 512 KiB or more that cannot
-// stay takes its pages along: they are not copied.
+// A block stays in place within its size class. A large block also stays when it shrinks, and when
+// it grows into free pages after it. On Linux, a large block that cannot stay moves with its pages,
+// without copying, if it has 2 MiB or more, or 128 KiB or more and its new pages have no memory
+// yet; otherwise copying is faster. It is also copied while the process has more than a quarter of
+// the mappings that Linux permits.
 func (h *Heap) Realloc(p unsafe.Pointer, l galloc.Layout, newSize uintptr) unsafe.Pointer {
-	if newSize > maxSize(l.Align()) {
+	if newSize > block.MaxSize(l.Align()) {
 		return nil
 	}
 	if l.Size() == 0 || newSize == 0 {
@@ -64,126 +63,136 @@ func (h *Heap) Realloc(p unsafe.Pointer, l galloc.Layout, newSize uintptr) unsaf
 		}
 		return q
 	}
-	return h.e.Realloc(p, l.Size(), l.Align(), newSize)
+	return h.Engine().Realloc(p, l.Size(), l.Align(), newSize)
 }
 
-// Allocate returns a block as Alloc does, at its full length: see UsableSize. Any layout
-// with the alignment of l and a size from l.Size() to that length fits it. If memory is
-// exhausted, the error is galloc.ErrOutOfMemory.
+// Allocate returns a block as Alloc does, at its full length: see UsableSize. Every layout with the
+// alignment of l and a size from l.Size() to that length fits it. If memory runs out, the error is
+// galloc.ErrLimit if the hard limit refused the block, and galloc.ErrSystem if the system did; if
+// both refuse blocks of several goroutines at the same moment, it may be the other one. Both are a
+// galloc.ErrOutOfMemory for errors.Is.
 func (h *Heap) Allocate(l galloc.Layout) ([]byte, error) {
-	return block(h.Alloc(l), l)
+	return h.blockOf(h.Alloc(l), l)
 }
 
 // AllocateZeroed is Allocate with all bytes of the block zero, to its full length.
 func (h *Heap) AllocateZeroed(l galloc.Layout) ([]byte, error) {
 	if l.Size() == 0 {
-		return block(l.Dangling(), l)
+		return h.blockOf(l.Dangling(), l)
 	}
-	return block(h.e.AllocZeroed(usableSize(l), l.Align()), l)
+	return h.blockOf(h.Engine().AllocZeroed(usableSize(l), l.Align()), l)
 }
 
 // Deallocate is Dealloc.
 func (h *Heap) Deallocate(p unsafe.Pointer, l galloc.Layout) { h.Dealloc(p, l) }
 
-// Grow makes the block at p, which old must fit, one of layout new, whose size must not be
-// less; the alignment may be another. The first old.Size() bytes are kept, the others are
-// undefined. It fails with galloc.ErrOutOfMemory, and the block is as it was. When the
-// block stays where it is, is said at Realloc; with another alignment it never does. It
-// panics if new is smaller than old.
-func (h *Heap) Grow(p unsafe.Pointer, old, new galloc.Layout) ([]byte, error) {
-	if new.Size() < old.Size() {
-		panic(fmt.Sprintf("galloc/heap: Grow from %d to %d bytes: that is for Shrink", old.Size(), new.Size()))
-	}
-	return h.change(p, old, new)
+// Grow grows the block p, which old must fit, to layout to, whose size must not be less; the
+// alignment may differ. It keeps the first old.Size() bytes; the others are undefined. If memory
+// runs out, the error is galloc.ErrOutOfMemory and the block is unchanged. Realloc says when the
+// block stays in place; with another alignment it never does. Grow panics if to is smaller than
+// old.
+func (h *Heap) Grow(p unsafe.Pointer, old, to galloc.Layout) ([]byte, error) {
+	block.CheckGrow("galloc/heap", old.Size(), to.Size())
+	return h.change(p, old, to)
 }
 
-// GrowZeroed is Grow with all bytes beyond old.Size() zero, to the full length of the block.
-func (h *Heap) GrowZeroed(p unsafe.Pointer, old, new galloc.Layout) ([]byte, error) {
+// GrowZeroed is Grow with all bytes past old.Size() zero, to the full length of the block.
+func (h *Heap) GrowZeroed(p unsafe.Pointer, old, to galloc.Layout) ([]byte, error) {
+	block.CheckGrow("galloc/heap", old.Size(), to.Size())
 	switch {
-	case new.Size() < old.Size():
-		panic(fmt.Sprintf("galloc/heap: GrowZeroed from %d to %d bytes: that is for Shrink", old.Size(), new.Size()))
 	case old.Size() == 0:
-		return h.AllocateZeroed(new)
-	case old.Align() == new.Align() && h.e.Resize(p, old.Size(), old.Align(), new.Size()):
-		b, err := block(p, new)
-		clear(b[old.Size():])
+		return h.AllocateZeroed(to)
+	case old.Align() == to.Align() && h.Engine().Resize(p, old.Size(), old.Align(), to.Size()):
+		b, err := h.blockOf(p, to)
+		block.ClearBytes(b[old.Size():])
 		return b, err
 	}
-	// Pages that are known to be zero are not touched, which is worth more than the copying
-	// that Realloc would save.
-	b, err := h.AllocateZeroed(new)
+	// Pages known to be zero are not touched, which saves more than Realloc would save by not
+	// copying.
+	b, err := h.AllocateZeroed(to)
+	switch {
+	case err == nil:
+		h.moveTo(b, p, old)
+	case old.Align() == to.Align(): // in place it needs less memory, which may be available
+		if b, err = h.change(p, old, to); err == nil {
+			block.ClearBytes(b[old.Size():])
+		}
+	}
+	return b, err
+}
+
+// Shrink shrinks the block p, which old must fit, to layout to, whose size must not be greater; the
+// alignment may differ. It keeps the first to.Size() bytes. It fails as Grow does: a smaller block
+// may need memory too. Shrink panics if to is larger than old.
+func (h *Heap) Shrink(p unsafe.Pointer, old, to galloc.Layout) ([]byte, error) {
+	block.CheckShrink("galloc/heap", old.Size(), to.Size())
+	return h.change(p, old, to)
+}
+
+// change resizes the block p from layout old to layout to.
+func (h *Heap) change(p unsafe.Pointer, old, to galloc.Layout) ([]byte, error) {
+	if old.Align() == to.Align() && old.Size() != 0 {
+		return h.blockOf(h.Realloc(p, old, to.Size()), to)
+	}
+	b, err := h.Allocate(to)
 	if err == nil {
 		h.moveTo(b, p, old)
 	}
 	return b, err
 }
 
-// Shrink makes the block at p, which old must fit, one of layout new, whose size must not
-// be greater; the alignment may be another. The first new.Size() bytes are kept. It fails
-// as Grow does: a smaller block may need memory too. It panics if new is larger than old.
-func (h *Heap) Shrink(p unsafe.Pointer, old, new galloc.Layout) ([]byte, error) {
-	if new.Size() > old.Size() {
-		panic(fmt.Sprintf("galloc/heap: Shrink from %d to %d bytes: that is for Grow", old.Size(), new.Size()))
-	}
-	return h.change(p, old, new)
-}
-
-// change makes the block at p, of layout old, one of layout new.
-func (h *Heap) change(p unsafe.Pointer, old, new galloc.Layout) ([]byte, error) {
-	if old.Align() == new.Align() && old.Size() != 0 {
-		return block(h.Realloc(p, old, new.Size()), new)
-	}
-	b, err := h.Allocate(new)
-	if err == nil {
-		h.moveTo(b, p, old)
-	}
-	return b, err
-}
-
-// moveTo copies the block at p to b, as far as it fits, and gives it back.
+// moveTo copies the block p to b, as much as fits, and frees it.
 func (h *Heap) moveTo(b []byte, p unsafe.Pointer, l galloc.Layout) {
-	// SAFETY: the caller says that there is a block of l.Size() bytes at p.
-	copy(b, unsafe.Slice((*byte)(p), l.Size()))
+	block.Copy(unsafe.Pointer(unsafe.SliceData(b)), p, min(uintptr(len(b)), l.Size()))
 	h.Dealloc(p, l)
 }
 
-// Resize makes the block at p, which l must fit, newSize bytes large, where it is, and
-// reports whether it has: see Realloc for when. If true, the new size is the one that fits,
-// the first min(l.Size(), newSize) bytes are kept, and the others are undefined. If false,
-// nothing has changed. newSize is not 0.
+// Resize resizes the block p, which l must fit, in place to newSize bytes, which must not be 0, and
+// reports whether it could: Realloc says when. If true, the block has the new size, the first
+// min(l.Size(), newSize) bytes are kept, and the others are undefined. If false, the block is
+// unchanged.
 func (h *Heap) Resize(p unsafe.Pointer, l galloc.Layout, newSize uintptr) bool {
-	if newSize == 0 || l.Size() == 0 || newSize > maxSize(l.Align()) {
+	if newSize == 0 || l.Size() == 0 || newSize > block.MaxSize(l.Align()) {
 		return newSize == l.Size()
 	}
-	return h.e.Resize(p, l.Size(), l.Align(), newSize)
+	return h.Engine().Resize(p, l.Size(), l.Align(), newSize)
 }
 
-// UsableSize returns the length in bytes of a block allocated with l: the size of its
-// class, or of its pages.
+// UsableSize returns the length in bytes of a block allocated with l: the size of its class, or
+// whole pages, as package heap says.
 func (h *Heap) UsableSize(l galloc.Layout) uintptr { return usableSize(l) }
 
 // EquivalentTo reports whether a is this heap.
 func (h *Heap) EquivalentTo(a galloc.Allocator) bool {
-	b, ok := a.(interface{ Engine() *engine.Heap })
-	return ok && b.Engine() == h.e
+	b, ok := a.(engine.Holder)
+	return ok && b.Engine() == h.Engine()
 }
 
 func usableSize(l galloc.Layout) uintptr {
 	if l.Size() == 0 {
 		return 0
 	}
-	// Only where an int has 32 bits is there a block whose last page no layout can reach.
-	return min(engine.UsableSize(l.Size(), l.Align()), maxSize(l.Align()))
+	// If int has 32 bits, the last page of the largest blocks is beyond the largest layout.
+	return min(pages.UsableSize(l.Size(), l.Align()), block.MaxSize(l.Align()))
 }
 
-// maxSize returns the largest size that goes with align in a Layout.
-func maxSize(align uintptr) uintptr { return math.MaxInt + 1 - align }
-
-// block returns the memory of a block of layout l at p, or the error if there is none.
-func block(p unsafe.Pointer, l galloc.Layout) ([]byte, error) {
+// blockOf returns the memory of the block p of layout l, or an error if p is nil.
+func (h *Heap) blockOf(p unsafe.Pointer, l galloc.Layout) ([]byte, error) {
 	if p == nil {
-		return nil, galloc.ErrOutOfMemory // as it is: failing must not allocate
+		return nil, h.Refusal() // not wrapped: failing must not allocate
 	}
-	// SAFETY: the engine's blocks have their usable size, and those of size 0 have 0.
+	// SAFETY: a block has its usable size, which is 0 for blocks of size 0.
 	return unsafe.Slice((*byte)(p), usableSize(l)), nil
+}
+
+// Refusal returns the error of the allocation that failed last: galloc.ErrLimit if the hard limit
+// refused the block, and galloc.ErrSystem if the system did. See [galloc.GlobalRefusal].
+func (h *Heap) Refusal() error {
+	switch h.Engine().Refusal() {
+	case engine.RefusedByLimit:
+		return galloc.ErrLimit
+	case engine.RefusedBySystem:
+		return galloc.ErrSystem
+	}
+	return galloc.ErrOutOfMemory
 }

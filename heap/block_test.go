@@ -21,10 +21,12 @@ func TestBlocksAreAsLongAsTheirClass(t *testing.T) {
 		for size := uintptr(1); size < 70_000; size += 1 + size/7 {
 			l := layout(size, align)
 			usable := h.UsableSize(l)
-			if waste := usable - size; usable < size || size > 128 && align <= 64 && waste > max(size/4, 4096) || waste > size && waste > max(align, 4096) {
+			if waste := usable - size; usable < size || size > 128 && align <= 64 && waste > max(size/4, 4096) ||
+				waste > size && waste > max(align, 4096) {
 				t.Fatalf("%v: usable %d", l, usable)
 			}
-			for _, fits := range []uintptr{size, (size + usable) / 2, usable} { // each size up to the usable one
+			// Each size up to the usable one.
+			for _, fits := range []uintptr{size, (size + usable) / 2, usable} {
 				b, err := h.Allocate(l)
 				z, err2 := h.AllocateZeroed(l)
 				if err != nil || err2 != nil || uintptr(len(b)) != usable || len(z) != len(b) {
@@ -63,14 +65,14 @@ func TestOwnsSizeOfAndFree(t *testing.T) {
 		size uintptr
 	}{
 		"small":            {p, 104},
-		"large":            {big, 200_704},
+		"large":            {big, 212_992},
 		"nil":              {nil, 0},
 		"size 0":           {dangling, 0},
 		"another heap":     {q, 0},
 		"Go memory":        {unsafe.Pointer(&local), 0},
 		"inside small":     {unsafe.Add(p, 8), 0},
 		"inside large":     {unsafe.Add(big, 4096), 0},
-		"end of large":     {unsafe.Add(big, 200_704-8), 0},
+		"end of large":     {unsafe.Add(big, 212_992-8), 0},
 		"beyond all pages": {unsafe.Add(big, 16<<20), 0},
 	} {
 		if n := h.SizeOf(c.p); n != c.size || h.Owns(c.p) != (c.size != 0) {
@@ -90,7 +92,7 @@ func TestOwnsSizeOfAndFree(t *testing.T) {
 	if a, b := h.Stats(), other.Stats(); a.Live != 0 || b.Live != 0 || a.Misuses+b.Misuses != 0 {
 		t.Errorf("in the end:\n%v%v", a, b)
 	}
-	// Every size and alignment, without saying so.
+	// Free of every size and alignment, without the layout.
 	for _, align := range []uintptr{1, 64, 4096, 1 << 16} {
 		for size := uintptr(1); size < 200_000; size += 1 + size/3 {
 			h.Free(h.Alloc(layout(size, align)))
@@ -115,7 +117,7 @@ func TestSizeZero(t *testing.T) {
 	if h.UsableSize(zero) != 0 || h.Resize(nil, zero, 8) || h.Resize(nil, zero, 100_000) || !h.Resize(nil, zero, 0) {
 		t.Error("UsableSize or Resize of size 0")
 	}
-	if s := h.Stats(); s.RunsTaken != 0 {
+	if s := h.Stats(); s.RunsAllocated != 0 {
 		t.Errorf("size 0 takes memory:\n%v", s)
 	}
 	p := h.Realloc(nil, zero, 32) // growing from 0 allocates
@@ -130,7 +132,7 @@ func TestSizeZero(t *testing.T) {
 	}
 }
 
-func TestGrowAndShrinkSayWhoIsMeant(t *testing.T) {
+func TestGrowAndShrinkPanic(t *testing.T) {
 	h := heap.Default()
 	small, large := layout(8, 8), layout(16, 8)
 	for _, f := range []func(){
@@ -138,7 +140,8 @@ func TestGrowAndShrinkSayWhoIsMeant(t *testing.T) {
 		func() { _, _ = h.GrowZeroed(nil, large, small) },
 		func() { _, _ = h.Shrink(nil, small, large) },
 	} {
-		if v, ok := mustPanic(t, f).(string); !ok || !strings.HasPrefix(v, "galloc/heap: ") || !strings.Contains(v, " bytes: that is for ") {
+		if v, ok := mustPanic(t, f).(string); !ok || !strings.HasPrefix(v, "galloc/heap: ") ||
+			!strings.Contains(v, "): use ") {
 			t.Errorf("it panics with %v", v)
 		}
 	}
@@ -154,7 +157,7 @@ func TestLargeBlocksResizeInPlace(t *testing.T) {
 			t.Fatalf("cannot shrink from %v to %d", l, size)
 		}
 		l = layout(size, 8)
-		if onlyByte(view(p, size), 1) >= 0 || h.SizeOf(p) < size || h.SizeOf(p) > size+4095 {
+		if onlyByte(view(p, size), 1) >= 0 || h.SizeOf(p) < size || h.SizeOf(p) != h.UsableSize(l) {
 			t.Fatalf("shrunk to %d: SizeOf %d", size, h.SizeOf(p))
 		}
 	}
@@ -162,7 +165,7 @@ func TestLargeBlocksResizeInPlace(t *testing.T) {
 	if s.Large != h.SizeOf(p) || s.Dirty < 3*mib {
 		t.Errorf("the rest is not free:\n%v", s)
 	}
-	sizes := []uintptr{50_000, 2 * mib, 16 * mib} // into free pages, and beyond the last one
+	sizes := []uintptr{50_000, 2 * mib, 16 * mib} // into free pages, and past the last one
 	if bits.UintSize == 32 || vm.GoMemory {
 		sizes = sizes[:2] // reservations are short there
 	}
@@ -176,7 +179,7 @@ func TestLargeBlocksResizeInPlace(t *testing.T) {
 	if onlyByte(view(p, l.Size()), 1) >= 0 || h.Stats().GrownInPlace == 0 {
 		t.Errorf("grown in place:\n%v", h.Stats())
 	}
-	q := h.Alloc(layout(mib, 8)) // in the way
+	q := h.Alloc(layout(mib, 8)) // the page after the block is not free
 	if h.Resize(p, l, 32*mib) || h.Resize(p, l, 64) {
 		t.Error("grown into a neighbour, or shrunk to a small block")
 	}
@@ -192,13 +195,16 @@ func TestLargeBlocksResizeInPlace(t *testing.T) {
 
 func TestRealloc(t *testing.T) {
 	h := open(t, heap.Options{Checked: true})
-	sizes := []uintptr{1, 8, 100, 104, 105, 1000, 32 << 10, 32<<10 + 1, 100_000, 700_000, 3 * mib, 2 * mib, 40_000, 32 << 10, 5, 6 * mib, 1}
+	sizes := []uintptr{
+		1, 8, 100, 104, 105, 1000, 32 << 10, 32<<10 + 1, 100_000, 700_000, 3 * mib, 2 * mib, 40_000,
+		32 << 10, 5, 6 * mib, 1,
+	}
 	for _, align := range []uintptr{1, 8, 4096, 1 << 16} {
 		p := h.Alloc(layout(sizes[0], align))
 		fill(view(p, sizes[0]), 1)
 		for i, n := range sizes[1:] {
 			old := sizes[i]
-			between := h.Alloc(layout(64<<10, 8)) // now and then in the way
+			between := h.Alloc(layout(64<<10, 8)) // sometimes after the block
 			q := h.Realloc(p, layout(old, align), n)
 			if q == nil || uintptr(q)%align != 0 {
 				t.Fatalf("from %d to %d: %p", old, n, q)
@@ -220,7 +226,7 @@ func TestRealloc(t *testing.T) {
 func TestAlignments(t *testing.T) {
 	top := 30 // 1 GiB
 	if bits.UintSize == 32 || vm.GoMemory {
-		top = 22 // what address space allows
+		top = 22 // address space is limited
 	}
 	h := open(t, heap.Options{})
 	for lg := range top + 1 {
@@ -250,7 +256,10 @@ func TestAlignments(t *testing.T) {
 		t.Errorf("in the end:\n%v", s)
 	}
 	if bits.UintSize == 64 {
-		for _, l := range []galloc.Layout{layout(8, math.MaxInt/2+1), layout(math.MaxInt/2+1, 8), layout(math.MaxInt, 1), layout(math.MaxInt-4095, 4096)} {
+		for _, l := range []galloc.Layout{
+			layout(8, math.MaxInt/2+1), layout(math.MaxInt/2+1, 8),
+			layout(math.MaxInt, 1), layout(math.MaxInt-4095, 4096),
+		} {
 			if p := h.Alloc(l); p != nil || h.AllocZeroed(l) != nil {
 				t.Errorf("%v: %p", l, p)
 			}
@@ -290,7 +299,7 @@ func TestZeroedMemoryIsZero(t *testing.T) {
 				for i, b := range bs {
 					h.Dealloc(b.p, b.l)
 					if i == 20 && round%2 == 0 {
-						h.Trim() // part of what is used next is purged, and part is not
+						h.Trim() // some of the pages used next are purged
 					}
 				}
 			}
@@ -303,7 +312,7 @@ func TestGrowZeroed(t *testing.T) {
 	sizes := []uintptr{1, 3, 8, 100, 101, 4000, 32 << 10, 32<<10 + 1, 60_000, 60_001, 65_536, 300_000, 2 * mib, 9 * mib}
 	for _, aligned := range []bool{false, true} {
 		for round := range 3 {
-			for _, n := range sizes { // so that what it grows into is dirty
+			for _, n := range sizes { // so that the block grows into dirty pages
 				p := h.Alloc(layout(n, 8))
 				fill(view(p, n), 0xff)
 				h.Free(p)
@@ -319,9 +328,10 @@ func TestGrowZeroed(t *testing.T) {
 				if aligned {
 					next = layout(n, 8<<(i%10))
 				}
-				fill(b[l.Size():], 0xee) // beyond the layout, but usable
+				fill(b[l.Size():], 0xee) // past the layout, but usable
 				b, err = h.GrowZeroed(unsafe.Pointer(&b[0]), l, next)
-				if err != nil || uintptr(len(b)) != h.UsableSize(next) || uintptr(unsafe.Pointer(&b[0]))%next.Align() != 0 {
+				if err != nil || uintptr(len(b)) != h.UsableSize(next) ||
+					uintptr(unsafe.Pointer(&b[0]))%next.Align() != 0 {
 					t.Fatalf("to %v: %d bytes, %v", next, len(b), err)
 				}
 				if at := onlyByte(b[:l.Size()], 1); at >= 0 {
@@ -359,11 +369,11 @@ func TestEquivalence(t *testing.T) {
 
 func TestNames(t *testing.T) {
 	for want, o := range map[string]heap.Options{
-		"galloc heap of its own": {},
-		"galloc heap of its own (checked, never decaying, PurgeLazy, huge pages)": {
-			Checked: true, Decay: -1, Purge: heap.PurgeLazy, HugePages: true,
+		"separate galloc heap": {},
+		"separate galloc heap (checked, never decaying, PurgeLazy, huge pages, overcommit)": {
+			Checked: true, Decay: -1, Purge: heap.PurgeLazy, HugePages: true, Overcommit: true,
 		},
-		"galloc heap of its own (decay 5s)": {Decay: 5e9},
+		"separate galloc heap (decay 5s)": {Decay: 5e9},
 	} {
 		if h := open(t, o); h.String() != want || fmt.Sprint(h) != want {
 			t.Errorf("%q, want %q", h, want)
@@ -403,7 +413,10 @@ func TestStats(t *testing.T) {
 	}
 	conserved(t, s)
 	text := s.String()
-	for _, part := range []string{"live ", " blocks; large: ", "footprint ", "locks ", " blocks each, 0 not free; of pages ", "class    spans", "\n     128 "} {
+	for _, part := range []string{
+		"live ", " blocks; large: ", "footprint ", "locks ",
+		" blocks each, 0 not free; of pages ", "class    spans", "\n     128 ",
+	} {
 		if !strings.Contains(text, part) {
 			t.Errorf("no %q in:\n%s", part, text)
 		}
@@ -415,7 +428,7 @@ func TestStats(t *testing.T) {
 	h.Trim()
 	s = h.Stats()
 	conserved(t, s)
-	if s.Live != 0 || s.InUse != 0 || s.RunsTaken == 0 || s.RunsTaken != s.RunsGiven || s.PurgedBytes == 0 {
+	if s.Live != 0 || s.InUse != 0 || s.RunsAllocated == 0 || s.RunsAllocated != s.RunsFreed || s.PurgedBytes == 0 {
 		t.Errorf("in the end:\n%v", s)
 	}
 	if strings.Contains(s.String(), "class") {
@@ -423,7 +436,7 @@ func TestStats(t *testing.T) {
 	}
 }
 
-// conserved checks the laws that the documentation of Stats states.
+// conserved checks the equations in the documentation of Stats.
 func conserved(t *testing.T, s heap.Stats) {
 	t.Helper()
 	var live, cached, spans uintptr
@@ -437,7 +450,7 @@ func conserved(t *testing.T, s heap.Stats) {
 		if c.Blocks != c.Live+c.Cached+c.Free {
 			t.Errorf("%+v", c)
 		}
-		if c.Taken-c.Given != c.Live+c.Cached || c.SpansMade < c.Spans || c.Locks == 0 != (c.Taken == 0) {
+		if c.Refilled-c.Flushed != c.Live+c.Cached || c.SpansMade < c.Spans || c.Locks == 0 != (c.Refilled == 0) {
 			t.Errorf("the counts of a class are wrong: %+v", c)
 		}
 		live += uintptr(c.Live) * c.Size
@@ -445,13 +458,15 @@ func conserved(t *testing.T, s heap.Stats) {
 		spans += uintptr(c.Blocks) * c.Size
 		blocks += c.Live
 	}
-	if s.Live != live+s.Large || s.LiveBlocks != blocks+s.LargeBlocks || s.Cached != cached || s.InUse < spans+s.Large+s.Stashed ||
-		s.Footprint != s.InUse+s.Held+s.Dirty+s.Metadata || s.Ready != s.InUse+s.Held+s.Dirty+s.Clean || s.Reserved < s.Ready {
+	if s.Live != live+s.Large || s.LiveBlocks != blocks+s.LargeBlocks || s.Cached != cached ||
+		s.InUse < spans+s.Large+s.Stashed ||
+		s.Footprint != s.InUse-s.Hollow+s.Held+s.Dirty+s.Metadata || s.Committed != s.InUse+s.Held+s.Dirty+s.Clean ||
+		s.Reserved < s.Committed {
 		t.Errorf("a law does not hold:\n%v", s)
 	}
 }
 
-// Everything costs memory of the Go heap at first at most.
+// No method allocates Go memory after its first call.
 func TestNothingOnTheGoHeap(t *testing.T) {
 	if engine.Invariants {
 		t.Skip("the checks take Go memory")
@@ -486,13 +501,15 @@ func TestNothingOnTheGoHeap(t *testing.T) {
 			"Shrink":         func() { h.Deallocate(bytes(h.Shrink(h.Alloc(large), large, small)), small) },
 			"Resize": func() {
 				p := h.Alloc(large)
-				_ = h.Resize(p, large, 50_000) && h.Resize(p, layout(50_000, 8), 200_000) && h.Resize(p, layout(200_000, 8), 300_000)
+				_ = h.Resize(p, large, 50_000) && h.Resize(p, layout(50_000, 8), 200_000) &&
+					h.Resize(p, layout(200_000, 8), 300_000)
 				h.Free(p)
 			},
 			"size 0": func() { h.Free(bytes(h.Allocate(galloc.Layout{}))) },
 			"questions": func() {
 				p := h.Alloc(small)
-				_ = h.Owns(p) && h.SizeOf(p) == h.UsableSize(small) && h.EquivalentTo(h) && h.String() == "" && h.Engine() == nil
+				_ = h.Owns(p) && h.SizeOf(p) == h.UsableSize(small) && h.EquivalentTo(h) && h.String() == "" &&
+					h.Engine() == nil
 				_, _ = h.Limits()
 				h.Free(p)
 			},

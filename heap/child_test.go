@@ -15,9 +15,8 @@ import (
 	"github.com/galloc-go/galloc/internal/vm"
 )
 
-// What happens once per program, what ends it, and what is measured of a whole process is
-// tested in child processes: the test binary runs itself with the name of a child in the
-// environment.
+// Child processes test what happens once per program or ends it, and what is measured of a process:
+// the test binary runs itself with the name of a child in the environment.
 
 const childVar = "GALLOC_TEST_CHILD"
 
@@ -101,8 +100,8 @@ func layout(size, align uintptr) galloc.Layout {
 // view returns the n bytes at p.
 func view(p unsafe.Pointer, n uintptr) []byte { return unsafe.Slice((*byte)(p), n) }
 
-// remnant returns how many bytes can be left dirty of a heap that is all free: pages of the heap that share a page of the
-// system with what it has not touched.
+// remnant returns how many bytes can stay dirty in a heap without blocks: pages that share an OS
+// page with pages that were never used.
 func remnant(s heap.Stats) uintptr {
 	if vm.PageSize() <= 4096 {
 		return 0
@@ -120,7 +119,7 @@ func fill(b []byte, v byte) {
 	}
 }
 
-// onlyByte returns the first index at which b is not v, or -1.
+// onlyByte returns the first index where b is not v, or -1.
 func onlyByte(b []byte, v byte) int {
 	if len(b) == 0 || b[0] == v && bytes.Equal(b[1:], b[:len(b)-1]) {
 		return -1
@@ -128,7 +127,7 @@ func onlyByte(b []byte, v byte) int {
 	return slices.IndexFunc(b, func(c byte) bool { return c != v })
 }
 
-// mustPanic calls f, and returns what it panicked with.
+// mustPanic calls f, which must panic, and returns the value of the panic.
 func mustPanic(t *testing.T, f func()) (v any) {
 	t.Helper()
 	defer func() {

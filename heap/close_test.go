@@ -2,6 +2,7 @@ package heap_test
 
 import (
 	"errors"
+	"math"
 	"math/rand/v2"
 	"strings"
 	"sync"
@@ -15,7 +16,8 @@ import (
 )
 
 func TestDefaultCannotBeClosed(t *testing.T) {
-	if v, ok := mustPanic(t, heap.Default().Close).(string); !ok || !strings.HasPrefix(v, "galloc/heap: Close of the default heap") {
+	if v, ok := mustPanic(t, heap.Default().Close).(string); !ok ||
+		!strings.HasPrefix(v, "galloc/heap: Close of the default heap") {
 		t.Errorf("it panics with %v", v)
 	}
 	heap.Default().Free(heap.Default().Alloc(layout(8, 8)))
@@ -24,7 +26,10 @@ func TestDefaultCannotBeClosed(t *testing.T) {
 func TestUseAfterClose(t *testing.T) {
 	for _, used := range []bool{false, true} {
 		var reported []heap.Misuse
-		h, err := heap.New(heap.Options{SoftLimit: 100 << 20, OnMisuse: func(m heap.Misuse) { reported = append(reported, m) }})
+		h, err := heap.New(heap.Options{
+			SoftLimit: 100 << 20,
+			OnMisuse:  func(m heap.Misuse) { reported = append(reported, m) },
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -32,7 +37,7 @@ func TestUseAfterClose(t *testing.T) {
 		var p, q unsafe.Pointer
 		if used {
 			p, q = h.Alloc(small), h.Alloc(large)
-			for range 300 { // so that there are free blocks and pages, too
+			for range 300 { // so that there are free blocks and pages too
 				h.Alloc(small)
 				h.Free(h.Alloc(layout(5000, 8)))
 				h.Free(h.Alloc(layout(200_000, 8)))
@@ -46,7 +51,7 @@ func TestUseAfterClose(t *testing.T) {
 			"Stats":    func() { h.Stats() },
 			"SetLimit": func() { h.SetLimit(0, 0, nil) },
 		} {
-			if v, ok := mustPanic(t, f).(string); !ok || v != "galloc/heap: "+what+" of a heap that is closed" {
+			if v, ok := mustPanic(t, f).(string); !ok || v != "galloc/heap: "+what+" of a closed heap" {
 				t.Errorf("%s panics with %v", what, v)
 			}
 		}
@@ -79,14 +84,14 @@ func TestUseAfterClose(t *testing.T) {
 			t.Errorf("reported %v", reported)
 		}
 		for _, m := range reported {
-			if m.Kind != heap.ForeignAddress {
+			if m.Kind != heap.ForeignFree {
 				t.Errorf("reported %v", m)
 			}
 		}
 	}
 }
 
-// The address space of a closed heap goes to others, who must not mind what it was before.
+// New heaps use the address space of closed ones, whatever those used it for.
 func TestHeapsInARow(t *testing.T) {
 	r := rand.New(rand.NewPCG(7, 7))
 	for range 30 {
@@ -108,14 +113,18 @@ func TestHeapsInARow(t *testing.T) {
 				h.Dealloc(unsafe.Pointer(&b[0]), l)
 			}
 		}
-		if s := h.Stats(); s.Extents > 2 {
+		most := 2
+		if math.MaxInt == math.MaxInt32 {
+			most = 4 // extents are short there
+		}
+		if s := h.Stats(); s.Extents > most {
 			t.Fatalf("so much:\n%v", s)
 		}
 		h.Close()
 	}
 }
 
-func TestCloseGivesUpBlocksOfItsOwnOnly(t *testing.T) {
+func TestCloseInvalidatesOnlyItsBlocks(t *testing.T) {
 	a, b := open(t, heap.Options{}), open(t, heap.Options{})
 	l := layout(10_000, 8)
 	p := b.Alloc(l)
@@ -134,7 +143,7 @@ func TestCloseGivesUpBlocksOfItsOwnOnly(t *testing.T) {
 	a.Free(q)
 }
 
-// Heaps are closed at any time relative to the ticks of their timers.
+// Heaps are closed at any time between or during ticks.
 func TestCloseWhileTicking(t *testing.T) {
 	keep := open(t, heap.Options{Decay: time.Millisecond})
 	var wg sync.WaitGroup
@@ -167,7 +176,8 @@ func TestCloseWhileTicking(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) { // a tick may be under way
+	// A tick may be running.
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
 		keep.Trim()
 		s := keep.Stats()
 		if s.Live == 0 && s.Footprint <= s.Metadata+remnant(s) {
@@ -179,12 +189,13 @@ func TestCloseWhileTicking(t *testing.T) {
 	}
 }
 
-// While there is nothing to give back, nothing runs.
+// While there is nothing to release, no timer runs.
 func TestTicksStop(t *testing.T) {
 	for name, o := range map[string]heap.Options{
 		"New":       {Decay: time.Millisecond},
 		"PurgeLazy": {Decay: time.Millisecond, Purge: heap.PurgeLazy},
-		"HugePages": {Decay: time.Millisecond, HugePages: true}, // what is less than a huge page stays
+		// Less than a huge page stays dirty.
+		"HugePages": {Decay: time.Millisecond, HugePages: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			unit := uintptr(0)
@@ -200,7 +211,7 @@ func TestTicksStop(t *testing.T) {
 						break
 					}
 					if time.Now().After(deadline) {
-						t.Fatalf("not given back:\n%v", s)
+						t.Fatalf("not released:\n%v", s)
 					}
 				}
 			}
@@ -219,11 +230,11 @@ func TestTicksStop(t *testing.T) {
 				}
 			}
 			if s.Live < mib {
-				t.Errorf("given back what is in use:\n%v", s)
+				t.Errorf("memory in use was released:\n%v", s)
 			}
 			q := h.Alloc(layout(20*mib, 8))
 			h.Free(p)
-			h.Free(q) // starts it again
+			h.Free(q) // starts the ticks again
 			given()
 		})
 	}

@@ -13,7 +13,7 @@ import (
 	"github.com/galloc-go/galloc/internal/vm"
 )
 
-// kinds are heaps that must all keep the contract.
+// kinds has options of heaps that must keep the contract.
 var kinds = map[string]heap.Options{
 	"New":       {},
 	"Checked":   {Checked: true},
@@ -23,7 +23,7 @@ var kinds = map[string]heap.Options{
 	"Hoarding":  {Decay: -1},
 }
 
-// exceptions returns the options of alloctest.Run: those given, and what cannot hold while the engine checks itself.
+// exceptions returns o, and the rules that cannot hold while the engine checks itself.
 func exceptions(o ...alloctest.Option) []alloctest.Option {
 	if engine.Invariants {
 		o = append(o, alloctest.GoGarbage)
@@ -42,7 +42,7 @@ func TestHeapsKeepTheContract(t *testing.T) {
 			if name == "New" && !vm.GoMemory {
 				alloctest.RunGlobal(t, func() galloc.GlobalAlloc { return h }, exceptions()...)
 			}
-			h.Trim() // what is left in caches, if it is wrong, is reported here
+			h.Trim() // misuse of blocks in caches is reported here
 			if s := h.Stats(); s.Live != 0 || s.LiveBlocks != 0 || s.Misuses != 0 {
 				t.Errorf("when everything is freed:\n%v", s)
 			}
@@ -54,7 +54,7 @@ func TestHeapsKeepTheContract(t *testing.T) {
 		}
 		alloctest.Run(t, func() galloc.Allocator { return heap.Default() }, exceptions()...)
 	})
-	t.Run("AfterTrim", func(t *testing.T) { // what is used again is used after a purge
+	t.Run("AfterTrim", func(t *testing.T) { // memory is purged before it is used again
 		if vm.GoMemory {
 			t.Skip("a purge clears there, which Tight has shown")
 		}
@@ -64,7 +64,7 @@ func TestHeapsKeepTheContract(t *testing.T) {
 	})
 }
 
-// A heap may be registered, and package galloc then calls its engine directly.
+// Package galloc calls the engine of a registered heap directly.
 func TestRegisteredHeapKeepsTheContract(t *testing.T) {
 	if vm.GoMemory {
 		t.Skip("package galloc tests its default, which is a heap")
@@ -73,16 +73,17 @@ func TestRegisteredHeapKeepsTheContract(t *testing.T) {
 		runChild(t, "registered", "-test.v=true", "-test.run=^TestRegisteredHeapKeepsTheContract$").mustPass(t)
 		return
 	}
-	if name := galloc.GlobalName(); !strings.HasPrefix(name, "galloc heap of its own (checked, decay 5ms), registered at ") {
+	if name := galloc.DescribeGlobal(); !strings.HasPrefix(name,
+		"separate galloc heap (checked, decay 5ms), registered at ") {
 		t.Errorf("the name is %q", name)
 	}
 	p, err := galloc.New[[100]byte](nil)
 	if err != nil || !registered.Owns(unsafe.Pointer(p)) {
-		t.Fatalf("the global allocator gave %p, %v, which is not of the heap", p, err)
+		t.Fatalf("the global allocator returned %p, %v, which is not from the heap", p, err)
 	}
-	registered.Free(unsafe.Pointer(p)) // it goes both ways
+	registered.Free(unsafe.Pointer(p)) // a block of one interface is freed through the other
 	alloctest.Run(t, func() galloc.Allocator { return galloc.Global }, exceptions()...)
-	if s := registered.Stats(); s.Live != 0 || s.RunsTaken == 0 || s.Misuses != 0 {
+	if s := registered.Stats(); s.Live != 0 || s.RunsAllocated == 0 || s.Misuses != 0 {
 		t.Errorf("when everything is freed:\n%v", s)
 	}
 }

@@ -2,6 +2,7 @@ package heap_test
 
 import (
 	"fmt"
+	"sync"
 	"unsafe"
 
 	"github.com/galloc-go/galloc"
@@ -14,7 +15,7 @@ func ExampleNew() {
 		fmt.Println(err)
 		return
 	}
-	defer h.Close() // gives everything back, whether or not it was freed
+	defer h.Close() // releases all memory, whether or not it was freed
 	l := galloc.LayoutOf[[1000]byte]()
 	b, err := h.Allocate(l)
 	fmt.Println(len(b) >= 1000, err)
@@ -22,7 +23,7 @@ func ExampleNew() {
 	fmt.Println(h)
 	// Output:
 	// true <nil>
-	// galloc heap of its own (checked)
+	// separate galloc heap (checked)
 }
 
 func ExampleNew_misuse() {
@@ -40,7 +41,7 @@ func ExampleNew_misuse() {
 	h.Dealloc(p, l)
 	h.Dealloc(p, l)
 	h.Dealloc(q, galloc.LayoutOf[[100]byte]())
-	h.Dealloc(q, l) // it was not taken back by the call before
+	h.Dealloc(q, l) // the call before had no effect
 	// Output:
 	// reported: double free
 	// reported: wrong layout
@@ -59,7 +60,7 @@ func ExampleDefault() {
 	// Output: 1 true
 }
 
-// Values and slices on a heap of their own, which are all freed at once.
+// Values and slices on a separate heap are freed together.
 func ExampleHeap() {
 	type point struct{ x, y float64 }
 	h, err := heap.New(heap.Options{})
@@ -77,6 +78,8 @@ func ExampleHeap() {
 	// Output: 100000 {0 0} {1 0}
 }
 
+// A cache gives up its memory when the heap asks for it. OnSoftLimit runs in a separate goroutine,
+// so the cache has a mutex.
 func ExampleHeap_SetLimit() {
 	h, err := heap.New(heap.Options{})
 	if err != nil {
@@ -85,22 +88,26 @@ func ExampleHeap_SetLimit() {
 	}
 	defer h.Close()
 	const mib = 1 << 20
-	var cache []byte // something that the program can do without
+	var mu sync.Mutex
+	cache := galloc.Must(galloc.MakeSlice[byte](h, 3*mib)) // memory that the program can do without
+	dropped := make(chan bool, 1)
 	h.SetLimit(4*mib, 8*mib, func(uintptr) {
+		mu.Lock()
+		defer mu.Unlock()
 		if cache != nil {
-			fmt.Println("giving up the cache")
 			galloc.FreeSlice(h, cache)
 			cache = nil
+			dropped <- true
 		}
 	})
-	cache = galloc.Must(galloc.MakeSlice[byte](h, 3*mib))
 	s := galloc.Must(galloc.MakeSlice[byte](h, 2*mib))
+	fmt.Println("dropped the cache:", <-dropped)
 	_, err = galloc.MakeSlice[byte](h, 8*mib)
 	fmt.Println(err)
 	galloc.FreeSlice(h, s)
 	// Output:
-	// giving up the cache
-	// galloc: memory allocation of 8388608 bytes (align 1) failed: out of memory
+	// dropped the cache: true
+	// galloc: memory allocation of 8388608 bytes (align 1) failed: out of memory: a limit is reached
 }
 
 func ExampleHeap_Stats() {
@@ -119,7 +126,7 @@ func ExampleHeap_Stats() {
 	// Output: 1000 blocks, 64000 bytes; is the footprint larger? true
 }
 
-// Like free in C: without a layout.
+// Free needs no layout, as free in C.
 func ExampleHeap_Free() {
 	h := heap.Default()
 	p := h.Alloc(galloc.LayoutOf[[100]byte]())

@@ -1,44 +1,49 @@
 package heap
 
-import "github.com/galloc-go/galloc/internal/engine"
+import (
+	"github.com/galloc-go/galloc/internal/engine"
+	"github.com/galloc-go/galloc/internal/misuse"
+)
 
-// MisuseKind is what is wrong with a block that was given back.
+// MisuseKind is a kind of misuse.
 type MisuseKind uint8
 
-// The kinds of misuse. Which of them it is, is found out when it is reported: other
-// goroutines, at work meanwhile, may make one kind look like another.
+// The kinds of misuse. The kind is determined when the misuse is reported. Other goroutines that
+// use the heap at the same time may make one kind look like another.
 const (
-	// DoubleFree: the block is not allocated. It was freed before, or never handed out.
-	DoubleFree = MisuseKind(engine.FaultDouble)
-	// ForeignAddress: the address is none of this heap's. It is nil, of the Go heap, of C,
-	// or of another Heap.
-	ForeignAddress = MisuseKind(engine.FaultForeign)
-	// InteriorAddress: the address lies in this heap, but no block starts there.
-	InteriorAddress = MisuseKind(engine.FaultInterior)
-	// WrongLayout: the block is of another size than the layout says.
-	WrongLayout = MisuseKind(engine.FaultLayout)
+	_            MisuseKind = iota
+	DoubleFree              // the block is not allocated: it was freed before, or never allocated
+	ForeignFree             // the address does not belong to this heap
+	InteriorFree            // the address lies in this heap, but no block starts there
+	WrongLayout             // the size of the block does not match the layout
+)
+
+// The kinds have the values of package misuse.
+const (
+	_ = uint(DoubleFree) - uint(misuse.DoubleFree) + uint(WrongLayout) - uint(misuse.WrongLayout)
+	_ = uint(misuse.DoubleFree) - uint(DoubleFree) + uint(misuse.WrongLayout) - uint(WrongLayout)
 )
 
 // String returns the kind in words, such as "double free".
-func (k MisuseKind) String() string { return engine.Fault(k).String() }
+func (k MisuseKind) String() string { return misuse.Kind(k).String() }
 
-// Misuse is a block that was given back in a way that cannot be obeyed. It is an error, and
-// what a heap panics with, unless [Options.OnMisuse] is set.
+// Misuse is an invalid free or resize. It has no effect on the heap. It is an error, and the value
+// of the panic if [Options.OnMisuse] is nil.
 type Misuse struct {
 	Kind    MisuseKind
-	Address uintptr // what was given back
-	Given   uintptr // bytes of the block that the layout given back means, or 0 if it came by Free
+	Address uintptr // that was freed
+	Given   uintptr // bytes of the block that the caller's layout means, or 0 for [Heap.Free]
 	Actual  uintptr // bytes of the block that Address lies in, or 0 if there is none
 	Start   uintptr // address of that block, or 0
 }
 
 func newMisuse(m engine.Misuse) Misuse {
-	return Misuse{MisuseKind(m.Fault), m.Address, m.Given, m.Actual, m.Start}
+	return Misuse{MisuseKind(m.Kind), m.Address, m.Given, m.Actual, m.Start}
 }
 
-// Error says it in words, with the addresses and sizes.
+// Error describes the misuse, with the addresses and sizes.
 func (m Misuse) Error() string {
 	return engine.Misuse{
-		Fault: engine.Fault(m.Kind), Address: m.Address, Given: m.Given, Actual: m.Actual, Start: m.Start,
+		Kind: misuse.Kind(m.Kind), Address: m.Address, Given: m.Given, Actual: m.Actual, Start: m.Start,
 	}.Error()
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/galloc-go/galloc/heap"
 )
 
-// watched returns a heap, and what it has reported since the last call of the function.
+// watched returns a heap, and a function that returns the reports since its last call.
 func watched(t *testing.T, checked bool) (*heap.Heap, func() []heap.Misuse) {
 	var got []heap.Misuse
 	h := open(t, heap.Options{Checked: checked, Decay: -1, OnMisuse: func(m heap.Misuse) { got = append(got, m) }})
@@ -24,48 +24,103 @@ func watched(t *testing.T, checked bool) (*heap.Heap, func() []heap.Misuse) {
 
 var goMemory [4096]byte
 
-// A misdeed is a block, how it is given back, and what comes of it.
+// A misdeed is a block, an invalid free of it, and the expected report.
 type misdeed struct {
 	name  string
 	size  uintptr // of the block
 	do    func(h *heap.Heap, p unsafe.Pointer, l galloc.Layout)
 	kind  heap.MisuseKind
-	freed bool // the block is free afterwards, as it was freed properly before
+	freed bool // the block is free afterwards, as it was freed before
 }
+
+// Short names, for functions on a line.
+type (
+	target  = *heap.Heap
+	address = unsafe.Pointer
+	lay     = galloc.Layout
+)
 
 func misdeeds(other *heap.Heap) []misdeed {
 	foreign := other.Alloc(layout(64, 8))
 	foreignLarge := other.Alloc(layout(100_000, 8))
 	return []misdeed{
-		{"double free small", 64, func(h *heap.Heap, p unsafe.Pointer, l galloc.Layout) { h.Dealloc(p, l); h.Dealloc(p, l) }, heap.DoubleFree, true},
-		{"double free large", 100_000, func(h *heap.Heap, p unsafe.Pointer, l galloc.Layout) { h.Dealloc(p, l); h.Dealloc(p, l) }, heap.DoubleFree, true},
-		{"double free unsized", 100_000, func(h *heap.Heap, p unsafe.Pointer, _ galloc.Layout) { h.Free(p); h.Free(p) }, heap.DoubleFree, true},
-		{"Go memory", 64, func(h *heap.Heap, _ unsafe.Pointer, l galloc.Layout) { h.Dealloc(unsafe.Pointer(&goMemory), l) }, heap.ForeignAddress, false},
-		{"Go memory large", 64, func(h *heap.Heap, _ unsafe.Pointer, _ galloc.Layout) {
+		{
+			"double free small", 64,
+			func(h target, p address, l lay) { h.Dealloc(p, l); h.Dealloc(p, l) }, heap.DoubleFree, true,
+		},
+		{
+			"double free large", 100_000,
+			func(h target, p address, l lay) { h.Dealloc(p, l); h.Dealloc(p, l) }, heap.DoubleFree, true,
+		},
+		{
+			"double free unsized", 100_000,
+			func(h target, p address, _ lay) { h.Free(p); h.Free(p) }, heap.DoubleFree, true,
+		},
+		{
+			"Go memory", 64,
+			func(h target, _ address, l lay) { h.Dealloc(unsafe.Pointer(&goMemory), l) }, heap.ForeignFree, false,
+		},
+		{"Go memory large", 64, func(h target, _ address, _ lay) {
 			h.Dealloc(unsafe.Pointer(&goMemory), layout(1<<20, 8))
-		}, heap.ForeignAddress, false},
-		{"Go memory unsized", 64, func(h *heap.Heap, _ unsafe.Pointer, _ galloc.Layout) { h.Free(unsafe.Pointer(&goMemory)) }, heap.ForeignAddress, false},
-		{"of another heap", 64, func(h *heap.Heap, _ unsafe.Pointer, l galloc.Layout) { h.Dealloc(foreign, l) }, heap.ForeignAddress, false},
-		{"large of another heap", 64, func(h *heap.Heap, _ unsafe.Pointer, _ galloc.Layout) {
+		}, heap.ForeignFree, false},
+		{
+			"Go memory unsized", 64,
+			func(h target, _ address, _ lay) { h.Free(unsafe.Pointer(&goMemory)) }, heap.ForeignFree, false,
+		},
+		{"of another heap", 64, func(h target, _ address, l lay) { h.Dealloc(foreign, l) }, heap.ForeignFree, false},
+		{"large of another heap", 64, func(h target, _ address, _ lay) {
 			h.Dealloc(foreignLarge, layout(100_000, 8))
-		}, heap.ForeignAddress, false},
-		{"of another heap unsized", 64, func(h *heap.Heap, _ unsafe.Pointer, _ galloc.Layout) { h.Free(foreign) }, heap.ForeignAddress, false},
-		{"nil", 64, func(h *heap.Heap, _ unsafe.Pointer, l galloc.Layout) { h.Dealloc(nil, l) }, heap.ForeignAddress, false},
-		{"nil large", 64, func(h *heap.Heap, _ unsafe.Pointer, _ galloc.Layout) { h.Deallocate(nil, layout(1<<20, 8)) }, heap.ForeignAddress, false},
-		{"interior small", 64, func(h *heap.Heap, p unsafe.Pointer, l galloc.Layout) { h.Dealloc(unsafe.Add(p, 8), l) }, heap.InteriorAddress, false},
-		{"interior large", 100_000, func(h *heap.Heap, p unsafe.Pointer, l galloc.Layout) { h.Dealloc(unsafe.Add(p, 8), l) }, heap.InteriorAddress, false},
-		{"interior large far", 100_000, func(h *heap.Heap, p unsafe.Pointer, l galloc.Layout) { h.Dealloc(unsafe.Add(p, 40_000), l) }, heap.InteriorAddress, false},
-		{"interior unsized", 64, func(h *heap.Heap, p unsafe.Pointer, _ galloc.Layout) { h.Free(unsafe.Add(p, 1)) }, heap.InteriorAddress, false},
-		{"interior as small", 100_000, func(h *heap.Heap, p unsafe.Pointer, _ galloc.Layout) {
+		}, heap.ForeignFree, false},
+		{"of another heap unsized", 64, func(h target, _ address, _ lay) { h.Free(foreign) }, heap.ForeignFree, false},
+		{"nil", 64, func(h target, _ address, l lay) { h.Dealloc(nil, l) }, heap.ForeignFree, false},
+		{
+			"nil large", 64,
+			func(h target, _ address, _ lay) { h.Deallocate(nil, layout(1<<20, 8)) }, heap.ForeignFree, false,
+		},
+		{
+			"interior small", 64,
+			func(h target, p address, l lay) { h.Dealloc(unsafe.Add(p, 8), l) }, heap.InteriorFree, false,
+		},
+		{
+			"interior large", 100_000,
+			func(h target, p address, l lay) { h.Dealloc(unsafe.Add(p, 8), l) }, heap.InteriorFree, false,
+		},
+		{
+			"interior large far", 100_000,
+			func(h target, p address, l lay) { h.Dealloc(unsafe.Add(p, 40_000), l) }, heap.InteriorFree, false,
+		},
+		{
+			"interior unsized", 64,
+			func(h target, p address, _ lay) { h.Free(unsafe.Add(p, 1)) }, heap.InteriorFree, false,
+		},
+		{"interior as small", 100_000, func(h target, p address, _ lay) {
 			h.Dealloc(unsafe.Add(p, 8192), layout(64, 8))
-		}, heap.InteriorAddress, false},
-		{"small as smaller", 64, func(h *heap.Heap, p unsafe.Pointer, _ galloc.Layout) { h.Dealloc(p, layout(32, 8)) }, heap.WrongLayout, false},
-		{"small as larger", 64, func(h *heap.Heap, p unsafe.Pointer, _ galloc.Layout) { h.Dealloc(p, layout(2000, 8)) }, heap.WrongLayout, false},
-		{"small as large", 64, func(h *heap.Heap, p unsafe.Pointer, _ galloc.Layout) { h.Dealloc(p, layout(100_000, 8)) }, heap.WrongLayout, false},
-		{"large as small", 100_000, func(h *heap.Heap, p unsafe.Pointer, _ galloc.Layout) { h.Dealloc(p, layout(64, 8)) }, heap.WrongLayout, false},
-		{"large as larger", 100_000, func(h *heap.Heap, p unsafe.Pointer, _ galloc.Layout) { h.Dealloc(p, layout(200_000, 8)) }, heap.WrongLayout, false},
-		{"large as smaller", 100_000, func(h *heap.Heap, p unsafe.Pointer, _ galloc.Layout) { h.Dealloc(p, layout(50_000, 8)) }, heap.WrongLayout, false},
-		{"resize of a wrong layout", 100_000, func(h *heap.Heap, p unsafe.Pointer, _ galloc.Layout) {
+		}, heap.InteriorFree, false},
+		{
+			"small as smaller", 64,
+			func(h target, p address, _ lay) { h.Dealloc(p, layout(32, 8)) }, heap.WrongLayout, false,
+		},
+		{
+			"small as larger", 64,
+			func(h target, p address, _ lay) { h.Dealloc(p, layout(2000, 8)) }, heap.WrongLayout, false,
+		},
+		{
+			"small as large", 64,
+			func(h target, p address, _ lay) { h.Dealloc(p, layout(100_000, 8)) }, heap.WrongLayout, false,
+		},
+		{
+			"large as small", 100_000,
+			func(h target, p address, _ lay) { h.Dealloc(p, layout(64, 8)) }, heap.WrongLayout, false,
+		},
+		{
+			"large as larger", 100_000,
+			func(h target, p address, _ lay) { h.Dealloc(p, layout(200_000, 8)) }, heap.WrongLayout, false,
+		},
+		{
+			"large as smaller", 100_000,
+			func(h target, p address, _ lay) { h.Dealloc(p, layout(50_000, 8)) }, heap.WrongLayout, false,
+		},
+		{"resize of a wrong layout", 100_000, func(h target, p address, _ lay) {
 			if h.Resize(p, layout(200_000, 8), 190_000) {
 				panic("resized")
 			}
@@ -92,7 +147,7 @@ func TestMisuseIsReported(t *testing.T) {
 					fill(view(p, m.size), 0xa5)
 					m.do(h, p, l)
 					if !checked {
-						h.Trim() // the caches are drained, and every block is looked at
+						h.Trim() // the caches are drained, and every block is checked
 					}
 					got := reported()
 					if len(got) != 1 || got[0].Kind != m.kind {
@@ -103,8 +158,7 @@ func TestMisuseIsReported(t *testing.T) {
 						t.Errorf("%d misuses are counted", n)
 					}
 
-					// The heap is as before: all blocks are where they were, and nobody
-					// else gets them.
+					// The heap is unchanged: all blocks are allocated, and are not allocated again.
 					live := uint64(3)
 					if m.freed {
 						live = 2
@@ -125,7 +179,7 @@ func TestMisuseIsReported(t *testing.T) {
 					}
 					if !m.freed {
 						if i := onlyByte(view(p, m.size), 0xa5); i >= 0 {
-							t.Errorf("the block was handed out to somebody else: byte %d has changed", i)
+							t.Errorf("the block was allocated again: byte %d has changed", i)
 						}
 						h.Dealloc(p, l)
 					}
@@ -142,16 +196,16 @@ func TestMisuseIsReported(t *testing.T) {
 	}
 }
 
-// inspectMisuse looks at the numbers in a report about the block at p.
+// inspectMisuse checks the numbers in a report about the block p.
 func inspectMisuse(t *testing.T, h *heap.Heap, m heap.Misuse, p unsafe.Pointer, d misdeed) {
 	t.Helper()
 	usable := h.UsableSize(layout(d.size, 8))
 	switch m.Kind {
-	case heap.ForeignAddress:
+	case heap.ForeignFree:
 		if m.Start != 0 || m.Actual != 0 {
 			t.Errorf("a block is named: %+v", m)
 		}
-	case heap.InteriorAddress:
+	case heap.InteriorFree:
 		if m.Address == m.Start || m.Start != uintptr(p) || m.Actual != usable {
 			t.Errorf("the block at %p of %d bytes is not named: %+v", p, usable, m)
 		}
@@ -180,25 +234,30 @@ func TestMisuseMessages(t *testing.T) {
 			"double free",
 			"galloc/heap: double free of the block at 0x1000, ",
 		},
-		{heap.Misuse{Kind: heap.ForeignAddress, Address: 0x1000, Given: 64}, "foreign address", "galloc/heap: free of 0x1000, "},
 		{
-			heap.Misuse{Kind: heap.InteriorAddress, Address: 0x1008, Given: 64, Actual: 128, Start: 0x1000},
-			"interior address",
+			heap.Misuse{Kind: heap.ForeignFree, Address: 0x1000, Given: 64},
+			"foreign free",
+			"galloc/heap: free of 0x1000, ",
+		},
+		{
+			heap.Misuse{Kind: heap.InteriorFree, Address: 0x1008, Given: 64, Actual: 128, Start: 0x1000},
+			"interior free",
 			"8 bytes into the block of 128 bytes at 0x1000",
 		},
 		{
 			heap.Misuse{Kind: heap.WrongLayout, Address: 0x1000, Given: 64, Actual: 128, Start: 0x1000},
 			"wrong layout",
-			"given back as one of 64 bytes, but it has 128",
+			"freed as a block of 64 bytes, but it has 128",
 		},
 	} {
-		if text := c.m.Error(); c.m.Kind.String() != c.kind || !strings.HasPrefix(text, "galloc/heap: ") || !strings.Contains(text, c.says) {
+		if text := c.m.Error(); c.m.Kind.String() != c.kind || !strings.HasPrefix(text, "galloc/heap: ") ||
+			!strings.Contains(text, c.says) {
 			t.Errorf("%v: %q", c.m.Kind, text)
 		}
 	}
 }
 
-// By default a heap panics, with an error that can be told apart.
+// By default a heap panics with a Misuse.
 func TestMisusePanics(t *testing.T) {
 	h := open(t, heap.Options{Checked: true})
 	l := layout(64, 8)
@@ -209,10 +268,10 @@ func TestMisusePanics(t *testing.T) {
 	if !ok || !errors.As(err, &m) || m.Kind != heap.DoubleFree || m.Address != uintptr(p) {
 		t.Errorf("it panics with %v", err)
 	}
-	// Whoever recovers can go on.
+	// The program can recover and continue.
 	for range 1000 {
 		if r := h.Alloc(l); r == q {
-			t.Fatal("a block that is allocated was handed out")
+			t.Fatal("an allocated block was allocated again")
 		}
 	}
 	large := h.Alloc(layout(1<<20, 8))
@@ -223,7 +282,7 @@ func TestMisusePanics(t *testing.T) {
 	}
 }
 
-// A panic out of Trim loses no blocks but those that are wrong.
+// A panic in Trim loses only the invalid blocks.
 func TestMisusePanicsInTrim(t *testing.T) {
 	h := open(t, heap.Options{Decay: -1})
 	for _, size := range []uintptr{16, 64, 256, 1024, 4096} {
@@ -233,10 +292,10 @@ func TestMisusePanicsInTrim(t *testing.T) {
 	}
 	l := layout(64, 8)
 	p := h.Alloc(l)
-	h.Dealloc(p, layout(128, 8)) // it is put into a cache, as is
+	h.Dealloc(p, layout(128, 8)) // the cache takes it unchecked
 	mustPanic(t, func() { h.Trim() })
 	h.Dealloc(p, l)
-	h.Trim() // it is not locked, and there is nothing more to report
+	h.Trim() // the heap is not locked, and has nothing more to report
 	if s := h.Stats(); s.Live != 0 || s.InUse != 0 || s.Misuses != 1 {
 		t.Errorf("afterwards:\n%v", s)
 	}
@@ -244,7 +303,8 @@ func TestMisusePanicsInTrim(t *testing.T) {
 
 func TestMisuseOfDefaultEndsTheProgram(t *testing.T) {
 	o := runChild(t, "double free on the default heap")
-	if o.err == nil || !strings.Contains(o.stderr, "panic: ") || !strings.Contains(o.stderr, "galloc") || !strings.Contains(o.stderr, "double free of the block at 0x") {
+	if o.err == nil || !strings.Contains(o.stderr, "panic: ") || !strings.Contains(o.stderr, "galloc") ||
+		!strings.Contains(o.stderr, "double free of the block at 0x") {
 		t.Errorf("%v\n%s", o.err, o.stderr)
 	}
 }

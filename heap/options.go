@@ -10,61 +10,81 @@ import (
 	"github.com/galloc-go/galloc/internal/engine"
 )
 
-// Options says how a heap is to be. The zero value is a good default.
+// Options configures a heap. The zero value is a good default.
 type Options struct {
-	// Decay is about how long memory that has been freed stays with the heap, so that it
-	// can be used again without asking the system for it, which costs a page fault per
-	// page. 0 stands for one second. If it is negative, memory goes back by Trim and Close
-	// alone, and under pressure of a limit. Otherwise it is at least a millisecond.
+	// Decay is about how long the heap keeps freed memory, so that it can be used again without a
+	// system call and a page fault for each page. 0 means one second. If Decay is negative, memory
+	// is released only by Trim and Close, and if a limit is reached. Otherwise it must be at least
+	// a millisecond.
 	Decay time.Duration
 
-	// Purge is how memory goes back.
+	// Purge chooses how memory is returned to the system.
 	Purge PurgeMode
 
-	// HugePages makes memory go back only in whole huge pages (mostly of 2 MiB), so that
-	// the kernel need not split those that it has put together. The footprint then is
-	// somewhat larger, and access faster, where the system has transparent huge pages
-	// switched on.
+	// HugePages asks the system for huge pages (mostly of 2 MiB), which Linux grants if
+	// /sys/kernel/mm/transparent_hugepage/enabled is "always" or "madvise". Access to a large heap
+	// is faster, and so is the first touch of a large block. The heap returns memory in whole huge
+	// pages, and splits others only if the unused memory in them exceeds 16 MiB, or a quarter of
+	// the memory in use if that is more. A huge page has memory as a whole, so the resident memory
+	// can exceed the footprint, and a limit of it, by up to one huge page for each that the heap
+	// uses in part.
+	//
+	// By default the heap asks for small pages, also if the system is set to "always": its resident
+	// memory never exceeds the footprint.
 	HugePages bool
 
-	// Checked does without caches, so that every mistake that the heap can see is reported
-	// at the very call. Each call then takes a lock: some 50 ns in place of some 5.
+	// Overcommit permits a block that is larger than the memory of the machine, swap space
+	// included. It is for tables that the program touches only in part, since pages cost memory
+	// only when they are touched. Without it, such an allocation fails on Linux, as it does with
+	// C's malloc and with Go's make, unless vm.overcommit_memory is 1. Other systems have their own
+	// rules. The blocks of a program together may exceed the memory of the machine in any case.
+	Overcommit bool
+
+	// Checked makes the heap work without caches, so that it reports every misuse that it can
+	// detect in the very call. Each call takes a lock: it costs some 50 ns instead of some 5.
 	Checked bool
 
-	// HardLimit is the most memory, in bytes of footprint, that the heap may have: see
-	// [Stats.Footprint]. An allocation beyond it fails, after the heap has given back all
-	// it can. 0 stands for no limit. The heap needs some 400 KiB for itself.
+	// HardLimit bounds the footprint, in bytes: see [Stats.Footprint]. An allocation that would
+	// exceed it fails, after the heap has returned all the memory it can. It must be at least 512
+	// KiB, since the heap needs some 400 for itself. 0 means no limit.
 	HardLimit uintptr
 
-	// SoftLimit is the footprint in bytes beyond which the heap gives back all that is not
-	// in use, without waiting for it to decay. If that is not enough, it calls OnSoftLimit.
-	// 0 stands for no limit.
+	// SoftLimit is the footprint, in bytes, above which the heap returns all unused memory at once,
+	// without waiting for it to decay. If that does not suffice, it calls OnSoftLimit. It must be
+	// at least 1 MiB. 0 means no limit.
 	SoftLimit uintptr
 
-	// OnSoftLimit is told the footprint, in bytes, when that exceeds SoftLimit: once, then
-	// again each time it has grown by another 16th of the limit, or has been below it
-	// meanwhile. It runs in the goroutine whose allocation was one too many, before that
-	// allocation returns. It may free blocks, allocate, and change the limits; while it
-	// runs, it is not called again.
+	// OnSoftLimit is called with the footprint, in bytes, when the footprint exceeds SoftLimit:
+	// once, then again each time the footprint has grown by another 16th of the limit, or has been
+	// below the limit in between. It is also called when HardLimit refuses an allocation, at most
+	// once in a millisecond.
+	//
+	// It runs in a separate goroutine, one call at a time. The allocation that caused it does not
+	// wait for it, except that it yields the processor for up to 200 µs. So it may free blocks,
+	// allocate, and change the limits. It may lock what the program holds while it allocates, and
+	// must, if it changes what other goroutines use: it is the place for a cache to evict entries
+	// from itself, under the mutex of the cache. After it returns, the heap returns unused memory
+	// to the system if the footprint is still too large. A call may still be running, or begin,
+	// after the limits have been changed. A panic in it ends the program.
 	OnSoftLimit func(footprint uintptr)
 
-	// OnMisuse is called when a block has been given back in a way that cannot be obeyed.
-	// If it returns, the call that found out goes on, as if the block had not been given
-	// back. The default panics with the Misuse: in the goroutine that found out, which may
-	// not be the one that is to blame, or in one that nobody can recover, ending the
-	// program. OnMisuse must not call methods of the heap.
+	// OnMisuse is called when the heap detects an invalid free. If it returns, the call that
+	// detected the misuse continues as if the block had not been freed. By default the heap panics
+	// with the Misuse. The panic may be in another goroutine than the misuse, and in one where no
+	// function can recover it, so that the program ends. OnMisuse must not call methods of the
+	// heap.
 	OnMisuse func(Misuse)
 }
 
-// PurgeMode is how memory goes back to the operating system.
+// PurgeMode is a way to return memory to the operating system.
 type PurgeMode uint8
 
 const (
 	// PurgeNow takes the memory away from the process at once (MADV_DONTNEED on Linux).
 	PurgeNow PurgeMode = iota
-	// PurgeLazy lets the system take the memory when it is short of it (MADV_FREE). That
-	// costs less, and nothing at all for what is soon used again; but the process seems to
-	// keep the memory until then. Where the system does not know that, it is as PurgeNow.
+	// PurgeLazy lets the system take the memory when it needs some (MADV_FREE). That costs less,
+	// and nothing at all for memory that is soon used again, but until then the memory counts as
+	// the process's. On systems without it, PurgeLazy is PurgeNow.
 	PurgeLazy
 )
 
@@ -82,20 +102,34 @@ func (m PurgeMode) String() string {
 // check returns an error that says what to change, or nil.
 func (o *Options) check() error {
 	if 0 < o.Decay && o.Decay < engine.MinDecay {
-		return fmt.Errorf("galloc/heap: Decay is %v: make it %v or more, 0 for the default, or negative for never", o.Decay, engine.MinDecay)
+		return fmt.Errorf("galloc/heap: Decay is %v: make it %v or more, 0 for the default, or negative for never",
+			o.Decay, engine.MinDecay)
 	}
 	if o.Purge > PurgeLazy {
 		return fmt.Errorf("galloc/heap: Purge is %v: make it PurgeNow or PurgeLazy", o.Purge)
 	}
-	return checkLimits(o.SoftLimit, o.HardLimit, o.OnSoftLimit)
+	if err := checkLimits(o.SoftLimit, o.HardLimit, o.OnSoftLimit); err != nil {
+		return err
+	}
+	for _, l := range []struct {
+		name  string
+		bytes uintptr
+	}{{"HardLimit", o.HardLimit}, {"SoftLimit", o.SoftLimit}} {
+		if 0 < l.bytes && l.bytes < engine.MinLimit {
+			return fmt.Errorf("galloc/heap: %s %d is less than a heap without blocks takes: make it %d or more, or 0 for no limit",
+				l.name, l.bytes, engine.MinLimit)
+		}
+	}
+	return nil
 }
 
 func checkLimits(soft, hard uintptr, onSoft func(uintptr)) error {
 	switch {
 	case soft > math.MaxInt || hard > math.MaxInt:
-		return errors.New("galloc/heap: a limit exceeds math.MaxInt, as a negative number does once converted: make it 0 for no limit")
+		return errors.New("galloc/heap: a limit exceeds math.MaxInt, perhaps negative: make it 0 for no limit")
 	case hard != 0 && soft > hard:
-		return fmt.Errorf("galloc/heap: SoftLimit %d exceeds HardLimit %d, and would never be reached: make it less", soft, hard)
+		return fmt.Errorf("galloc/heap: SoftLimit %d exceeds HardLimit %d and would never be reached: make it less",
+			soft, hard)
 	case onSoft != nil && soft == 0:
 		return errors.New("galloc/heap: OnSoftLimit would never be called: set SoftLimit too")
 	}
@@ -108,11 +142,12 @@ func (o *Options) config() engine.Config {
 		onMisuse = func(m Misuse) { panic(m) }
 	}
 	return engine.Config{
-		Decay:    o.Decay,
-		Lazy:     o.Purge == PurgeLazy,
-		Huge:     o.HugePages,
-		Checked:  o.Checked,
-		OnMisuse: func(m engine.Misuse) { onMisuse(newMisuse(m)) },
+		Decay:      o.Decay,
+		Lazy:       o.Purge == PurgeLazy,
+		Huge:       o.HugePages,
+		Overcommit: o.Overcommit,
+		Checked:    o.Checked,
+		OnMisuse:   func(m engine.Misuse) { onMisuse(newMisuse(m)) },
 	}
 }
 
@@ -133,8 +168,11 @@ func (o *Options) String() string {
 	if o.HugePages {
 		with = append(with, "huge pages")
 	}
-	if with == nil {
-		return "galloc heap of its own"
+	if o.Overcommit {
+		with = append(with, "overcommit")
 	}
-	return "galloc heap of its own (" + strings.Join(with, ", ") + ")"
+	if with == nil {
+		return "separate galloc heap"
+	}
+	return "separate galloc heap (" + strings.Join(with, ", ") + ")"
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/galloc-go/galloc/internal/vm"
 )
 
-// A ledger is blocks of a heap, each filled with a value of its own.
+// A ledger is a heap and its blocks, each filled with another value.
 type ledger struct {
 	h       *heap.Heap
 	blocks  []entry
@@ -26,8 +26,7 @@ type entry struct {
 	v byte
 }
 
-// enter takes in what an allocation has returned. zeroed is from where on the block must be
-// zero.
+// enter adds the result of an allocation. The block must be zero from index zeroed on.
 func (g *ledger) enter(b []byte, err error, l galloc.Layout, zeroed int) error {
 	if err != nil {
 		g.refused++
@@ -54,7 +53,7 @@ func (g *ledger) allocate(l galloc.Layout, zeroed bool) error {
 	return g.enter(b, err, l, len(b))
 }
 
-// resize gives block i another size.
+// resize resizes block i.
 func (g *ledger) resize(i int, size uintptr, zeroed bool) error {
 	e := g.blocks[i]
 	l := layout(size, e.l.Align())
@@ -96,7 +95,7 @@ func (g *ledger) verify() error {
 	return nil
 }
 
-// use does some of everything.
+// use calls every method.
 func (g *ledger) use(seed uint64) error {
 	r := rand.New(rand.NewPCG(seed, 11))
 	var errs []error
@@ -128,11 +127,10 @@ func (g *ledger) use(seed uint64) error {
 	return errors.Join(append(errs, g.verify())...)
 }
 
-// Each operation of the system is refused in turn, once and from then on. What is allocated
-// stays as it is, what is refused is an error and no more, and everything is well when the
-// system has come round.
-func TestEveryRefusalIsSurvived(t *testing.T) {
-	runChild(t, "refusals").mustPass(t) // where no closed heaps have left address space
+// Each system call fails in turn, once or from then on. Blocks stay intact, a failed allocation is
+// an error, and the heap works when the system has memory again.
+func TestEverySystemCallMayFail(t *testing.T) {
+	runChild(t, "refusals").mustPass(t) // where no address space of closed heaps is left
 }
 
 func init() {
@@ -144,7 +142,7 @@ func init() {
 		for _, op := range []vm.Op{vm.OpReserve, vm.OpCommit, vm.OpPurge, vm.OpPurgeLazy, vm.OpMove, vm.OpRelease} {
 			for _, onwards := range []bool{false, true} {
 				n, refused := int64(1), 0
-				for ; n < 1000; n += 1 + n/step { // the first ones are the most different
+				for ; n < 1000; n += 1 + n/step { // the first ones differ the most
 					done, r, err := refuse(op, n, onwards)
 					if err != nil {
 						die("%v number %d is refused (onwards: %v): %v", op, n, onwards, err)
@@ -185,7 +183,7 @@ func init() {
 		if s.Held < before.Dirty/2 || s.Footprint < s.Held {
 			die("pages that are lost are not held:\n%v", s)
 		}
-		for range 10 { // there is nothing to be had but what is in caches and spans
+		for range 10 { // only blocks in caches and spans are available
 			if err := g.allocate(layout(mib, 8), true); err != nil {
 				die("%v", err)
 			}
@@ -211,7 +209,7 @@ func init() {
 	}
 }
 
-func TestPagesThatTheSystemKeepsComeBack(t *testing.T) {
+func TestLostPagesComeBack(t *testing.T) {
 	if vm.GoMemory {
 		t.Skip("Go memory has no pages to refuse")
 	}
@@ -220,13 +218,16 @@ func TestPagesThatTheSystemKeepsComeBack(t *testing.T) {
 
 var errRefused = errors.New("refused by the test")
 
-// refuse runs a heap with the nth operation of that kind refused. It returns whether there
-// were fewer, and how many allocations have failed.
+// refuse uses a heap while the nth system call of the kind fails. It reports whether there were
+// fewer calls, and returns the number of failed allocations.
 func refuse(kind vm.Op, n int64, onwards bool) (done bool, refused int, err error) {
 	var misuses []error
 	h, err := heap.New(heap.Options{Decay: -1, OnMisuse: func(m heap.Misuse) { misuses = append(misuses, m) }})
 	if kind == vm.OpPurgeLazy {
-		h, err = heap.New(heap.Options{Decay: -1, Purge: heap.PurgeLazy, OnMisuse: func(m heap.Misuse) { misuses = append(misuses, m) }})
+		h, err = heap.New(heap.Options{
+			Decay: -1, Purge: heap.PurgeLazy,
+			OnMisuse: func(m heap.Misuse) { misuses = append(misuses, m) },
+		})
 	}
 	if err != nil {
 		return false, 0, err
@@ -244,7 +245,7 @@ func refuse(kind vm.Op, n int64, onwards bool) (done bool, refused int, err erro
 	err = g.use(1)
 	restore()
 	refused = g.refused
-	if err == nil { // the system has come round
+	if err == nil { // the system has memory again
 		g.refused = 0
 		if err = g.use(2); g.refused != 0 {
 			err = errors.Join(err, fmt.Errorf("%d allocations are refused when nothing is any more", g.refused))

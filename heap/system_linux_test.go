@@ -1,6 +1,7 @@
 package heap_test
 
 import (
+	"errors"
 	"fmt"
 	"math/bits"
 	"math/rand/v2"
@@ -17,7 +18,7 @@ import (
 	"github.com/galloc-go/galloc/internal/vm"
 )
 
-// What a heap costs, as the system sees it.
+// These tests measure the memory of a heap as the system counts it.
 
 func needPages(t *testing.T) {
 	if vm.GoMemory {
@@ -25,7 +26,7 @@ func needPages(t *testing.T) {
 	}
 }
 
-// memory returns how much address space the process has, and how much memory, in bytes.
+// memory returns the address space and the memory of the process, in bytes.
 func memory() (size, resident uintptr) {
 	text, err := os.ReadFile("/proc/self/statm")
 	if err == nil {
@@ -63,7 +64,7 @@ func TestFreshZeroedMemoryIsNotTouched(t *testing.T) {
 		t.Error("not zero")
 	}
 	b[size/2] = 1
-	// What was purged is as good as fresh.
+	// Purged memory is zero, as fresh memory is.
 	h.Free(unsafe.Pointer(&b[0]))
 	h.Trim()
 	b, err = h.AllocateZeroed(layout(size, 8))
@@ -82,14 +83,14 @@ func TestGrownZeroedMemoryIsNotTouched(t *testing.T) {
 	before := resident()
 	l, large := layout(mib, 8), layout(200*mib, 8)
 	b := galloc.Must(h.AllocateZeroed(l))
-	h.Alloc(layout(mib, 8)) // in the way: the block has to move
+	h.Alloc(layout(mib, 8)) // the block must move
 	b = galloc.Must(h.GrowZeroed(unsafe.Pointer(&b[0]), l, large))
 	if r := resident(); b[100*mib] != 0 || r > before+16*mib {
 		t.Errorf("%d bytes of memory were touched", r-before)
 	}
 }
 
-func TestCloseGivesBackMemory(t *testing.T) {
+func TestCloseReleasesMemory(t *testing.T) {
 	needPages(t)
 	for _, o := range []heap.Options{{}, {Purge: heap.PurgeLazy}, {HugePages: true}, {Checked: true, Decay: -1}} {
 		h, err := heap.New(o)
@@ -114,10 +115,15 @@ func TestCloseGivesBackMemory(t *testing.T) {
 
 func TestManyHeapsTakeNoMoreAddressSpaceThanOne(t *testing.T) {
 	needPages(t)
+	t.Setenv("MALLOC_ARENA_MAX", "1") // C's malloc takes 64 MiB for each thread otherwise
+	runChild(t, "address space of many heaps").mustPass(t)
+}
+
+func addressSpaceOfManyHeaps() {
 	use := func() {
 		h, err := heap.New(heap.Options{})
 		if err != nil {
-			t.Fatal(err)
+			die("%v", err)
 		}
 		for size := uintptr(8); size < 4*mib; size *= 2 {
 			fill(view(h.Alloc(layout(size, 8)), size), 1)
@@ -130,21 +136,21 @@ func TestManyHeapsTakeNoMoreAddressSpaceThanOne(t *testing.T) {
 		use()
 	}
 	after, _ := memory()
-	if limit := uintptr(100 * mib); after > before+limit { // Go's own heap takes 64 MiB at a time
-		t.Errorf("the address space has grown from %d MiB to %d", before/mib, after/mib)
+	if limit := uintptr(100 * mib); after > before+limit { // the Go heap reserves 64 MiB at a time
+		die("the address space has grown from %d MiB to %d", before/mib, after/mib)
 	}
 }
 
-// Under a limit on address space, reservations get smaller; in the end there is no memory,
-// and no crash.
+// Under a limit on address space, reservations become smaller. In the end allocations fail, and
+// nothing crashes.
 func TestLittleAddressSpace(t *testing.T) {
 	needPages(t)
+	t.Setenv("MALLOC_ARENA_MAX", "1") // C's malloc takes 64 MiB for each thread otherwise
 	runChild(t, "little address space, Default").mustPass(t)
 	runChild(t, "little address space, New").mustPass(t)
 }
 
-// What was freed has left the process when the decay period is over, with nobody asking for
-// it.
+// Freed memory leaves the process within the decay period, without a call.
 func TestMemoryDecays(t *testing.T) {
 	needPages(t)
 	runChild(t, "decay").mustPass(t)
@@ -152,7 +158,7 @@ func TestMemoryDecays(t *testing.T) {
 
 func littleAddressSpace(h *heap.Heap) {
 	const room, most = 200, 2000 // MiB
-	debug.SetGCPercent(-1)       // what the Go heap needs from now on, it has
+	debug.SetGCPercent(-1)       // the Go heap has all the memory that it needs from now on
 	size, _ := memory()
 	limit := syscall.Rlimit{Cur: uint64(size + room*mib), Max: uint64(size + room*mib)}
 	if err := syscall.Setrlimit(syscall.RLIMIT_AS, &limit); err != nil {
@@ -173,7 +179,7 @@ func littleAddressSpace(h *heap.Heap) {
 		if _, err := h.Allocate(layout(64*mib, 8)); err == nil {
 			die("memory from nowhere")
 		}
-		var last *unsafe.Pointer // a chain of small blocks, out of what there is, until that is used up too
+		var last *unsafe.Pointer // a chain of small blocks, until memory runs out
 		for {
 			p := (*unsafe.Pointer)(h.Alloc(layout(30_000, 8)))
 			if p == nil {
@@ -198,7 +204,13 @@ func littleAddressSpace(h *heap.Heap) {
 			last = (*unsafe.Pointer)(*p)
 			h.Free(unsafe.Pointer(p))
 		}
-		p := h.AllocZeroed(layout(uintptr(n)*mib/4, 8))
+		// An extent is at most a quarter of the address space that was left (vm.Share), so a block
+		// of a quarter of all need not fit where extents begin at 16 MiB.
+		part := uintptr(4)
+		if bits.UintSize == 32 {
+			part = 8
+		}
+		p := h.AllocZeroed(layout(uintptr(n)*mib/part, 8))
 		if p == nil {
 			die("nothing to be had of %d MiB that were freed\n%v", n, h.Stats())
 		}
@@ -214,6 +226,7 @@ func init() {
 		children[name] = func() { littleAddressSpace(h()) }
 	}
 
+	children["address space of many heaps"] = addressSpaceOfManyHeaps
 	children["decay"] = func() {
 		const decay = 200 * time.Millisecond
 		h, err := heap.New(heap.Options{Decay: decay})
@@ -254,9 +267,141 @@ func init() {
 			}
 			time.Sleep(5 * time.Millisecond)
 		}
-		fmt.Printf("from %d KiB to %d, and back to %d after %v\n", start>>10, full>>10, resident()>>10, time.Since(freed))
+		fmt.Printf("from %d KiB to %d, and back to %d after %v\n", start>>10, full>>10, resident()>>10,
+			time.Since(freed))
 		if full < start+50*mib {
 			die("that is too little to show anything")
 		}
+	}
+}
+
+// dataSize returns what RLIMIT_DATA and strict overcommit count, in bytes.
+func dataSize() uintptr {
+	var f [6]uintptr
+	text, err := os.ReadFile("/proc/self/statm")
+	if err == nil {
+		_, err = fmt.Sscan(string(text), &f[0], &f[1], &f[2], &f[3], &f[4], &f[5])
+	}
+	if err != nil {
+		panic(err)
+	}
+	return f[5] * uintptr(os.Getpagesize())
+}
+
+// Memory that was returned to the system does not count against RLIMIT_DATA, wherever the blocks
+// are that are left, and can be allocated again.
+func TestReturnedMemoryIsNotCommitted(t *testing.T) {
+	needPages(t)
+	total := uintptr(1 << 30)
+	if testing.Short() {
+		total = 256 * mib
+	}
+	for name, c := range map[string]struct {
+		size, kept uintptr            // bytes, blocks of 64
+		free       func(h *heap.Heap) // or nil, if the decay frees
+	}{
+		"one block":          {total, 64, func(h *heap.Heap) { h.Trim() }},
+		"blocks of 16 MiB":   {16 * mib, 64, func(h *heap.Heap) { h.Trim() }},
+		"the last kept":      {16 * mib, 63, func(h *heap.Heap) { h.Trim() }},
+		"the middle kept":    {16 * mib, 31, func(h *heap.Heap) { h.Trim() }},
+		"small blocks":       {16 << 10, 64, func(h *heap.Heap) { h.Trim() }},
+		"the last is small":  {16 << 10, 63, func(h *heap.Heap) { h.Trim() }},
+		"without a call":     {16 * mib, 31, nil},
+		"one, without call ": {total, 64, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := open(t, heap.Options{Decay: 20 * time.Millisecond})
+			before := dataSize()
+			l, n := layout(c.size, 8), total/c.size
+			ps := make([]unsafe.Pointer, n)
+			for round := range 2 {
+				for i := range ps {
+					ps[i] = h.AllocZeroed(l)
+					if at := onlyByte(view(ps[i], 4096), 0); at >= 0 {
+						t.Fatalf("byte %d of a zeroed block", at)
+					}
+					view(ps[i], c.size)[c.size/2] = 1
+				}
+				if d := dataSize() - before; d < total {
+					t.Fatalf("%d bytes are committed", d)
+				}
+				keep := c.kept * n / 64
+				for i, p := range ps {
+					if uintptr(i) != keep {
+						h.Dealloc(p, l)
+					}
+				}
+				deadline := time.Now()
+				if c.free != nil {
+					c.free(h)
+				} else {
+					deadline = deadline.Add(10 * time.Second)
+				}
+				committed := func() int { return int(dataSize() - before) }
+				for committed() > 96*mib && time.Now().Before(deadline) {
+					time.Sleep(time.Millisecond)
+				}
+				if d := committed(); d > 96*mib {
+					t.Errorf("round %d: %d MiB are committed still\n%v", round, d/mib, h.Stats())
+				}
+				if keep < n {
+					h.Dealloc(ps[keep], l)
+				}
+			}
+		})
+	}
+}
+
+// What was never touched costs little: address space is no memory.
+func TestMoreThanTheMachineHas(t *testing.T) {
+	needPages(t)
+	if bits.UintSize == 32 {
+		t.Skip("no address space")
+	}
+	h := open(t, heap.Options{Overcommit: true})
+	tib := uintptr(mib) << (bits.UintSize / 64 * 20) // a constant does not compile on 32 bits
+	l := layout(tib, 8)
+	b, err := h.Allocate(l)
+	if err != nil {
+		t.Skip(err)
+	}
+	b[5] = 1
+	purges := h.Stats().Purges
+	h.Deallocate(unsafe.Pointer(&b[0]), l)
+	if s := h.Stats(); s.Footprint > 256*mib {
+		t.Errorf("the footprint is %d MiB after the block was freed", s.Footprint/mib)
+	}
+	h.Trim()
+	// Not in pieces, which takes seconds.
+	if n := h.Stats().Purges - purges; n > 8 {
+		t.Errorf("free and Trim took %d calls of the system", n)
+	}
+	if s := h.Stats(); s.Footprint > 2*mib {
+		t.Errorf("%d KiB stay\n%v", s.Footprint>>10, s)
+	}
+}
+
+// A block that is larger than the machine is refused, unless the heap or the system overcommits,
+// and nothing changes.
+func TestABlockLargerThanTheMachineIsRefused(t *testing.T) {
+	needPages(t)
+	tib := uintptr(mib) << (bits.UintSize / 64 * 20)
+	text, err := os.ReadFile("/proc/sys/vm/overcommit_memory")
+	if err != nil || text[0] != '0' || vm.IsPlausible(tib) || bits.UintSize == 32 {
+		t.Skipf("the system has other rules, or a TiB: %s, %v", text, err)
+	}
+	h := open(t, heap.Options{})
+	old := layout(mib, 8)
+	b := galloc.Must(h.Allocate(old))
+	p := unsafe.Pointer(&b[0])
+	before := h.Stats()
+	_, err = h.Allocate(layout(tib, 8))
+	_, grown := h.Grow(p, old, layout(tib, 8))
+	if !errors.Is(err, galloc.ErrSystem) || !errors.Is(grown, galloc.ErrSystem) || h.AllocZeroed(layout(tib, 8)) != nil ||
+		h.Realloc(p, old, tib) != nil || h.Resize(p, old, tib) {
+		t.Errorf("%v, %v", err, grown)
+	}
+	if s := h.Stats(); s.Footprint != before.Footprint || s.Reserved != before.Reserved || s.Live != before.Live {
+		t.Errorf("the refusals have changed\n%vto\n%v", before, s)
 	}
 }

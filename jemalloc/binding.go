@@ -1,10 +1,11 @@
 //go:build cgo && galloc_jemalloc
 
-// The calls of the library. Every operation is one call of C, which decides what is left to decide: crossing over costs
-// several times the work. Addresses travel to C as uintptr_t: for a void* cgo would look up on every call whether it
-// points to Go memory.
+// The calls of the library. Every operation is one call of C, because a crossing costs several
+// times the work. Addresses are passed as uintptr_t: for a void* cgo would check at every call
+// whether it points to Go memory.
 //
-// Nothing here is a variable that has to be initialised, so all of it works before this package's turn has come.
+// Nothing here is a variable that must be initialized, so all of it works before this package is
+// initialized.
 
 package jemalloc
 
@@ -15,7 +16,7 @@ package jemalloc
 #endif
 #endif
 
-// The je_ names are the ones that stay, whatever prefix the library was built with.
+// The je_ names exist whatever prefix the library was built with.
 #define JEMALLOC_NO_DEMANGLE
 #include <jemalloc/jemalloc.h>
 #include <errno.h>
@@ -58,14 +59,16 @@ typedef struct {
 
 static inline void *galloc_je_alloc(uintptr_t size, int flags) { return je_mallocx(size, flags); }
 
-// The block is asked for at the size of its class, so that MALLOCX_ZERO is about all of it.
+// The size requested is the size of the class, so that MALLOCX_ZERO clears all of the block.
 static inline galloc_je_block galloc_je_allocate(uintptr_t size, int flags) {
 	galloc_je_block b = {NULL, je_nallocx(size, flags)};
 	if (b.n != 0) b.p = je_mallocx(b.n, flags);
 	return b;
 }
 
-static inline void *galloc_je_realloc(uintptr_t p, uintptr_t size, int flags) { return je_rallocx((void *)p, size, flags); }
+static inline void *galloc_je_realloc(uintptr_t p, uintptr_t size, int flags) {
+	return je_rallocx((void *)p, size, flags);
+}
 
 static inline galloc_je_block galloc_je_reallocate(uintptr_t p, uintptr_t size, int flags) {
 	galloc_je_block b = {NULL, je_nallocx(size, flags)};
@@ -73,7 +76,7 @@ static inline galloc_je_block galloc_je_reallocate(uintptr_t p, uintptr_t size, 
 	return b;
 }
 
-// With MALLOCX_ZERO, rallocx clears what lies beyond the real size that the block had before.
+// With MALLOCX_ZERO, rallocx clears the bytes past the real size that the block had before.
 static inline galloc_je_block galloc_je_grow_zeroed(uintptr_t p, uintptr_t old_size, uintptr_t size, int flags) {
 	uintptr_t real = je_sallocx((void *)p, 0);
 	galloc_je_block b = galloc_je_reallocate(p, size, flags | MALLOCX_ZERO);
@@ -84,8 +87,8 @@ static inline galloc_je_block galloc_je_grow_zeroed(uintptr_t p, uintptr_t old_s
 	return b;
 }
 
-// xallocx returns the real size after it has tried. If that is larger than the class of the new size, the block has not shrunk,
-// and the new size would not fit it.
+// xallocx returns the real size after its attempt. If that is larger than the class of the new
+// size, the block has not shrunk, and the new size would not fit it.
 static inline int galloc_je_resize(uintptr_t p, uintptr_t size, int flags) {
 	uintptr_t n = je_nallocx(size, flags);
 	return n != 0 && je_xallocx((void *)p, size, 0, flags) == n;
@@ -93,13 +96,16 @@ static inline int galloc_je_resize(uintptr_t p, uintptr_t size, int flags) {
 
 static inline uintptr_t galloc_je_usable(uintptr_t size, int flags) { return je_nallocx(size, flags); }
 
-static inline void galloc_je_free(uintptr_t p, uintptr_t size, int flags) { je_sdallocx((void *)p, size, flags); }
+static inline void galloc_je_free(uintptr_t p, uintptr_t size, int flags) {
+	je_sdallocx((void *)p, size, flags);
+}
 
 static const char *const galloc_je_stats_names[] = {
 	"stats.allocated", "stats.active", "stats.metadata", "stats.resident", "stats.mapped", "stats.retained",
 };
 
-// galloc_je_stats brings the statistics up to date and reads them. failed says which one could not be read.
+// galloc_je_stats updates and reads the statistics. On failure *failed is the index of the
+// unreadable one.
 static int galloc_je_stats(size_t *values, int *failed) {
 	uint64_t epoch = 1;
 	*failed = -1;
@@ -122,7 +128,7 @@ static int galloc_je_write(const char *name, void *value, size_t size) {
 	return je_mallctl(name, NULL, NULL, value, size);
 }
 
-// jemalloc copies the string, where it keeps it.
+// If jemalloc keeps the string, it copies it.
 static int galloc_je_write_string(const char *name, const char *value) {
 	return je_mallctl(name, NULL, NULL, &value, sizeof value);
 }
@@ -136,7 +142,8 @@ import (
 	"unsafe"
 )
 
-// Available says whether this program is built with jemalloc: with cgo and -tags galloc_jemalloc.
+// Available reports whether this program is built with jemalloc: with cgo and -tags
+// galloc_jemalloc.
 const Available = true
 
 const zeroFlag = C.MALLOCX_ZERO
@@ -185,7 +192,8 @@ func libFree(p unsafe.Pointer, size uintptr, flags int32) {
 	C.galloc_je_free(C.uintptr_t(uintptr(p)), C.uintptr_t(size), C.int(flags))
 }
 
-// libStats fills in the statistics in the order of statsNames, and says which one has failed, -1 for the epoch.
+// libStats returns the statistics in the order of statsNames, and on failure the index of the
+// unreadable one, -1 for the epoch.
 func libStats() (values [6]uint64, failed int, err error) {
 	var v [6]C.size_t
 	var f C.int
@@ -225,7 +233,7 @@ func errnoOf(code C.int) error {
 	return syscall.Errno(code)
 }
 
-// reasonOf says what an error of mallctl means.
+// reasonOf explains an error of mallctl.
 func reasonOf(err error) string {
 	switch err {
 	case syscall.ENOENT:

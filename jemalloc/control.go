@@ -7,19 +7,19 @@ import (
 
 const unavailable = "galloc/jemalloc: this program is built without the binding: build with cgo and -tags galloc_jemalloc, with jemalloc's headers (Debian: libjemalloc-dev) installed"
 
-// ErrUnavailable is what the functions here return that return an error, where [Available] is
-// false. What returns none panics with the same message.
+// ErrUnavailable is the error of every function here that returns an error, if [Available] is
+// false. The other functions panic with the same message.
 var ErrUnavailable error = unavailableError{}
 
 type unavailableError struct{}
 
 func (unavailableError) Error() string { return unavailable }
 
-// ControlError says which control of jemalloc has failed, and why.
+// ControlError names a control of jemalloc that failed, and the reason.
 type ControlError struct {
 	Name   string // as in jemalloc's manual, such as "stats.allocated"
-	Reason string // what to make of it
-	Err    error  // a syscall.Errno, as mallctl has returned it, or nil
+	Reason string // in words
+	Err    error  // the syscall.Errno that mallctl returned, or nil
 }
 
 // Error returns the name and the reason.
@@ -33,7 +33,7 @@ func (e *ControlError) Error() string {
 // Unwrap returns the errno, for errors.Is.
 func (e *ControlError) Unwrap() error { return e.Err }
 
-// Value is the types of jemalloc's controls, which its manual names as C does:
+// Value lists the types of jemalloc's controls, by the C names of its manual:
 //
 //	bool       bool            unsigned   uint32
 //	size_t     uintptr         uint64_t   uint64
@@ -45,10 +45,10 @@ type Value interface {
 
 // ReadControl returns the value of a control, as jemalloc's manual lists them ("opt.narenas",
 // "arenas.page", "thread.allocated"). The error is a [*ControlError]: the name is unknown, the
-// control has a value of another size than T, or none. Whether one of the same size is of the
-// same type cannot be checked: reading as a string what is a number crashes. Statistics are as
-// old as the last [ReadStats], or the last write to "epoch". It costs a search by name, and
-// some bytes on the Go heap. Safe for concurrent use.
+// control has a value of another size than T, or none. Whether one of the same size is of the same
+// type cannot be checked: reading a number as a string crashes. Statistics are as old as the last
+// [ReadStats], or the last write to "epoch". It costs a search by name, and some bytes on the Go
+// heap. Safe for concurrent use.
 func ReadControl[T Value](name string) (T, error) {
 	var v T
 	c, err := cString(name, name)
@@ -64,10 +64,9 @@ func ReadControl[T Value](name string) (T, error) {
 	return v, controlError(name, err)
 }
 
-// WriteControl sets a control ("prof.active", "arenas.dirty_decay_ms", "background_thread").
-// The error is a [*ControlError], as for ReadControl, or says that the control cannot be
-// written, or not to this value. jemalloc keeps no pointer to a string. Safe for concurrent
-// use.
+// WriteControl sets a control ("prof.active", "arenas.dirty_decay_ms", "background_thread"). The
+// error is a [*ControlError], as for ReadControl, or says that the control cannot be written, or
+// not to this value. jemalloc keeps no pointer to a string. Safe for concurrent use.
 func WriteControl[T Value](name string, value T) error {
 	c, err := cString(name, name)
 	if err != nil {
@@ -84,8 +83,8 @@ func WriteControl[T Value](name string, value T) error {
 	return controlError(name, libWrite(c, unsafe.Pointer(&value), unsafe.Sizeof(value)))
 }
 
-// Control does what a control without a value is for ("thread.tcache.flush", "arena.0.decay").
-// The error is a [*ControlError]. Safe for concurrent use.
+// Control performs the action of a control without a value ("thread.tcache.flush",
+// "arena.0.decay"). The error is a [*ControlError]. Safe for concurrent use.
 func Control(name string) error {
 	c, err := cString(name, name)
 	if err != nil {
@@ -94,7 +93,7 @@ func Control(name string) error {
 	return controlError(name, libDo(c))
 }
 
-// cString returns s as C has it. name is the control that it is for.
+// cString returns s as a C string. name is the control, for the error.
 func cString(name, s string) (*byte, error) {
 	if strings.IndexByte(s, 0) >= 0 {
 		return nil, &ControlError{Name: name, Reason: "there is a NUL in the string"}

@@ -66,7 +66,7 @@ func TestStatsMoveInTheRightDirection(t *testing.T) {
 	}
 }
 
-func TestPurgeGivesTheMemoryOfFreePagesBack(t *testing.T) {
+func TestPurgeReturnsTheMemoryOfFreePages(t *testing.T) {
 	a, l := jemalloc.Allocator, layout(1<<20, 8)
 	var blocks [32][]byte
 	for i := range blocks {
@@ -149,7 +149,8 @@ func TestErrorsNameTheControl(t *testing.T) {
 	}
 }
 
-// Statistics and controls beside allocations on other threads, to crash or be caught by the race detector.
+// Statistics and controls run while other threads allocate, so that a race crashes or is found by
+// the race detector.
 func TestControlsWhileOthersAllocate(t *testing.T) {
 	var wg sync.WaitGroup
 	for g := range 4 {
@@ -215,7 +216,8 @@ func TestDumpProfile(t *testing.T) {
 	}
 	path := filepath.Join(t.TempDir(), "profile")
 	cmd := exec.Command(exe, "-test.run", "^TestDumpProfile$")
-	cmd.Env = append(os.Environ(), "GALLOC_TEST_PROFILE="+path, "MALLOC_CONF=prof:true,lg_prof_sample:0") // every block is sampled
+	// With this, every block is sampled.
+	cmd.Env = append(os.Environ(), "GALLOC_TEST_PROFILE="+path, "MALLOC_CONF=prof:true,lg_prof_sample:0")
 	out, err := cmd.CombinedOutput()
 	if err != nil || !strings.Contains(string(out), "\n<nil>\ngalloc/jemalloc: prof.dump: the file "+path+"/in a file could not be written (") {
 		t.Fatalf("%v\n%s", err, out)

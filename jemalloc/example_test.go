@@ -11,7 +11,8 @@ import (
 	"github.com/galloc-go/galloc/jemalloc"
 )
 
-// Where an Allocator is taken, Allocator is one. To have it everywhere, register it:
+// Allocator can be passed to any function that takes an Allocator. To use it everywhere, register
+// it:
 //
 //	func init() { galloc.RegisterGlobal(jemalloc.Allocator) }
 func Example() {
@@ -32,7 +33,8 @@ func ExampleReadStats() {
 	}
 	p := jemalloc.Allocator.Alloc(l)
 	after, err := jemalloc.ReadStats()
-	fmt.Println(after.Allocated-before.Allocated > 128<<20, err) // other threads may free something meanwhile
+	// Other threads may free at the same time.
+	fmt.Println(after.Allocated-before.Allocated > 128<<20, err)
 	jemalloc.Allocator.Dealloc(p, l)
 	// Output: true <nil>
 }

@@ -31,8 +31,8 @@ func FuzzAllocator(f *testing.F) {
 	alloctest.Fuzz(f, func() galloc.Allocator { return jemalloc.Allocator })
 }
 
-// jemalloc is told a block's size and alignment when it is freed, and takes the class that they have for the block's. Were it
-// another class, the block would turn up there later on, too small or misaligned.
+// When a block is freed, jemalloc derives its class from the size and the alignment. If it were
+// another class, a later allocation of that class would return the block, too small or misaligned.
 func TestEveryLayoutThatFitsHasTheClassOfTheBlock(t *testing.T) {
 	a := jemalloc.Allocator
 	for align := uintptr(1); align <= 1<<16; align *= 2 {
@@ -110,9 +110,9 @@ func TestGrowZeroedClearsWhatWasWrittenBeyondTheSize(t *testing.T) {
 	}
 }
 
-func TestSizesThatCannotBeHadAreRefused(t *testing.T) {
+func TestSizesTooLargeAreRefused(t *testing.T) {
 	if math.MaxInt == math.MaxInt32 {
-		t.Skip("on this platform every size there is may be had")
+		t.Skip("on this platform every size may be available")
 	}
 	const lg56 = math.MaxInt>>7 + 1 // 1<<56, but where an int has 32 bits this must compile
 	a := jemalloc.Allocator
@@ -135,7 +135,7 @@ func TestSizesThatCannotBeHadAreRefused(t *testing.T) {
 			t.Errorf("AllocateZeroed(%v): %d bytes, error %v, want %v", c.l, len(b), err, c.want)
 		}
 		if a.Alloc(c.l) != nil || a.AllocZeroed(c.l) != nil {
-			t.Errorf("Alloc(%v) or AllocZeroed gives a block", c.l)
+			t.Errorf("Alloc(%v) or AllocZeroed returns a block", c.l)
 		}
 		if n := a.UsableSize(c.l); n < c.l.Size() {
 			t.Errorf("UsableSize(%v) = %d", c.l, n)
@@ -162,18 +162,21 @@ func TestSizesThatCannotBeHadAreRefused(t *testing.T) {
 
 func TestTheWrongDirectionPanics(t *testing.T) {
 	a, small, large := jemalloc.Allocator, layout(10, 8), layout(100, 8)
-	for want, f := range map[string]func(){
-		"galloc/jemalloc: Grow from 100 to 10 bytes: that is for Shrink":       func() { a.Grow(nil, large, small) },
-		"galloc/jemalloc: GrowZeroed from 100 to 10 bytes: that is for Shrink": func() { a.GrowZeroed(nil, large, small) },
-		"galloc/jemalloc: Shrink from 10 to 100 bytes: that is for Grow":       func() { a.Shrink(nil, small, large) },
+	for _, test := range []struct {
+		want string
+		f    func()
+	}{
+		{"galloc/jemalloc: Grow to a smaller size (10 < 100): use Shrink", func() { a.Grow(nil, large, small) }},
+		{"galloc/jemalloc: Grow to a smaller size (10 < 100): use Shrink", func() { a.GrowZeroed(nil, large, small) }},
+		{"galloc/jemalloc: Shrink to a larger size (100 > 10): use Grow", func() { a.Shrink(nil, small, large) }},
 	} {
 		func() {
 			defer func() {
-				if r := recover(); r != want {
-					t.Errorf("panics with %v, want %q", r, want)
+				if r := recover(); r != test.want {
+					t.Errorf("panics with %v, want %q", r, test.want)
 				}
 			}()
-			f()
+			test.f()
 		}()
 	}
 }
@@ -211,8 +214,8 @@ func build(t *testing.T, program string) string {
 	return exe
 }
 
-// Another package may allocate before it is this one's turn to be initialised, where the choice of the allocator was made
-// at link time.
+// If the allocator is chosen at link time, another package may allocate before this package is
+// initialized.
 func TestItWorksBeforeItsInit(t *testing.T) {
 	cmd := exec.Command(build(t, "early"))
 	cmd.Env = append(os.Environ(), "GODEBUG=inittrace=1")
@@ -224,7 +227,7 @@ func TestItWorksBeforeItsInit(t *testing.T) {
 	}
 	first, root := strings.Index(trace.String(), "early/first @"), strings.Index(trace.String(), "init github.com/galloc-go/galloc @")
 	if first < 0 || root < first {
-		t.Errorf("the package that allocates was not initialised before the root:\n%s", &trace)
+		t.Errorf("the package that allocates was not initialized before the root:\n%s", &trace)
 	}
 	if strings.Contains(trace.String(), "galloc/jemalloc @") {
 		t.Errorf("package jemalloc has something to initialise:\n%s", &trace)
@@ -238,7 +241,7 @@ func TestAsTheGlobalAllocator(t *testing.T) {
 		s := galloc.Must(galloc.MakeSlice[uint64](nil, 1_000_000))
 		after, _ := jemalloc.ReadStats()
 		galloc.FreeSlice(nil, s)
-		fmt.Printf("\n%v %s\n", after.Allocated-before.Allocated >= 8_000_000, galloc.GlobalName())
+		fmt.Printf("\n%v %s\n", after.Allocated-before.Allocated >= 8_000_000, galloc.DescribeGlobal())
 		return
 	}
 	exe, err := os.Executable()

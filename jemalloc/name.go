@@ -8,7 +8,8 @@ import (
 	"github.com/galloc-go/galloc"
 )
 
-// named_jemalloc makes the name known to package galloc before any code runs, for GALLOC=jemalloc and the linker's flag.
+// named_jemalloc makes the name known to package galloc before any code runs, for GALLOC=jemalloc
+// and the linker's flag.
 //
 //go:linkname named_jemalloc github.com/galloc-go/galloc.named_jemalloc
 var named_jemalloc = &named

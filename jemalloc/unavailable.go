@@ -4,7 +4,8 @@ package jemalloc
 
 import "unsafe"
 
-// Available says whether this program is built with jemalloc: with cgo and -tags galloc_jemalloc.
+// Available reports whether this program is built with jemalloc: with cgo and -tags
+// galloc_jemalloc.
 const Available = false
 
 func libAlloc(uintptr, int32) unsafe.Pointer                     { panic(unavailable) }

@@ -13,9 +13,10 @@ import (
 	"github.com/galloc-go/galloc/mimalloc"
 )
 
-// BenchmarkPair measures one allocation and its deallocation, beside those of System and of the heap. They take turns every
-// thousand pairs, so that whatever else the machine does hits all; reported are the medians of the turns. Where the
-// library has replaced malloc, System is mimalloc too, by malloc and free.
+// BenchmarkPair measures one allocation and its deallocation, compared with System and the heap.
+// They take turns every thousand pairs, so that other load on the machine affects all of them, and
+// the medians of the turns are reported. Where the library has replaced malloc, System is mimalloc
+// too, by malloc and free.
 func BenchmarkPair(b *testing.B) {
 	const pairs = 1000
 	allocators := []struct {

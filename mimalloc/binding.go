@@ -1,13 +1,14 @@
 //go:build cgo && galloc_mimalloc
 
-// The calls of the library. Every operation is one call of C, which decides what is left to decide: crossing over costs
-// several times the work. Addresses travel to C as uintptr_t: for a void* cgo would look up on every call whether it
-// points to Go memory.
+// The calls of the library. Every operation is one call of C, because a crossing costs several
+// times the work. Addresses are passed as uintptr_t: for a void* cgo would check at every call
+// whether it points to Go memory.
 //
-// Blocks are asked for at the size that mi_good_size says, where their length is told. What mi_usable_size says of a block may be
-// more, but MI_PADDING, of the secure and debug builds, makes it just what was asked for.
+// Where the length of a block is returned, the size requested is mi_good_size. mi_usable_size may
+// be more, but with MI_PADDING, in secure and debug builds, it is exactly the requested size.
 //
-// Nothing here is a variable that has to be initialised, so all of it works before this package's turn has come.
+// Nothing here is a variable that must be initialized, so all of it works before this package is
+// initialized.
 
 package mimalloc
 
@@ -48,14 +49,15 @@ package mimalloc
 #cgo nocallback mi_collect
 #cgo nocallback mi_version
 
-// A block is an address and the size that it was asked for.
+// A block is an address and the size that was requested.
 typedef struct {
 	void *p;
 	uintptr_t n;
 } galloc_mi_block;
 
-// mi_malloc aligns any block as a word. For more than that, the functions with an offset are called, which is 0: mi_malloc_aligned
-// of 2.0.9 takes a small block whose size is a power of two to be aligned to its size, which one of 256 bytes or more is not.
+// mi_malloc aligns any block as a word. For larger alignments the functions with an offset, 0, are
+// called: mi_malloc_aligned of 2.0.9 assumes that a small block whose size is a power of two is
+// aligned to its size, which is false from 256 bytes on.
 static inline void *galloc_mi_alloc(uintptr_t size, uintptr_t align) {
 	return align <= sizeof(void *) ? mi_malloc(size) : mi_malloc_aligned_at(size, align, 0);
 }
@@ -68,7 +70,9 @@ static inline void *galloc_mi_realloc(uintptr_t p, uintptr_t size, uintptr_t ali
 	return align <= sizeof(void *) ? mi_realloc((void *)p, size) : mi_realloc_aligned_at((void *)p, size, align, 0);
 }
 
-static inline void galloc_mi_free(uintptr_t p, uintptr_t size, uintptr_t align) { mi_free_size_aligned((void *)p, size, align); }
+static inline void galloc_mi_free(uintptr_t p, uintptr_t size, uintptr_t align) {
+	mi_free_size_aligned((void *)p, size, align);
+}
 
 static inline galloc_mi_block galloc_mi_allocate(uintptr_t size, uintptr_t align) {
 	galloc_mi_block b = {NULL, mi_good_size(size)};
@@ -88,13 +92,14 @@ static inline galloc_mi_block galloc_mi_reallocate(uintptr_t p, uintptr_t size, 
 	return b;
 }
 
-// mi_expand never gives memory back, so a block stays where it is on the condition that mi_realloc has too.
+// mi_expand never frees memory, so a block stays in place only under mi_realloc's condition.
 static inline int galloc_mi_resize(uintptr_t p, uintptr_t size) {
 	uintptr_t room = mi_usable_size((void *)p);
 	return size <= room && size >= room - room / 2 && mi_expand((void *)p, size) == (void *)p;
 }
 
-// A new block is better than a realloc and a memset, because mimalloc knows which of its pages are zero.
+// A new block is better than realloc and memset, because mimalloc knows which of its pages are
+// zero.
 static inline galloc_mi_block galloc_mi_grow_zeroed(uintptr_t p, uintptr_t old_size, uintptr_t size, uintptr_t align) {
 	galloc_mi_block b = {NULL, mi_good_size(size)};
 	if ((p & (align - 1)) == 0 && galloc_mi_resize(p, b.n)) {
@@ -123,7 +128,8 @@ import (
 	"unsafe"
 )
 
-// Available says whether this program is built with mimalloc: with cgo and -tags galloc_mimalloc.
+// Available reports whether this program is built with mimalloc: with cgo and -tags
+// galloc_mimalloc.
 const Available = true
 
 func libAlloc(size, align uintptr) unsafe.Pointer {
@@ -172,7 +178,7 @@ func libVersion() int { return int(C.mi_version()) }
 
 func libCollect(force bool) { C.mi_collect(C.bool(force)) }
 
-// count returns a count of bytes. Those that are sums of what threads have counted may be below 0 for a time.
+// count returns a count of bytes. Sums over threads may be below 0 for a time.
 func count(n C.size_t) uint64 { return uint64(max(int(n), 0)) }
 
 func libProcessInfo() ProcessInfo {

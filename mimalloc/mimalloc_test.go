@@ -33,7 +33,8 @@ func FuzzAllocator(f *testing.F) {
 	alloctest.Fuzz(f, func() galloc.Allocator { return mimalloc.Allocator })
 }
 
-// A library function that takes blocks to be aligned to their size must not be in the way: see galloc_mi_alloc.
+// A library function assumes that blocks are aligned to their size, which must not matter here: see
+// galloc_mi_alloc.
 func TestSizesThatArePowersOfTwoAreAligned(t *testing.T) {
 	a := mimalloc.Allocator
 	for align := uintptr(16); align <= 1<<21; align *= 2 {
@@ -119,9 +120,9 @@ func TestGrowZeroedClearsWhatWasWrittenBeyondTheSize(t *testing.T) {
 	}
 }
 
-func TestSizesThatCannotBeHadAreRefused(t *testing.T) {
+func TestSizesTooLargeAreRefused(t *testing.T) {
 	if math.MaxInt == math.MaxInt32 {
-		t.Skip("on this platform every size there is may be had")
+		t.Skip("on this platform every size may be available")
 	}
 	const lg56 = math.MaxInt>>7 + 1 // 1<<56, but where an int has 32 bits this must compile
 	a := mimalloc.Allocator
@@ -144,7 +145,7 @@ func TestSizesThatCannotBeHadAreRefused(t *testing.T) {
 			t.Errorf("AllocateZeroed(%v): %d bytes, error %v, want %v", c.l, len(b), err, c.want)
 		}
 		if a.Alloc(c.l) != nil || a.AllocZeroed(c.l) != nil {
-			t.Errorf("Alloc(%v) or AllocZeroed gives a block", c.l)
+			t.Errorf("Alloc(%v) or AllocZeroed returns a block", c.l)
 		}
 		if n := a.UsableSize(c.l); n < c.l.Size() {
 			t.Errorf("UsableSize(%v) = %d", c.l, n)
@@ -171,18 +172,21 @@ func TestSizesThatCannotBeHadAreRefused(t *testing.T) {
 
 func TestTheWrongDirectionPanics(t *testing.T) {
 	a, small, large := mimalloc.Allocator, layout(10, 8), layout(100, 8)
-	for want, f := range map[string]func(){
-		"galloc/mimalloc: Grow from 100 to 10 bytes: that is for Shrink":       func() { a.Grow(nil, large, small) },
-		"galloc/mimalloc: GrowZeroed from 100 to 10 bytes: that is for Shrink": func() { a.GrowZeroed(nil, large, small) },
-		"galloc/mimalloc: Shrink from 10 to 100 bytes: that is for Grow":       func() { a.Shrink(nil, small, large) },
+	for _, test := range []struct {
+		want string
+		f    func()
+	}{
+		{"galloc/mimalloc: Grow to a smaller size (10 < 100): use Shrink", func() { a.Grow(nil, large, small) }},
+		{"galloc/mimalloc: Grow to a smaller size (10 < 100): use Shrink", func() { a.GrowZeroed(nil, large, small) }},
+		{"galloc/mimalloc: Shrink to a larger size (100 > 10): use Grow", func() { a.Shrink(nil, small, large) }},
 	} {
 		func() {
 			defer func() {
-				if r := recover(); r != want {
-					t.Errorf("panics with %v, want %q", r, want)
+				if r := recover(); r != test.want {
+					t.Errorf("panics with %v, want %q", r, test.want)
 				}
 			}()
-			f()
+			test.f()
 		}()
 	}
 }
@@ -222,8 +226,8 @@ func build(t *testing.T, program string) string {
 	return exe
 }
 
-// Another package may allocate before it is this one's turn to be initialised, where the choice of the allocator was made
-// at link time.
+// If the allocator is chosen at link time, another package may allocate before this package is
+// initialized.
 func TestItWorksBeforeItsInit(t *testing.T) {
 	cmd := exec.Command(build(t, "early"))
 	cmd.Env = append(os.Environ(), "GODEBUG=inittrace=1")
@@ -235,7 +239,7 @@ func TestItWorksBeforeItsInit(t *testing.T) {
 	}
 	first, root := strings.Index(trace.String(), "early/first @"), strings.Index(trace.String(), "init github.com/galloc-go/galloc @")
 	if first < 0 || root < first {
-		t.Errorf("the package that allocates was not initialised before the root:\n%s", &trace)
+		t.Errorf("the package that allocates was not initialized before the root:\n%s", &trace)
 	}
 	if strings.Contains(trace.String(), "galloc/mimalloc @") {
 		t.Errorf("package mimalloc has something to initialise:\n%s", &trace)
@@ -248,7 +252,7 @@ func TestAsTheGlobalAllocator(t *testing.T) {
 		s := galloc.Must(galloc.MakeSlice[uint64](nil, 1_000_000))
 		s[999_999] = 42
 		galloc.FreeSlice(nil, s)
-		fmt.Printf("\n%s\n", galloc.GlobalName())
+		fmt.Printf("\n%s\n", galloc.DescribeGlobal())
 		return
 	}
 	exe, err := os.Executable()
@@ -263,7 +267,7 @@ func TestAsTheGlobalAllocator(t *testing.T) {
 	}
 }
 
-// Each package calls its own library, whichever of them malloc belongs to.
+// Each package calls its own library, no matter which library defines malloc.
 func TestBesideJemalloc(t *testing.T) {
 	out, err := exec.Command(build(t, "both")).CombinedOutput()
 	if want := "jemalloc's own: <nil> <nil> true\ndone\n"; err != nil || string(out) != want {
@@ -277,7 +281,7 @@ func TestVersion(t *testing.T) {
 	}
 }
 
-// What mimalloc counts lags behind on other threads, so this is tested in a process that does nothing else.
+// mimalloc's counts lag on other threads, so this is tested in a process that does nothing else.
 func TestProcessInfo(t *testing.T) {
 	if os.Getenv("GALLOC_TEST_CHILD") != "info" {
 		exe, err := os.Executable()

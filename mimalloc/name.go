@@ -8,7 +8,8 @@ import (
 	"github.com/galloc-go/galloc"
 )
 
-// named_mimalloc makes the name known to package galloc before any code runs, for GALLOC=mimalloc and the linker's flag.
+// named_mimalloc makes the name known to package galloc before any code runs, for GALLOC=mimalloc
+// and the linker's flag.
 //
 //go:linkname named_mimalloc github.com/galloc-go/galloc.named_mimalloc
 var named_mimalloc = &named

@@ -4,7 +4,8 @@ package mimalloc
 
 import "unsafe"
 
-// Available says whether this program is built with mimalloc: with cgo and -tags galloc_mimalloc.
+// Available reports whether this program is built with mimalloc: with cgo and -tags
+// galloc_mimalloc.
 const Available = false
 
 const unavailable = "galloc/mimalloc: this program is built without the binding: build with cgo and -tags galloc_mimalloc, with mimalloc's headers (Debian: libmimalloc-dev) installed"

@@ -14,7 +14,7 @@ type node struct {
 	key         [2]uint64
 }
 
-// A warm pair: the block that was put back is got again.
+// A warm pair: Get returns the block that was put back before.
 func BenchmarkPair(b *testing.B) {
 	l := galloc.LayoutOf[node]()
 	b.Run("impl=pool", func(b *testing.B) {
@@ -52,8 +52,8 @@ func pair(a galloc.Allocator, l galloc.Layout) {
 	a.Deallocate(unsafe.Pointer(&b[0]), l)
 }
 
-// A million live blocks, of which one after the other, in a random order, is put back and another
-// one got: what is measured is mostly the memory.
+// A million blocks are in use. In random order, each is put back and another one got. Memory
+// accesses take most of the time.
 func BenchmarkChurn(b *testing.B) {
 	l := galloc.LayoutOf[node]()
 	churn := func(get func() unsafe.Pointer, put func(unsafe.Pointer)) func(*testing.B) {

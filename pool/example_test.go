@@ -27,21 +27,21 @@ func ExampleNewOf() {
 func ExampleNew() {
 	p := pool.New(nil, galloc.LayoutOf[[1500]byte]())
 	defer p.Close()
-	if err := p.Reserve(100); err != nil { // from here on nothing is asked of the heap
+	if err := p.Reserve(100); err != nil { // later calls of Get need no memory from the heap
 		fmt.Println(err)
 		return
 	}
 	packet := unsafe.Slice((*byte)(p.Get()), 1500)
 	packet[0] = 1
-	fmt.Println(p.Stats().Live, p.Stats().Capacity)
+	fmt.Println(p.Stats().LiveBlocks, p.Stats().Capacity)
 	p.Put(unsafe.Pointer(&packet[0]))
-	fmt.Println(p.Stats().Live, p.Stats().Capacity)
+	fmt.Println(p.Stats().LiveBlocks, p.Stats().Capacity)
 	// Output:
 	// 1 100
 	// 0 100
 }
 
-// What does not fit is refused, and a chain of allocators would go on with the next one.
+// A layout that does not fit fails, so a wrapper such as Fallback can try another allocator.
 func ExamplePool_Allocate() {
 	p := pool.New(nil, galloc.LayoutOf[[64]byte]())
 	defer p.Close()

@@ -15,8 +15,8 @@ import (
 	"github.com/galloc-go/galloc/pool"
 )
 
-// mixed serves what fits from a pool, and the rest from System: a pool alone cannot keep those
-// rules of the contract that need blocks of any size.
+// mixed allocates from a pool if a layout fits, and from System otherwise, because some rules of
+// the contract need blocks of any size.
 type mixed struct{ p *pool.Pool }
 
 func (m mixed) Allocate(l galloc.Layout) ([]byte, error) {
@@ -43,27 +43,27 @@ func (m mixed) UsableSize(l galloc.Layout) uintptr { return m.p.UsableSize(l) }
 
 var layouts = [][2]uintptr{{1, 1}, {0, 1}, {0, 64}, {3, 1}, {24, 8}, {100, 4}, {64, 64}, {5000, 8}, {1 << 16, 1 << 16}}
 
-func TestPoolsKeepTheContract(t *testing.T) {
+func TestConformance(t *testing.T) {
 	for _, l := range [][2]uintptr{{1, 1}, {24, 8}, {5000, 8}} {
 		t.Run(fmt.Sprintf("size=%d/align=%d", l[0], l[1]), func(t *testing.T) {
 			p := pool.New(nil, layout(t, l[0], l[1]))
 			defer p.Close()
 			alloctest.Run(t, func() galloc.Allocator { return mixed{p} }, alloctest.SingleGoroutine)
-			if p.Stats().Live > 13*100 { // SizeZero forgets what need not be freed
-				t.Errorf("%+v, when everything is freed", p.Stats())
+			if p.Stats().LiveBlocks > 13*100 { // SizeZero does not free its blocks, as it may
+				t.Errorf("%+v after everything was freed", p.Stats())
 			}
 		})
 	}
 }
 
-func TestALayoutThatDoesNotFit(t *testing.T) {
+func TestLayoutsThatDoNotFit(t *testing.T) {
 	p := pool.New(galloc.Null, layout(t, 20, 8))
 	for _, l := range []galloc.Layout{layout(t, 25, 8), layout(t, 8, 16), layout(t, math.MaxInt, 1)} {
 		if _, err := p.Allocate(l); err != galloc.ErrUnsupported || p.UsableSize(l) != l.Size() {
 			t.Errorf("%v: %v", l, err)
 		}
 	}
-	if _, err := p.Allocate(layout(t, 24, 1)); err != galloc.ErrOutOfMemory || p.UsableSize(layout(t, 1, 1)) != 24 {
+	if _, err := p.Allocate(layout(t, 24, 1)); !errors.Is(err, galloc.ErrOutOfMemory) || p.UsableSize(layout(t, 1, 1)) != 24 {
 		t.Errorf("%v", err)
 	}
 	q := pool.New(nil, layout(t, 20, 8))
@@ -78,11 +78,11 @@ func TestALayoutThatDoesNotFit(t *testing.T) {
 		t.Errorf("size 0: %v, %v", b, err)
 	}
 	if p.Get() != nil {
-		t.Error("Get of a pool that cannot have memory")
+		t.Error("Get from a pool without memory")
 	}
 }
 
-// Every block, in every slab, has its own bytes, and comes again when it was put back.
+// The blocks of all slabs do not overlap, and are reused after Put.
 func TestBlocks(t *testing.T) {
 	for _, l := range layouts {
 		u := newUpstream(t, nil)
@@ -94,7 +94,7 @@ func TestBlocks(t *testing.T) {
 		get := func() {
 			q := p.Get()
 			if _, ok := all[q]; ok || q == nil || uintptr(q)%l[1] != 0 || !p.Owns(q) {
-				t.Fatalf("%v: got %p, which is live, or not aligned", l, q)
+				t.Fatalf("%v: got %p, which is in use or not aligned", l, q)
 			}
 			all[q] = byte(len(order))
 			block := unsafe.Slice((*byte)(q), size)
@@ -112,7 +112,7 @@ func TestBlocks(t *testing.T) {
 				q := order[len(order)-1]
 				for _, b := range unsafe.Slice((*byte)(q), size) {
 					if b != all[q] {
-						t.Fatalf("%v: a block has been changed", l)
+						t.Fatalf("%v: a block was changed", l)
 					}
 				}
 				order = order[:len(order)-1]
@@ -128,15 +128,16 @@ func TestBlocks(t *testing.T) {
 		for _, l := range u.Live() {
 			bytes += l.Size()
 		}
-		if s.Live != n || s.Capacity < n || s.Capacity > max(2*n, 4096/int(size), 8) || s.Bytes != bytes || bytes > uintptr(s.Capacity)*(size+5)+64 {
-			t.Errorf("%v: %d blocks: %+v, %d bytes of the upstream", l, n, s, bytes)
+		if s.LiveBlocks != n || s.Capacity < n || s.Capacity > max(2*n, 4096/int(size), 8) ||
+			s.Footprint != bytes || bytes > uintptr(s.Capacity)*(size+5)+64 {
+			t.Errorf("%v: %d blocks: %+v, %d bytes upstream", l, n, s, bytes)
 		}
 		if slabs := len(u.Live()) / 2; slabs > 16 {
 			t.Errorf("%v: %d slabs", l, slabs)
 		}
 		last := order[len(order)-1]
 		if p.Put(last); p.Get() != last {
-			t.Errorf("%v: the last block put is not the first one got", l)
+			t.Errorf("%v: Get did not return the block of the last Put", l)
 		}
 		p.Close()
 	}
@@ -155,33 +156,33 @@ func TestMisuse(t *testing.T) {
 		for _, i := range []int{0, 5, 500, 999} {
 			q := blocks[i]
 			p.Put(q)
-			p.Put(blocks[(i+300)%900+1]) // another slab is the hot one
-			wantPanic(t, "put back already, or never got", func() { p.Put(q) })
+			p.Put(blocks[(i+300)%900+1]) // makes another slab hot
+			wantPanic(t, "double free: Put", func() { p.Put(q) })
 			p.Get()
 			p.Get()
-			wantPanic(t, "not in this pool", func() { p.Put(foreign) })
+			wantPanic(t, "foreign free: Put", func() { p.Put(foreign) })
 			if size > 1 {
-				wantPanic(t, "inside of a block", func() { p.Put(unsafe.Add(q, size-1)) })
-				wantPanic(t, "inside of a block", func() { p.Put(unsafe.Add(q, 1)) })
+				wantPanic(t, "interior free: Put", func() { p.Put(unsafe.Add(q, size-1)) })
+				wantPanic(t, "interior free: Put", func() { p.Put(unsafe.Add(q, 1)) })
 			}
 		}
-		wantPanic(t, "with Layout", func() { p.Deallocate(blocks[0], layout(t, size+1, 1)) })
-		wantPanic(t, "with Layout", func() { p.Deallocate(blocks[0], layout(t, 1, 2*l[1])) })
-		wantPanic(t, "with Layout", func() { p.Deallocate(nil, layout(t, 1, 1)) })
-		if s := p.Stats(); s.Live != 1000 {
+		wantPanic(t, "wrong layout: Deallocate", func() { p.Deallocate(blocks[0], layout(t, size+1, 1)) })
+		wantPanic(t, "wrong layout: Deallocate", func() { p.Deallocate(blocks[0], layout(t, 1, 2*l[1])) })
+		wantPanic(t, "foreign free: Put", func() { p.Deallocate(nil, layout(t, 1, 1)) })
+		if s := p.Stats(); s.LiveBlocks != 1000 {
 			t.Errorf("%v: after misuse: %+v", l, s)
 		}
 		p.Put(nil)
 		p.Reset()
-		wantPanic(t, "put back already, or never got", func() { p.Put(blocks[999]) })
+		wantPanic(t, "double free: Put", func() { p.Put(blocks[999]) })
 		p.Close()
-		wantPanic(t, "not in this pool", func() { p.Put(blocks[0]) })
+		wantPanic(t, "foreign free: Put", func() { p.Put(blocks[0]) })
 		other.Close()
 	}
 }
 
-// What is written to a block after it was put back does not lead the pool astray.
-func TestAWriteAfterPutHarmsNoOther(t *testing.T) {
+// A write to a free block does not corrupt the pool.
+func TestWritesAfterPut(t *testing.T) {
 	p := pool.New(nil, layout(t, 16, 8))
 	defer p.Close()
 	seen := map[unsafe.Pointer]bool{}
@@ -190,7 +191,7 @@ func TestAWriteAfterPutHarmsNoOther(t *testing.T) {
 		p.Put(q)
 		*(*[2]uint64)(q) = [2]uint64{math.MaxUint64, 0x4141414141414141}
 		if p.Get() != q || seen[q] {
-			t.Fatal("the pool was led astray")
+			t.Fatal("the pool was corrupted")
 		}
 		seen[q] = true
 	}
@@ -210,7 +211,7 @@ func TestReserveAndLimit(t *testing.T) {
 	}
 	p.SetLimit(2100)
 	calls := u.Calls()
-	if err := p.Reserve(601); err != galloc.ErrOutOfMemory || u.Calls() != calls {
+	if err := p.Reserve(601); !errors.Is(err, galloc.ErrLimit) || u.Calls() != calls {
 		t.Error(err)
 	}
 	if err := p.Reserve(600); err != nil {
@@ -224,23 +225,24 @@ func TestReserveAndLimit(t *testing.T) {
 		t.Errorf("%d blocks, %+v", n, p.Stats())
 	}
 	if k := testing.AllocsPerRun(10, func() { p.Get() }); k != 0 {
-		t.Errorf("failing takes %v allocations", k)
+		t.Errorf("failing allocates %v times", k)
 	}
 	p.SetLimit(10)
 	if p.Get() != nil || p.Reserve(1) == nil {
-		t.Error("a limit below the capacity")
+		t.Error("Get exceeded a limit below the capacity")
 	}
-	p.SetLimit(-1)
+	wantPanic(t, "SetLimit(-1)", func() { p.SetLimit(-1) })
+	p.SetLimit(0)
 	if p.Get() == nil {
-		t.Error("no limit, but no block")
+		t.Error("Get failed without a limit")
 	}
 	if err := p.Reserve(math.MaxInt); !errors.Is(err, galloc.ErrOutOfMemory) && math.MaxInt > math.MaxInt32 {
-		t.Errorf("all of the memory: %v", err)
+		t.Errorf("Reserve of all memory: %v", err)
 	}
 }
 
-// A program that reserves a little each time has few slabs: otherwise each Put would have to look at many.
-func TestSmallReservationsAreTakenTogether(t *testing.T) {
+// Many small reservations make few slabs, because the cost of Put grows with the slabs.
+func TestSmallReservationsShareSlabs(t *testing.T) {
 	u := newUpstream(t, nil)
 	p := pool.New(u, layout(t, 24, 8))
 	defer p.Close()
@@ -254,16 +256,16 @@ func TestSmallReservationsAreTakenTogether(t *testing.T) {
 	}
 }
 
-// A reservation is had as a whole, or leaves nothing behind.
-func TestReservationThatFailsTakesNothing(t *testing.T) {
+// A reservation that fails allocates nothing.
+func TestReservationsThatFail(t *testing.T) {
 	if math.MaxInt == math.MaxInt32 || runtime.GOARCH == "wasm" {
 		t.Skip("slabs are too large to have several")
 	}
-	l := layout(t, 1<<29, 8) // two a slab
+	l := layout(t, 1<<29, 8) // two per slab
 	u := newUpstream(t, func(call int, _ uintptr) bool { return call > 5 })
 	p := pool.New(u, l)
 	defer p.Close()
-	if err := p.Reserve(5); err != galloc.ErrOutOfMemory || len(u.Live()) != 0 || p.Stats() != (pool.Stats{}) {
+	if err := p.Reserve(5); !errors.Is(err, galloc.ErrOutOfMemory) || len(u.Live()) != 0 || p.Stats() != (pool.Stats{}) {
 		t.Errorf("%v, %v, %+v", err, u.Live(), p.Stats())
 	}
 	u.fail = nil
@@ -271,12 +273,12 @@ func TestReservationThatFailsTakesNothing(t *testing.T) {
 		t.Errorf("%v, %+v", err, p.Stats())
 	}
 	u.fail = func(int, uintptr) bool { return true }
-	if err := p.Reserve(2); err != galloc.ErrOutOfMemory || p.Stats().Live != 1 || p.Stats().Capacity != 1 {
+	if err := p.Reserve(2); !errors.Is(err, galloc.ErrOutOfMemory) || p.Stats().LiveBlocks != 1 || p.Stats().Capacity != 1 {
 		t.Errorf("%v, %+v", err, p.Stats())
 	}
 }
 
-// Blocks of no size have addresses of their own, aligned; and what cannot be is refused.
+// Blocks of a layout of size 0 have distinct, aligned addresses. A layout that is too large fails.
 func TestBlocksOfSizeZero(t *testing.T) {
 	p := pool.New(nil, layout(t, 0, 4096))
 	defer p.Close()
@@ -289,7 +291,7 @@ func TestBlocksOfSizeZero(t *testing.T) {
 	}
 	most := pool.New(nil, layout(t, 0, math.MaxInt+1))
 	if most.Get() != nil || most.Reserve(1) != galloc.ErrUnsupported || most.Stats() != (pool.Stats{}) {
-		t.Errorf("aligned to half of the addresses: %+v", most.Stats())
+		t.Errorf("aligned to half the address space: %+v", most.Stats())
 	}
 }
 
@@ -302,12 +304,12 @@ func TestResetKeepsTheSlabs(t *testing.T) {
 		for range 5000 {
 			q := p.Get()
 			if seen[q] {
-				t.Fatal("a block was got twice")
+				t.Fatal("Get returned a block twice")
 			}
 			seen[q] = true
 		}
 		p.Reset()
-		if s := p.Stats(); s.Live != 0 || s.Capacity < 5000 || s.Capacity > 10_000 {
+		if s := p.Stats(); s.LiveBlocks != 0 || s.Capacity < 5000 || s.Capacity > 10_000 {
 			t.Errorf("after Reset: %+v", s)
 		}
 	}
@@ -320,7 +322,7 @@ func TestResetKeepsTheSlabs(t *testing.T) {
 	}
 }
 
-func TestTheUpstreamMayFail(t *testing.T) {
+func TestUpstreamFailures(t *testing.T) {
 	script := func(u *upstream) (failures int) {
 		p := pool.New(u, layout(t, 48, 16))
 		defer p.Close()
@@ -330,7 +332,7 @@ func TestTheUpstreamMayFail(t *testing.T) {
 			if q == nil {
 				failures++
 			} else if seen[q] {
-				t.Fatal("a block was got twice")
+				t.Fatal("Get returned a block twice")
 			} else {
 				seen[q] = true
 				*(*[6]uint64)(q) = [6]uint64{1, 2, 3, 4, 5, 6}
@@ -347,10 +349,11 @@ func TestTheUpstreamMayFail(t *testing.T) {
 	}
 	for n := 1; n <= count.Calls(); n++ {
 		if failed := script(newUpstream(t, func(call int, _ uintptr) bool { return call == n })); failed != 0 {
-			t.Errorf("call %d of the upstream fails, and so do %d of the pool: half of it would do", n, failed)
+			t.Errorf("call %d of the upstream fails, and so do %d of the pool, though half the size would do",
+				n, failed)
 		}
 		if failed := script(newUpstream(t, func(call int, _ uintptr) bool { return call >= n })); failed == 0 {
-			t.Errorf("calls from %d on fail, and none of the pool does", n)
+			t.Errorf("calls from %d on fail, but no call of the pool", n)
 		}
 	}
 	if failed := script(newUpstream(t, func(_ int, size uintptr) bool { return size > 1000 })); failed != 0 {
@@ -358,7 +361,7 @@ func TestTheUpstreamMayFail(t *testing.T) {
 	}
 }
 
-func TestHalfASlabWillDo(t *testing.T) {
+func TestSlabsGetSmallerWhenTheUpstreamFails(t *testing.T) {
 	u := newUpstream(t, nil)
 	p := pool.New(u, layout(t, 8, 8))
 	defer p.Close()
@@ -370,18 +373,18 @@ func TestHalfASlabWillDo(t *testing.T) {
 		p.Get()
 	}
 	if c := p.Stats().Capacity; c != 8192+1024 {
-		t.Errorf("%d blocks, after slabs of 64, 32 and 16 KiB were refused", c)
+		t.Errorf("%d blocks after slabs of 64, 32 and 16 KiB failed", c)
 	}
 }
 
-func TestTheLastBlockPutIsTheFirstGot(t *testing.T) {
+func TestGetReturnsTheLastBlockPut(t *testing.T) {
 	p := pool.New(nil, layout(t, 40, 8))
 	defer p.Close()
 	var blocks []unsafe.Pointer
 	for range 5000 {
 		blocks = append(blocks, p.Get())
 	}
-	for i := 0; i < len(blocks); i += 77 { // of one slab and another
+	for i := 0; i < len(blocks); i += 77 { // of several slabs
 		j := (i*31 + 1000) % len(blocks)
 		if i == j {
 			continue
@@ -389,7 +392,7 @@ func TestTheLastBlockPutIsTheFirstGot(t *testing.T) {
 		p.Put(blocks[j])
 		p.Put(blocks[i])
 		if p.Get() != blocks[i] {
-			t.Fatalf("block %d was put last, and another one got", i)
+			t.Fatalf("block %d was put last, but Get returned another", i)
 		}
 		blocks[j] = p.Get()
 	}
@@ -417,7 +420,7 @@ func TestOf(t *testing.T) {
 		}
 	}
 	p.Reset()
-	if u, err := p.GetUninit(); err != nil || p.Pool().Stats().Live != 1 {
+	if u, err := p.GetUninit(); err != nil || p.Pool().Stats().LiveBlocks != 1 {
 		t.Error(u, err)
 	}
 	for what, err := range map[string]error{
@@ -450,7 +453,8 @@ func TestOwnsItsBlocks(t *testing.T) {
 	q := p.Get()
 	p.Put(q)
 	for at := range uintptr(200 * 24) {
-		if want := at%24 == 0 && at < 64*24; p.Owns(unsafe.Add(q, at)) != want { // 64 are linked at a time
+		// 64 blocks are prepared at a time.
+		if want := at%24 == 0 && at < 64*24; p.Owns(unsafe.Add(q, at)) != want {
 			t.Fatalf("Owns at %d bytes: %v", at, !want)
 		}
 	}
@@ -465,8 +469,8 @@ func TestNames(t *testing.T) {
 	}
 }
 
-// FuzzPool runs a pool against a set of the blocks that are live, with misuse, and an upstream
-// that fails now and then.
+// FuzzPool compares a pool with the set of its blocks in use, with misuse and with an upstream that
+// sometimes fails.
 func FuzzPool(f *testing.F) {
 	f.Add(uint8(24), []byte("\x00\x01\x00\x02\x20\x05\x30\x00\x40\x00"))
 	f.Fuzz(func(t *testing.T, size uint8, data []byte) {
@@ -482,7 +486,7 @@ func FuzzPool(f *testing.F) {
 				return
 			}
 			if _, ok := marks[q]; ok || uintptr(q)%l.Align() != 0 {
-				t.Fatalf("got %p, which is live or not aligned", q)
+				t.Fatalf("got %p, which is in use or not aligned", q)
 			}
 			marks[q] = byte(len(marks))
 			live = append(live, q)
@@ -523,7 +527,8 @@ func FuzzPool(f *testing.F) {
 				}
 			case 7:
 				if len(live) > 0 && stride > 1 {
-					wantPanic(t, "inside", func() { p.Put(unsafe.Add(live[n%len(live)], 1+uintptr(n)%(stride-1))) })
+					q := unsafe.Add(live[n%len(live)], 1+uintptr(n)%(stride-1))
+					wantPanic(t, "interior free: Put", func() { p.Put(q) })
 				}
 			case 8:
 				_ = p.Reserve(n)
@@ -536,8 +541,8 @@ func FuzzPool(f *testing.F) {
 				p.Close()
 				live, dead, marks = nil, nil, map[unsafe.Pointer]byte{}
 			}
-			if s := p.Stats(); s.Live != len(live) || s.Capacity < s.Live {
-				t.Fatalf("%+v, but %d are live", s, len(live))
+			if s := p.Stats(); s.LiveBlocks != len(live) || s.Capacity < s.LiveBlocks {
+				t.Fatalf("%+v, but %d blocks are in use", s, len(live))
 			}
 		}
 		for len(live) > 0 {
@@ -547,7 +552,7 @@ func FuzzPool(f *testing.F) {
 	})
 }
 
-// FuzzContract runs programs on a pool with System for what does not fit.
+// FuzzContract runs programs on a pool, with System for other layouts.
 func FuzzContract(f *testing.F) {
 	l, _ := galloc.NewLayout(96, 32)
 	p := pool.New(nil, l)
@@ -555,18 +560,18 @@ func FuzzContract(f *testing.F) {
 	alloctest.Fuzz(f, func() galloc.Allocator { return mixed{p} })
 }
 
-// upstream is a FailingAllocator that fails where fail says so.
+// upstream is a Tracker that fails when fail returns true.
 type upstream struct {
-	*alloctest.FailingAllocator
+	*alloctest.Tracker
 	fail  func(call int, size uintptr) bool
 	calls int
 }
 
 func newUpstream(t *testing.T, fail func(call int, size uintptr) bool) *upstream {
-	u := &upstream{FailingAllocator: alloctest.Failing(0), fail: fail}
+	u := &upstream{Tracker: alloctest.Track(galloc.System), fail: fail}
 	t.Cleanup(func() {
-		if len(u.Live()) != 0 || len(u.Mistakes()) != 0 {
-			t.Errorf("blocks of the upstream at the end: %v; mistakes: %v", u.Live(), u.Mistakes())
+		if len(u.Live()) != 0 || len(u.Misuses()) != 0 {
+			t.Errorf("left upstream: %v; misuses: %v", u.Live(), u.Misuses())
 		}
 	})
 	return u
@@ -576,7 +581,7 @@ func (u *upstream) Allocate(l galloc.Layout) ([]byte, error) {
 	if u.calls++; u.fail != nil && u.fail(u.calls, l.Size()) {
 		return nil, galloc.ErrOutOfMemory
 	}
-	return u.FailingAllocator.Allocate(l)
+	return u.Tracker.Allocate(l)
 }
 
 func layout(t *testing.T, size, align uintptr) galloc.Layout {

@@ -7,14 +7,15 @@ import (
 	"unsafe"
 
 	"github.com/galloc-go/galloc"
+	"github.com/galloc-go/galloc/internal/misuse"
 )
 
-// What happens when the hot slab has no free block, and where slabs come from and go.
+// The slow paths of Get and Put, and the slabs.
 
-// more is pop where the hot slab has no free block: it looks for one that has, then for blocks
-// that were never used, then for a new slab. There are few slabs, since each is as large as all
+// getSlow is Get if the hot slab has no free block. It takes a free block of another slab, or a
+// block that was never in use, or adds a slab. There are few slabs, because each is as large as all
 // before it.
-func (p *Pool) more() (unsafe.Pointer, error) {
+func (p *Pool) getSlow() (unsafe.Pointer, error) {
 	for _, s := range p.slabs {
 		if s.free != 0 {
 			p.hot = s
@@ -22,22 +23,22 @@ func (p *Pool) more() (unsafe.Pointer, error) {
 		}
 	}
 	for _, s := range p.slabs {
-		if s.begin(p.stride) {
+		if s.extend(p.stride) {
 			p.hot = s
 			return p.pop(), nil
 		}
 	}
-	if err := p.take(1, max(p.capacity, int(firstSlab/p.stride), 8)); err != nil {
+	if err := p.addSlab(1, max(p.capacity, int(firstSlab/p.stride), 8)); err != nil {
 		return nil, err
 	}
-	return p.more()
+	return p.getSlow()
 }
 
-// begin makes the next 64 blocks that were never used free ones, or as many as there are, lower
-// addresses first, and reports whether there were any. A few at a time: so memory is touched when it
-// is needed. No block of s is free.
-func (s *slab) begin(stride uintptr) bool {
-	from := s.begun()
+// extend frees the next blocks of s that were never in use, at most 64, so that memory is touched
+// only when it is needed. It reports whether there were any. Lower addresses are used first. No
+// other block of s may be free.
+func (s *slab) extend(stride uintptr) bool {
+	from := s.used()
 	n := min(64, len(s.stack)-from)
 	if n == 0 {
 		return false
@@ -51,36 +52,44 @@ func (s *slab) begin(stride uintptr) bool {
 	return true
 }
 
-// begun returns how many blocks have been used.
-func (s *slab) begun() int { return len(s.got) }
+// used returns the number of blocks that are or were in use, or are ready for it.
+func (s *slab) used() int { return len(s.got) }
 
-// take adds a slab of wanted blocks. If the upstream does not have as many, half of them will do,
-// and so on, down to least.
-func (p *Pool) take(least, wanted int) error {
-	most := min(p.perSlab(), p.limit-min(p.capacity, p.limit))
-	if least > most {
-		return galloc.ErrOutOfMemory
+// addSlab adds a slab of wanted blocks. If the upstream fails, it tries half the number, and so on
+// down to need.
+func (p *Pool) addSlab(need, wanted int) error {
+	limit := min(p.maxBlocks(), p.room())
+	if need > limit {
+		return galloc.ErrLimit
 	}
-	for n := max(least, min(wanted, most)); ; n = max(n/2, least) {
+	for n := max(need, min(wanted, limit)); ; n = max(n/2, need) {
 		s, err := p.newSlab(n)
 		if err == nil {
 			p.slabs = append(p.slabs, s)
 			p.capacity += n
 			return nil
 		}
-		if n == least {
+		if n == need {
 			return err
 		}
 	}
 }
 
-// perSlab returns how many blocks a slab can have, such that its table is not too large either.
-func (p *Pool) perSlab() int { return max(1, int(maxSlab/max(p.stride, 5))) }
+// maxBlocks returns the largest number of blocks in a slab. It bounds the size of the table too.
+func (p *Pool) maxBlocks() int { return max(1, int(maxSlab/max(p.stride, 5))) }
 
-// newSlab takes a slab of n blocks and its table from the upstream.
+// room returns the number of blocks by which the capacity may grow.
+func (p *Pool) room() int {
+	if p.limit == 0 {
+		return math.MaxInt
+	}
+	return max(0, p.limit-p.capacity)
+}
+
+// newSlab allocates a slab of n blocks and its table from the upstream.
 func (p *Pool) newSlab(n int) (*slab, error) {
 	blocks, table := p.layouts(n)
-	if blocks.Size() == 0 { // a block of half of the addresses
+	if blocks.Size() == 0 { // no layout has room for a block
 		return nil, galloc.ErrUnsupported
 	}
 	b, err := p.upstream.Allocate(blocks)
@@ -93,22 +102,22 @@ func (p *Pool) newSlab(n int) (*slab, error) {
 		p.upstream.Deallocate(base, blocks)
 		return nil, err
 	}
-	// SAFETY: table is the layout of 4 bytes for each block, and then a byte for each. They are undefined, and written before they are read.
+	// SAFETY: the table has 4 bytes for each block, and after them 1 byte for each. They are
+	// written before they are read.
 	stack := unsafe.Slice((*uint32)(unsafe.Pointer(unsafe.SliceData(t))), n)
 	got := unsafe.Slice((*uint8)(unsafe.Add(unsafe.Pointer(unsafe.SliceData(t)), 4*n)), n)
 	return &slab{base: base, bytes: uintptr(n) * p.stride, stack: stack, got: got[:0]}, nil
 }
 
-// layouts returns the layouts of n blocks, for an n that it exists for, and of their table.
+// layouts returns the layouts of n blocks and of their table. A layout that cannot exist is zero.
 func (p *Pool) layouts(n int) (blocks, table galloc.Layout) {
 	blocks, _ = galloc.NewLayout(uintptr(n)*p.stride, p.align)
 	table, _ = galloc.NewLayout(uintptr(n)*5, 4)
 	return blocks, table
 }
 
-// putElsewhere is Put where there is no block of the hot slab at q, or one that is not got. The slab of q
-// becomes the hot one.
-func (p *Pool) putElsewhere(q unsafe.Pointer) {
+// putSlow is Put if q is not a block in use of the hot slab. It makes the slab of q the hot one.
+func (p *Pool) putSlow(q unsafe.Pointer) {
 	if q == nil {
 		return
 	}
@@ -120,8 +129,8 @@ func (p *Pool) putElsewhere(q unsafe.Pointer) {
 	p.Put(q)
 }
 
-// find returns the slab that q lies in, or nil. It looks at the last ones first, which have the
-// most blocks.
+// find returns the slab that contains q, or nil. It starts with the last slab, which has the most
+// blocks.
 func (p *Pool) find(q unsafe.Pointer) *slab {
 	for i := len(p.slabs) - 1; i >= 0; i-- {
 		if s := p.slabs[i]; uintptr(q)-uintptr(s.base) < s.bytes {
@@ -131,20 +140,20 @@ func (p *Pool) find(q unsafe.Pointer) *slab {
 	return nil
 }
 
-// misuse panics with what is wrong with q, which was put back, and lies in s unless that is nil.
+// misuse panics and reports why q, which is in slab s or in none, cannot be put back.
 func (p *Pool) misuse(q unsafe.Pointer, s *slab) {
 	switch {
 	case s == nil:
-		panic(fmt.Sprintf("galloc/pool: Put of %p, which is not in this pool", q))
+		panic(fmt.Sprintf("galloc/pool: %v: Put of %p, which is not in this pool", misuse.ForeignFree, q))
 	case (uintptr(q)-uintptr(s.base))%p.stride != 0:
-		panic(fmt.Sprintf("galloc/pool: Put of %p, which is inside of a block, not at the start of one", q))
+		panic(fmt.Sprintf("galloc/pool: %v: Put of %p, which is not the start of a block", misuse.InteriorFree, q))
 	}
-	panic(fmt.Sprintf("galloc/pool: Put of %p, a block that was put back already, or never got", q))
+	panic(fmt.Sprintf("galloc/pool: %v: Put of %p, which is free", misuse.DoubleFree, q))
 }
 
-// Reserve makes sure that the next n calls of Get need nothing of the upstream. It fails as
-// Allocate does, and has then given back what it has taken. It may take as many blocks as there are
-// already, so that many small reservations do not make as many slabs.
+// Reserve ensures that the next n calls of Get need no memory from the upstream. It fails as
+// Allocate does, and then releases what it has allocated. It may as much as double the capacity, so
+// that many small reservations make few slabs.
 func (p *Pool) Reserve(n int) error {
 	before, live := len(p.slabs), p.live()
 	for {
@@ -152,10 +161,15 @@ func (p *Pool) Reserve(n int) error {
 		if missing <= 0 {
 			return nil
 		}
-		var err error = galloc.ErrOutOfMemory
-		if missing <= p.limit-min(p.capacity, p.limit) {
-			least := min(missing, p.perSlab())
-			err = p.take(least, max(least, p.capacity))
+		var err error = galloc.ErrLimit
+		switch {
+		case missing > p.room():
+		case missing > p.maxBlocks() && uint64(missing) > math.MaxInt/uint64(p.stride):
+			// No address space holds as much.
+			err = galloc.ErrOutOfMemory
+		default:
+			need := min(missing, p.maxBlocks())
+			err = p.addSlab(need, max(need, p.capacity))
 		}
 		if err != nil {
 			p.drop(before)
@@ -164,33 +178,31 @@ func (p *Pool) Reserve(n int) error {
 	}
 }
 
-// SetLimit sets how many blocks the pool may have, got or free; a negative number stands for no
-// limit, as it is at first. Get fails where it would need more. Slabs that exceed a new limit
-// stay.
-func (p *Pool) SetLimit(blocks int) {
-	if blocks < 0 {
-		blocks = math.MaxInt
+// SetLimit limits the capacity to n blocks, in use and free; 0 means no limit. It panics if n is
+// negative. Get fails if it needs more. The pool keeps slabs that exceed a new limit.
+func (p *Pool) SetLimit(n int) {
+	if n < 0 {
+		panic(fmt.Sprintf("galloc/pool: SetLimit(%d): the limit is negative: use 0 for no limit", n))
 	}
-	p.limit = blocks
+	p.limit = n
 }
 
-// Reset invalidates all blocks, and keeps the slabs for new ones. It costs time by the number of
-// slabs.
+// Reset frees all blocks and keeps the slabs for new ones. Its cost depends on the number of slabs.
 func (p *Pool) Reset() {
 	for _, s := range p.slabs {
 		s.free, s.got = 0, s.got[:0]
 	}
 }
 
-// Close invalidates all blocks, and gives all slabs back to the upstream. The pool is then as New
-// has made it, with the same limit, and may be used again.
+// Close frees all blocks and releases all slabs to the upstream. The pool is then empty, keeps its
+// limit, and can be used again.
 func (p *Pool) Close() {
 	p.hot = &noSlab
 	p.drop(0)
 	p.slabs = nil
 }
 
-// drop gives the slabs from n on back to the upstream.
+// drop releases the slabs from index n on to the upstream.
 func (p *Pool) drop(n int) {
 	for _, s := range p.slabs[n:] {
 		blocks, table := p.layouts(len(s.stack))
@@ -201,31 +213,31 @@ func (p *Pool) drop(n int) {
 	p.slabs = slices.Delete(p.slabs, n, len(p.slabs))
 }
 
-// table returns the address of the table.
+// table returns the address of the table of s.
 func (s *slab) table() unsafe.Pointer { return unsafe.Pointer(unsafe.SliceData(s.stack)) }
 
-// Stats is what a pool has.
+// Stats is the state of a pool.
 type Stats struct {
-	Live     int     // blocks that are got, and not put back
-	Capacity int     // blocks of all slabs, live or free
-	Bytes    uintptr // of the upstream: the blocks, and 5 bytes for each
+	LiveBlocks int     // blocks in use
+	Capacity   int     // blocks of all slabs, in use and free
+	Footprint  uintptr // bytes allocated from the upstream: the blocks, and 5 bytes for each
 }
 
-// Stats returns what the pool has. It costs time by the number of slabs.
+// Stats returns the state of the pool. Its cost depends on the number of slabs.
 func (p *Pool) Stats() Stats {
-	s := Stats{Live: p.live(), Capacity: p.capacity}
+	s := Stats{LiveBlocks: p.live(), Capacity: p.capacity}
 	for _, slab := range p.slabs {
 		blocks, table := p.layouts(len(slab.stack))
-		s.Bytes += blocks.Size() + table.Size()
+		s.Footprint += blocks.Size() + table.Size()
 	}
 	return s
 }
 
-// live returns how many blocks are got.
+// live returns the number of blocks in use.
 func (p *Pool) live() int {
 	n := 0
 	for _, s := range p.slabs {
-		n += s.begun() - int(s.free)
+		n += s.used() - int(s.free)
 	}
 	return n
 }

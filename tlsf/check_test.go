@@ -2,8 +2,8 @@ package tlsf
 
 import "fmt"
 
-// check returns an error if one of the equations at Allocator does not hold.
-func (a *Allocator) check() error {
+// check returns an error if an invariant of Region does not hold.
+func (a *Region) check() error {
 	n := a.granules()
 	if a.table[0] != used || a.table[n+1] != used {
 		return fmt.Errorf("the ends of the table are %#x and %#x", a.table[0], a.table[n+1])
@@ -20,7 +20,8 @@ func (a *Allocator) check() error {
 			}
 			for f, prev := head, uint32(0); f != 0; f, prev = a.table[f+1]>>2, f {
 				if a.table[f+2] != prev<<2 || a.table[f+1]&kind != inside || inList[f] {
-					return fmt.Errorf("block %d in list %d, %d: prev is %#x, and should be %d, once", f, i, j, a.table[f+2], prev)
+					return fmt.Errorf("block %d in list %d, %d: prev is %#x, want %d; or it is in two lists",
+						f, i, j, a.table[f+2], prev)
 				}
 				inList[f] = true
 				if k, l := class(a.table[f] >> 2); k != i || l != j || a.table[f]&kind != free {
@@ -40,7 +41,7 @@ func (a *Allocator) check() error {
 		switch w & kind {
 		case free:
 			if wasFree || !inList[f] {
-				return fmt.Errorf("block %d is free beside a free one, or in no list", f)
+				return fmt.Errorf("block %d is free next to a free one, or in no list", f)
 			}
 			if inner[size-2] != size<<2|last {
 				return fmt.Errorf("block %d of %d granules ends in %#x", f, size, inner[size-2])
@@ -61,7 +62,8 @@ func (a *Allocator) check() error {
 		f += size
 	}
 	if len(inList) != 0 || blocks != a.blocks || inUse != a.used {
-		return fmt.Errorf("%d blocks in lists are none; %d blocks of %d granules are counted as %d of %d", len(inList), blocks, inUse, a.blocks, a.used)
+		return fmt.Errorf("%d list entries are not blocks; %d blocks of %d granules are counted as %d of %d",
+			len(inList), blocks, inUse, a.blocks, a.used)
 	}
 	return nil
 }

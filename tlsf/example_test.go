@@ -14,13 +14,13 @@ func ExampleNew() {
 		fmt.Println(err)
 		return
 	}
-	defer a.Release()
+	defer a.Close()
 	l := galloc.Must(galloc.NewLayout(10_000, 8))
 	b, err := a.Allocate(l)
 	fmt.Println(len(b), err)
-	fmt.Println(galloc.Resize(a, unsafe.Pointer(&b[0]), l, 60_000)) // into what is free behind it
+	fmt.Println(galloc.Resize(a, unsafe.Pointer(&b[0]), l, 60_000)) // into the free block after it
 	s := a.Stats()
-	fmt.Println(s.Used, s.Free, s.UsedBlocks, s.Table)
+	fmt.Println(s.Live, s.Free, s.LiveBlocks, s.Table)
 	// Output:
 	// 10000 <nil>
 	// true

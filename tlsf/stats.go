@@ -6,49 +6,43 @@ import (
 	"unsafe"
 
 	"github.com/galloc-go/galloc"
+	"github.com/galloc-go/galloc/internal/block"
+	"github.com/galloc-go/galloc/internal/misuse"
 )
 
-// Stats is what an Allocator has, in bytes unless said otherwise.
+// Stats is the state of a Region. Sizes are in bytes.
 type Stats struct {
-	Region      uintptr // all of it: Used + Free
-	Table       uintptr // what the allocator knows, apart from the region
-	Used        uintptr // in blocks that are allocated, as long as they are usable
-	Free        uintptr // in free blocks
-	LargestFree uintptr // a lower bound of the largest free block, less than a 32nd too low: the most that surely can be had
-	UsedBlocks  int     // the number of blocks that are allocated
+	Region      uintptr // size of the region: Live + Free
+	Table       uintptr // size of the table
+	Live        uintptr // allocated blocks, at their usable sizes
+	LiveBlocks  int     // number of allocated blocks
+	Free        uintptr // free blocks
+	LargestFree uintptr // a size that can be allocated, within 1/32 of the largest block
 }
 
-// Stats tells what there is now. It costs some nanoseconds.
-func (a *Allocator) Stats() Stats {
-	a.mustHaveRegion("Stats")
+// Stats returns the state of the region. It costs some nanoseconds. It panics after Close.
+func (r *Region) Stats() Stats {
+	r.mustBeOpen("Stats")
 	s := Stats{
-		Region:     a.region.Size(),
-		Table:      uintptr(len(a.table)) * 4,
-		Used:       a.used << a.lg,
-		UsedBlocks: a.blocks,
+		Region:     r.region.Size(),
+		Table:      uintptr(len(r.table)) * 4,
+		Live:       r.used << r.lg,
+		LiveBlocks: r.blocks,
 	}
-	s.Free = s.Region - s.Used
-	if a.first != 0 {
-		i := uint(bits.Len32(a.first)) - 1
-		s.LargestFree = uintptr(classMin(i, uint(bits.Len32(a.second[i]))-1)) << a.lg
+	s.Free = s.Region - s.Live
+	if r.first != 0 {
+		i := uint(bits.Len32(r.first)) - 1
+		s.LargestFree = uintptr(classMin(i, uint(bits.Len32(r.second[i]))-1)) << r.lg
 	}
 	return s
 }
 
-// String returns a name with the size of the region, and the upstream.
-func (a *Allocator) String() string {
-	return fmt.Sprintf("tlsf of %d bytes on %v", a.region.Size(), named(a.upstream))
+// String returns a name with the size of the region and the name of the upstream.
+func (r *Region) String() string {
+	return fmt.Sprintf("tlsf of %d bytes on %v", r.region.Size(), block.Name(r.upstream))
 }
 
-// named returns what fmt prints a short name for: a, or its type if it has no String.
-func named(a galloc.Allocator) any {
-	if s, ok := a.(fmt.Stringer); ok {
-		return s
-	}
-	return fmt.Sprintf("%T", a)
-}
-
-// classMin returns the least n with class(n) == i, j.
+// classMin returns the lowest n with class(n) == i, j.
 func classMin(i, j uint) uint32 {
 	if i == 0 {
 		return uint32(j)
@@ -56,22 +50,24 @@ func classMin(i, j uint) uint32 {
 	return uint32(steps+j) << (i - 1)
 }
 
-// misuse says what is wrong with the block at p. It may look at the whole table.
-func (a *Allocator) misuse(what string, p unsafe.Pointer, l galloc.Layout) error {
-	offset := uintptr(p) - uintptr(a.base)
-	if offset >= a.region.Size() {
-		return fmt.Errorf("galloc/tlsf: %s of %p (%v), which is not in the region", what, p, l)
+// misuse returns an error that reports why op cannot have the block at p. It may read the whole
+// table.
+func (r *Region) misuse(op string, p unsafe.Pointer, l galloc.Layout) error {
+	const text = "galloc/tlsf: %v: %s of %p (%v), which is "
+	offset := uintptr(p) - uintptr(r.base)
+	if offset >= r.region.Size() {
+		return fmt.Errorf(text+"not in the region", misuse.ForeignFree, op, p, l)
 	}
-	f := uint32(offset>>a.lg) + 1
-	for a.table[f]&kind != used && a.table[f]&kind != free {
+	f := uint32(offset>>r.lg) + 1
+	for r.table[f]&kind != used && r.table[f]&kind != free {
 		f--
 	}
-	start, n := uintptr(f-1)<<a.lg, uintptr(a.table[f]>>2)<<a.lg
+	start, n := uintptr(f-1)<<r.lg, uintptr(r.table[f]>>2)<<r.lg
 	switch {
-	case a.table[f]&kind == free:
-		return fmt.Errorf("galloc/tlsf: %s of %p (%v), which is free: a double free?", what, p, l)
+	case r.table[f]&kind == free:
+		return fmt.Errorf(text+"free", misuse.DoubleFree, op, p, l)
 	case start != offset:
-		return fmt.Errorf("galloc/tlsf: %s of %p (%v), which lies %d bytes inside of a block of %d", what, p, l, offset-start, n)
+		return fmt.Errorf(text+"%d bytes into a block of %d bytes", misuse.InteriorFree, op, p, l, offset-start, n)
 	}
-	return fmt.Errorf("galloc/tlsf: %s of %p with a wrong layout: the block has %d bytes, and %v is not of that size", what, p, n, l)
+	return fmt.Errorf(text+"a block of %d bytes, which the layout does not fit", misuse.WrongLayout, op, p, l, n)
 }

@@ -9,10 +9,11 @@ import (
 
 	"github.com/galloc-go/galloc"
 	"github.com/galloc-go/galloc/alloctest"
+	"github.com/galloc-go/galloc/internal/misuse"
 )
 
-// checked is an Allocator that looks at its invariants after each call.
-type checked struct{ *Allocator }
+// checked is a Region that checks its invariants after each call.
+type checked struct{ *Region }
 
 func (c checked) must() {
 	if err := c.check(); err != nil {
@@ -22,26 +23,26 @@ func (c checked) must() {
 
 func (c checked) Allocate(l galloc.Layout) ([]byte, error) {
 	defer c.must()
-	return c.Allocator.Allocate(l)
+	return c.Region.Allocate(l)
 }
 
 func (c checked) Deallocate(p unsafe.Pointer, l galloc.Layout) {
 	defer c.must()
-	c.Allocator.Deallocate(p, l)
+	c.Region.Deallocate(p, l)
 }
 
 func (c checked) Resize(p unsafe.Pointer, l galloc.Layout, newSize uintptr) bool {
 	defer c.must()
-	return c.Allocator.Resize(p, l, newSize)
+	return c.Region.Resize(p, l, newSize)
 }
 
-func open(t testing.TB, upstream galloc.Allocator, size uintptr, o Options) *Allocator {
+func open(t testing.TB, upstream galloc.Allocator, size uintptr, o Options) *Region {
 	t.Helper()
 	a, err := New(upstream, size, o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(a.Release)
+	t.Cleanup(a.Close)
 	return a
 }
 
@@ -55,7 +56,7 @@ func layout(size, align uintptr) galloc.Layout {
 
 func address(b []byte) unsafe.Pointer { return unsafe.Pointer(unsafe.SliceData(b)) }
 
-func TestRegionsKeepTheContract(t *testing.T) {
+func TestConformance(t *testing.T) {
 	for name, c := range map[string]struct {
 		size uintptr
 		o    Options
@@ -74,19 +75,19 @@ func TestRegionsKeepTheContract(t *testing.T) {
 			before := a.Stats()
 			alloctest.Run(t, func() galloc.Allocator { return a }, alloctest.SingleGoroutine)
 			if s := a.Stats(); s != before {
-				t.Errorf("when everything is freed, it is\n%+v, and was\n%+v", s, before)
+				t.Errorf("after everything was freed:\n%+v\nbefore:\n%+v", s, before)
 			}
 		})
 	}
 }
 
-// Of all that is allocated and freed at random, nothing is lost, and the whole comes back.
+// After random allocations and frees, the region is whole again.
 func TestRegionIsWholeWhenEverythingIsFreed(t *testing.T) {
 	const size = 1<<18 + 5*16
 	a := checked{open(t, nil, size, Options{})}
 	first := a.Stats()
 	if first.Free != size || first.LargestFree != 1<<18 {
-		t.Fatalf("at first: %+v", first)
+		t.Fatalf("before: %+v", first)
 	}
 	r := rand.New(rand.NewPCG(1, 2))
 	type block struct {
@@ -113,7 +114,7 @@ func TestRegionIsWholeWhenEverythingIsFreed(t *testing.T) {
 			used += uintptr(len(b))
 			live = append(live, block{b, l})
 		}
-		if s := a.Stats(); s.Used != used || s.Used+s.Free != s.Region || s.UsedBlocks != len(live) {
+		if s := a.Stats(); s.Live != used || s.Live+s.Free != s.Region || s.LiveBlocks != len(live) {
 			t.Fatalf("%d bytes in %d blocks are in use: %+v", used, len(live), s)
 		}
 	}
@@ -121,14 +122,15 @@ func TestRegionIsWholeWhenEverythingIsFreed(t *testing.T) {
 		a.Deallocate(address(b.b), b.l)
 	}
 	if s := a.Stats(); s != first {
-		t.Errorf("at last: %+v", s)
+		t.Errorf("after: %+v", s)
 	}
-	if b := galloc.Must(a.Allocate(layout(size, 1))); len(b) != size { // which its class alone does not promise
+	// search must look beyond the classes whose blocks are all large enough.
+	if b := galloc.Must(a.Allocate(layout(size, 1))); len(b) != size {
 		t.Errorf("the whole region is %d bytes", len(b))
 	}
 }
 
-// class and classMin say the same thing, and search never finds a list with a block that is too small.
+// class and classMin agree, and search never returns a list with a block that is too small.
 func TestClassesAreIntervals(t *testing.T) {
 	var i, j uint = 0, minBlock
 	for n := uint32(minBlock); n < maxGranules; n = n + n/777 + 1 {
@@ -137,12 +139,12 @@ func TestClassesAreIntervals(t *testing.T) {
 			t.Fatalf("class(%d) = %d, %d after %d, %d", n, k, l, i, j)
 		}
 		i, j = k, l
-		least, next := classMin(i, j), classMin(i, j+1)
+		lowest, next := classMin(i, j), classMin(i, j+1)
 		if j == steps-1 {
 			next = classMin(i+1, 0)
 		}
-		if n < least || n >= next || next-least > max(least/steps, 1) {
-			t.Fatalf("%d granules are in the class from %d to %d", n, least, next)
+		if n < lowest || n >= next || next-lowest > max(lowest/steps, 1) {
+			t.Fatalf("%d granules are in the class from %d to %d", n, lowest, next)
 		}
 	}
 	if k, l := class(maxGranules); k != powers-1 || l != steps-1 {
@@ -150,7 +152,7 @@ func TestClassesAreIntervals(t *testing.T) {
 	}
 }
 
-// What is found is of the first class that is sure to be large enough.
+// Allocate uses the first class whose blocks are all large enough.
 func TestFitIsGood(t *testing.T) {
 	a := checked{open(t, nil, 1<<20, Options{})}
 	var wall, holes []unsafe.Pointer
@@ -172,72 +174,74 @@ func TestFitIsGood(t *testing.T) {
 	}
 	for _, p := range wall {
 		if !a.Owns(p) {
-			t.Error("a block between the holes is not one")
+			t.Error("the block between the holes is not allocated")
 		}
 	}
 }
 
-// Of the list before, the first block is taken if it is large enough, and not if it is not.
+// The first block of the list before is used only if it is large enough.
 func TestLastResort(t *testing.T) {
 	a := checked{open(t, nil, 1<<12, Options{})}
-	hole := address(galloc.Must(a.Allocate(layout(1040, 8)))) // 65 granules, in one class with 64
+	hole := address(galloc.Must(a.Allocate(layout(1040, 8)))) // 65 granules, in the class of 64
 	galloc.Must(a.Allocate(layout(1<<12-1040, 8)))
 	a.Deallocate(hole, layout(1040, 8))
 	if p := address(galloc.Must(a.Allocate(layout(1040, 8)))); p != hole {
-		t.Error("what fits exactly is not found")
+		t.Error("a free block that fits exactly was not found")
 	}
 	if !a.Resize(hole, layout(1040, 8), 1) { // 4 granules
 		t.Fatal("a block cannot shrink")
 	}
 	if b := galloc.Must(a.Allocate(layout(976, 8))); len(b) != 976 {
-		t.Error("the rest is not to be had")
+		t.Error("the rest cannot be allocated")
 	}
 	a.Reset()
 	hole = address(galloc.Must(a.Allocate(layout(1024, 8))))
 	galloc.Must(a.Allocate(layout(1<<12-1024, 8)))
 	a.Deallocate(hole, layout(1024, 8))
-	if b, err := a.Allocate(layout(1040, 8)); err != error(galloc.ErrOutOfMemory) {
+	if b, err := a.Allocate(layout(1040, 8)); err != error(galloc.ErrLimit) {
 		t.Errorf("a block of %d bytes where 1024 are free", len(b))
 	}
-	for n := uint32(1 << 8); n < 1<<31; n *= 2 { // as with an alignment as large as a large region
+	for n := uint32(1 << 8); n < 1<<31; n *= 2 { // the need of an alignment as large as the region
 		if f := a.search(n) + a.search(n+3); f != 0 {
 			t.Errorf("%d granules were found", n)
 		}
 	}
 }
 
-func TestBlocksGrowIntoTheFreeOnesBehindThem(t *testing.T) {
+func TestBlocksGrowIntoTheNextBlock(t *testing.T) {
 	a := checked{open(t, nil, 1<<12, Options{})}
 	l := layout(64, 8)
 	p, q := address(galloc.Must(a.Allocate(l))), address(galloc.Must(a.Allocate(l)))
 	if a.Resize(p, l, 65) {
-		t.Error("grown into a block in use")
+		t.Error("a block grew into a block in use")
 	}
-	if !a.Resize(q, l, 1<<12-64) || a.Stats().Free != 0 || a.Resize(q, layout(1<<12-64, 8), 1<<12-63) || a.Resize(q, layout(1<<12-64, 8), ^uintptr(0)) {
-		t.Error("the block behind cannot have the rest, or can have more")
+	rest := layout(1<<12-64, 8)
+	if !a.Resize(q, l, 1<<12-64) || a.Stats().Free != 0 || a.Resize(q, rest, 1<<12-63) || a.Resize(q, rest, ^uintptr(0)) {
+		t.Error("the last block cannot grow to the end, or can grow past it")
 	}
-	if !a.Resize(q, layout(1<<12-64, 8), 100) || a.Stats().Used != 64+112 {
+	if !a.Resize(q, layout(1<<12-64, 8), 100) || a.Stats().Live != 64+112 {
 		t.Errorf("shrunk to 100 bytes: %+v", a.Stats())
 	}
-	if !a.Resize(q, layout(100, 8), 64) || a.Stats().Used != 64+64 { // joins what is free behind it
+	// The rest joins the next free block.
+	if !a.Resize(q, layout(100, 8), 64) || a.Stats().Live != 64+64 {
 		t.Errorf("shrunk to 64 bytes: %+v", a.Stats())
 	}
 	a.Deallocate(p, l)
-	if s := a.Stats(); s.Used != 64 || s.UsedBlocks != 1 {
+	if s := a.Stats(); s.Live != 64 || s.LiveBlocks != 1 {
 		t.Errorf("%+v", s)
 	}
 	galloc.Must(a.Allocate(layout(1<<12-128, 8)))
-	if !a.Resize(q, l, 1) || a.Stats().Used != 1<<12-64 {
-		t.Error("what is too small to be a block was split off")
+	if !a.Resize(q, l, 1) || a.Stats().Live != 1<<12-64 {
+		t.Error("a rest too small to be a block was split off")
 	}
 }
 
-// A higher alignment leaves a free block in front, or nothing.
+// A higher alignment leaves a free block before the allocated one, or no gap.
 func TestGapsAreBlocks(t *testing.T) {
 	for skip := uintptr(0); skip < 40; skip++ {
 		a := checked{open(t, nil, 1<<16, Options{})}
 		galloc.Must(a.Allocate(layout(64+skip*16, 8)))
-		before := a.Stats().Used
+		before := a.Stats().Live
 		for align := uintptr(1); align <= 1<<12; align *= 2 {
 			b := galloc.Must(a.Allocate(layout(64, align)))
 			if uintptr(address(b))&(align-1) != 0 || len(b) > 64+48 {
@@ -245,23 +249,23 @@ func TestGapsAreBlocks(t *testing.T) {
 			}
 			before += uintptr(len(b))
 		}
-		if s := a.Stats(); s.Used != before {
+		if s := a.Stats(); s.Live != before {
 			t.Errorf("%d bytes are in use: %+v", before, s)
 		}
 	}
 }
 
-func TestMistakesPanicAndChangeNothing(t *testing.T) {
+func TestMisuse(t *testing.T) {
 	a := open(t, nil, 1<<16, Options{})
 	l, big := layout(64, 8), layout(1000, 8)
 	freed, p := address(galloc.Must(a.Allocate(l))), address(galloc.Must(a.Allocate(big)))
 	joined, q := address(galloc.Must(a.Allocate(l))), address(galloc.Must(a.Allocate(l)))
-	behind := address(galloc.Must(a.Allocate(l)))
+	next := address(galloc.Must(a.Allocate(l)))
 	a.Deallocate(freed, l)
 	a.Deallocate(joined, l)
 	a.Deallocate(q, l)
-	if !a.Owns(behind) {
-		t.Fatal("the block behind")
+	if !a.Owns(next) {
+		t.Fatal("the next block is not allocated")
 	}
 	var foreign [64]byte
 	before := a.Stats()
@@ -269,25 +273,30 @@ func TestMistakesPanicAndChangeNothing(t *testing.T) {
 		what string
 		p    unsafe.Pointer
 		l    galloc.Layout
+		kind misuse.Kind
 		want string
 	}{
-		{"double free", freed, l, "is free: a double free?"},
-		{"double free of what was joined", q, l, "is free: a double free?"},
-		{"too small a size", p, layout(900, 8), "wrong layout: the block has 1008 bytes, and Layout(size 900, align 8 = 1<<3) is not"},
-		{"too small a size, by what would be a block", p, layout(944, 8), "wrong layout: the block has 1008 bytes"},
-		{"too large a size", p, layout(1009, 8), "wrong layout: the block has 1008 bytes"},
-		{"beyond the region", p, layout(1<<30, 8), "with a wrong layout"},
-		{"interior", unsafe.Add(p, 64), l, "lies 64 bytes inside of a block of 1008"},
-		{"unaligned", unsafe.Add(p, 1), big, "lies 1 bytes inside of a block of 1008"},
-		{"foreign", address(foreign[:]), l, "not in the region"},
-		{"nil", nil, l, "not in the region"},
-		{"behind the region", unsafe.Add(a.base, 1<<16), l, "not in the region"},
+		{"double free", freed, l, misuse.DoubleFree, "which is free"},
+		{"double free of a joined block", q, l, misuse.DoubleFree, "which is free"},
+		{
+			"too small a size", p, layout(900, 8), misuse.WrongLayout,
+			"(Layout(size 900, align 8 = 1<<3)), which is a block of 1008 bytes",
+		},
+		{"too small a size, by the smallest block", p, layout(944, 8), misuse.WrongLayout, "a block of 1008 bytes"},
+		{"too large a size", p, layout(1009, 8), misuse.WrongLayout, "a block of 1008 bytes"},
+		{"larger than the region", p, layout(1<<30, 8), misuse.WrongLayout, "a block of 1008 bytes"},
+		{"interior", unsafe.Add(p, 64), l, misuse.InteriorFree, "64 bytes into a block of 1008 bytes"},
+		{"unaligned", unsafe.Add(p, 1), big, misuse.InteriorFree, "1 bytes into a block of 1008 bytes"},
+		{"foreign", address(foreign[:]), l, misuse.ForeignFree, "not in the region"},
+		{"nil", nil, l, misuse.ForeignFree, "not in the region"},
+		{"past the region", unsafe.Add(a.base, 1<<16), l, misuse.ForeignFree, "not in the region"},
 	} {
 		for name, f := range map[string]func(){
 			"Deallocate": func() { a.Deallocate(c.p, c.l) },
 			"Resize":     func() { a.Resize(c.p, c.l, 1) },
 		} {
-			if got := recovered(f); !strings.HasPrefix(got, "galloc/tlsf: "+name+" of ") || !strings.Contains(got, c.want) {
+			prefix := fmt.Sprintf("galloc/tlsf: %v: %s of ", c.kind, name)
+			if got := recovered(f); !strings.HasPrefix(got, prefix) || !strings.Contains(got, c.want) {
 				t.Errorf("%s: %s panicked with %q, want %q", c.what, name, got, c.want)
 			}
 		}
@@ -303,8 +312,8 @@ func recovered(f func()) (s string) {
 	return ""
 }
 
-// What is written to a free block, or to all of the region, changes nothing of the allocator's.
-func TestWritesAfterFreeCorruptNothing(t *testing.T) {
+// A write to a free block, or to the whole region, does not change the state of the Region.
+func TestWritesAfterFree(t *testing.T) {
 	a := checked{open(t, nil, 1<<16, Options{})}
 	whole := galloc.Must(a.Allocate(layout(1<<16, 8)))
 	a.Deallocate(address(whole), layout(1<<16, 8))
@@ -316,19 +325,19 @@ func TestWritesAfterFreeCorruptNothing(t *testing.T) {
 	}
 }
 
-func TestOwnsTellsBlocks(t *testing.T) {
+func TestOwns(t *testing.T) {
 	a := open(t, nil, 1<<16, Options{})
 	p := address(galloc.Must(a.Allocate(layout(300, 8))))
 	if !a.Owns(p) || a.Owns(unsafe.Add(p, 64)) || a.Owns(unsafe.Add(p, 512)) || a.Owns(unsafe.Add(a.base, 1<<16)) {
-		t.Error("Owns is wrong about a block, its inside, what is free, or the end")
+		t.Error("Owns is wrong for a block, its interior, a free block or the end")
 	}
 	a.Deallocate(p, layout(300, 8))
 	if a.Owns(p) {
-		t.Error("a block that was freed is owned")
+		t.Error("Owns returned true for a freed block")
 	}
 }
 
-func TestWhatCannotBeIsUnsupported(t *testing.T) {
+func TestUnsupportedLayouts(t *testing.T) {
 	a := open(t, nil, 1<<16, Options{})
 	for _, l := range []galloc.Layout{layout(1<<16+1, 1), layout(1, 1<<17)} {
 		if _, err := a.Allocate(l); err != error(galloc.ErrUnsupported) {
@@ -336,23 +345,24 @@ func TestWhatCannotBeIsUnsupported(t *testing.T) {
 		}
 	}
 	galloc.Must(a.Allocate(layout(1<<16, 8)))
-	if _, err := a.Allocate(layout(1, 1)); err != error(galloc.ErrOutOfMemory) {
-		t.Errorf("in a region that is full: %v", err)
+	if _, err := a.Allocate(layout(1, 1)); err != error(galloc.ErrLimit) {
+		t.Errorf("in a full region: %v", err)
 	}
 }
 
-func TestOptionsThatCannotBeMetAreRefused(t *testing.T) {
+func TestInvalidOptions(t *testing.T) {
 	for _, c := range []struct {
 		size uintptr
 		o    Options
 		want string
 	}{
-		{1 << 20, Options{Granule: 4}, "Granule is 4: make it a power of two from 8"},
+		{1 << 20, Options{Granule: 4}, "Granule is 4: make it a power of two, at least 8"},
 		{1 << 20, Options{Granule: 48}, "Granule is 48"},
-		{0, Options{}, "a region of 0 bytes"},
-		{^uintptr(0), Options{}, "a region of"},
+		{0, Options{}, "the region has 0 bytes"},
+		{^uintptr(0), Options{}, "the region has"},
 	} {
-		if a, err := New(alloctest.Failing(1), c.size, c.o); a != nil || err == nil || !strings.Contains(err.Error(), c.want) {
+		a, err := New(alloctest.Fail(galloc.System, alloctest.At(1)), c.size, c.o)
+		if a != nil || err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%d, %+v: %v", c.size, c.o, err)
 		}
 	}
@@ -362,34 +372,35 @@ func TestOptionsThatCannotBeMetAreRefused(t *testing.T) {
 	}
 }
 
-func TestFailuresOfUpstreamAreReturned(t *testing.T) {
+func TestUpstreamFailures(t *testing.T) {
 	alloctest.CheckFailures(t, func(up galloc.Allocator) error {
 		a, err := New(up, 1<<16, Options{})
 		if err != nil {
 			if a != nil {
-				t.Error("an allocator beside an error")
+				t.Error("New returned a region and an error")
 			}
 			return err
 		}
-		defer a.Release()
+		defer a.Close()
 		_, err = a.Allocate(layout(1000, 8))
 		return err
 	})
 }
 
-func TestReleasedAllocatorIsEmpty(t *testing.T) {
-	up := alloctest.Failing(0)
+func TestClosedRegion(t *testing.T) {
+	up := alloctest.Track(galloc.System)
 	a, err := New(up, 1<<16, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	p := address(galloc.Must(a.Allocate(layout(10, 1))))
-	a.Release()
-	a.Release()
-	if len(up.Live()) != 0 || len(up.Mistakes()) != 0 {
-		t.Errorf("left upstream: %v, %v", up.Live(), up.Mistakes())
+	a.Close()
+	a.Close()
+	if len(up.Live()) != 0 || len(up.Misuses()) != 0 {
+		t.Errorf("left upstream: %v, %v", up.Live(), up.Misuses())
 	}
-	if _, err := a.Allocate(layout(10, 1)); err != error(galloc.ErrOutOfMemory) || a.Owns(p) || a.UsableSize(layout(10, 1)) != 10 {
+	_, err = a.Allocate(layout(10, 1))
+	if err != error(galloc.ErrLimit) || a.Owns(p) || a.UsableSize(layout(10, 1)) != 10 {
 		t.Errorf("Allocate: %v", err)
 	}
 	for _, f := range []func(){a.Reset, func() { a.Stats() }, func() { a.Deallocate(p, layout(10, 1)) }} {
@@ -401,8 +412,8 @@ func TestReleasedAllocatorIsEmpty(t *testing.T) {
 
 func TestNames(t *testing.T) {
 	for want, upstream := range map[string]galloc.Allocator{
-		"tlsf of 65536 bytes on galloc.Global":               nil,
-		"tlsf of 65536 bytes on *alloctest.FailingAllocator": alloctest.Failing(0),
+		"tlsf of 65536 bytes on galloc.Global":      nil,
+		"tlsf of 65536 bytes on *alloctest.Tracker": alloctest.Track(galloc.System),
 	} {
 		if got := fmt.Sprint(open(t, upstream, 1<<16, Options{})); got != want {
 			t.Error(got)

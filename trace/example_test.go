@@ -7,7 +7,6 @@ import (
 	"os"
 	"strings"
 
-	"github.com/galloc-go/galloc"
 	"github.com/galloc-go/galloc/trace"
 )
 
@@ -49,7 +48,7 @@ func ExampleReader_impossible() {
 	}
 	fmt.Println(err)
 	// Output:
-	// line 6: free of object 1, which is already dead: an earlier free or realloc ended it
+	// line 6: free of object 1, which has ended: an earlier free or realloc ended it
 }
 
 func ExampleWriter() {
@@ -95,68 +94,4 @@ func ExampleNewWriter_gzip() {
 	fmt.Println(r.Next())
 	// Output:
 	// m 0 1 100 <nil>
-}
-
-func ExampleCompile() {
-	r, err := trace.NewReader(strings.NewReader(small))
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	p, err := trace.Compile("small", r)
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	fmt.Printf("%d events, %d objects, at most %d bytes at a time, %d bytes at the end\n",
-		p.Events, p.Objects, p.PeakLiveBytes, p.EndLiveBytes)
-	// Output:
-	// 4 events, 3 objects, at most 4144 bytes at a time, 48 bytes at the end
-}
-
-// What goes through an allocator becomes a trace, and can be replayed.
-func ExampleRecord() {
-	var file strings.Builder
-	rec := trace.Record(galloc.System, trace.NewWriter(&file))
-
-	s := galloc.Must(galloc.MakeSlice[byte](rec, 100))
-	s = galloc.Must(galloc.GrowSlice(rec, s, 200))
-	galloc.FreeSlice(rec, s)
-
-	if err := rec.Close(); err != nil {
-		fmt.Println(err)
-	}
-	fmt.Print(file.String())
-	// Output:
-	// # malloctrace 1
-	// c 0 1 100
-	// r 0 1 2 200
-	// f 0 2
-}
-
-func ExampleNewReplay() {
-	r, err := trace.NewReader(strings.NewReader(small))
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	p, err := trace.Compile("small", r)
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	rep, err := trace.NewReplay(p)
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	defer rep.Close()
-	if _, err := rep.Round(); err != nil { // through galloc.Alloc; returns the time it took
-		fmt.Println(err)
-	}
-	rep.FreeSurvivors()
-
-	compared, err := rep.Check(galloc.System) // on any allocator, every byte compared
-	fmt.Println(compared > 0, err)
-	// Output: true <nil>
 }

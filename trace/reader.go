@@ -13,18 +13,17 @@ import (
 	"strings"
 )
 
-// Error says what is wrong with a trace and where. Every error of a [Reader], a
-// [File] and a [Writer] that concerns the trace is an *Error; one that opening
-// or closing a file causes is not.
+// Error is an error in a trace, with its place. Every error of a [Reader], a [File] and a [Writer]
+// that concerns the trace is an *Error; errors of opening or closing a file are not.
 type Error struct {
 	Path string // the file, if the trace was opened by name
 	Line int    // numbered from 1; comments count
-	Text string // the line, if it cannot be understood at all
+	Text string // the line, if it cannot be parsed
 	Err  error
 }
 
-// Error returns, for example, `line 12: "x 0 1": unknown event "x"`, with
-// "path:12" in place of "line 12" if the path is known.
+// Error returns, for example, `line 12: "x 0 1": unknown event "x"`, with "path:12" in place of
+// "line 12" if the path is known.
 func (e *Error) Error() string {
 	var b strings.Builder
 	if e.Path != "" {
@@ -39,29 +38,28 @@ func (e *Error) Error() string {
 	return b.String() + e.Err.Error()
 }
 
-// Unwrap returns e.Err. For a trace that was cut short it wraps
-// [io.ErrUnexpectedEOF], for a failing source the error of the source.
+// Unwrap returns e.Err. For a trace that was cut short it wraps [io.ErrUnexpectedEOF], for a
+// failing source the error of the source.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Reader reads the events of a trace one by one. It must not be used by two
-// goroutines at a time.
+// Reader reads the events of a trace one by one. It must not be used by two goroutines at a time.
 type Reader struct {
-	// buf[pos:end] has been taken from src and not yet been understood.
+	// buf[pos:end] has been read from src and not yet been parsed.
 	buf      []byte
 	pos, end int
 
-	line   int // number of the last line that was begun
-	check  checker
+	line   int // number of the current line
+	check  Checker
 	src    io.Reader
-	srcErr error // why src gives no more
+	srcErr error // the error that ended src
 	gzip   bool  // src decompresses
 	path   string
 	err    error // what Next returns from now on
 }
 
-// NewReader returns a Reader of the trace in r, which may be plain text or gzip:
-// the first two bytes tell. It reads ahead, and at least the first line, and
-// fails if that is not the line of the format's version 1.
+// NewReader returns a Reader of the trace in r, which may be plain text or gzip, as the first two
+// bytes show. It reads ahead, at least the first line, and fails if that is not the first line of
+// version 1 of the format.
 func NewReader(r io.Reader) (*Reader, error) { return newReader(r, "") }
 
 func newReader(src io.Reader, path string) (*Reader, error) {
@@ -104,13 +102,13 @@ func (r *Reader) readHeader() error {
 	return &Error{Path: r.path, Line: 1, Text: string(line), Err: err}
 }
 
-// Next returns the next event. After the last one it returns [io.EOF]. Any other
-// error is an *[Error] and final: Next goes on returning it. The events before
-// the faulty line have been returned by then.
+// Next returns the next event. After the last one it returns [io.EOF]. Any other error is an
+// *[Error] and final: Next goes on returning it. The events before the faulty line have been
+// returned by then.
 //
-// A trace whose last line lacks its line feed, or whose gzip data does not end
-// properly, was cut short, which is an error. One that was cut between two lines
-// of plain text cannot be told from a complete one.
+// A trace whose last line lacks its line feed, or whose gzip data does not end properly, was cut
+// short, which is an error. A trace of plain text that was cut between two lines looks like a
+// complete one.
 func (r *Reader) Next() (Op, error) {
 	if r.err != nil {
 		return Op{}, r.err
@@ -129,7 +127,7 @@ func (r *Reader) Next() (Op, error) {
 			}
 			return r.fail(string(line), explain(string(line), r.check.threads))
 		}
-		if err := r.check.check(op); err != nil {
+		if err := r.check.Check(op); err != nil {
 			return r.fail("", err)
 		}
 		return op, nil
@@ -141,8 +139,8 @@ func (r *Reader) fail(text string, err error) (Op, error) {
 	return Op{}, r.err
 }
 
-// readLine returns the next line without its line feed. It is valid until the
-// next call. The error is io.EOF after the last line, or an *Error.
+// readLine returns the next line without its line feed. It is valid until the next call. The error
+// is io.EOF after the last line, or an *Error.
 func (r *Reader) readLine() ([]byte, error) {
 	for {
 		unread := r.buf[r.pos:r.end]
@@ -160,15 +158,15 @@ func (r *Reader) readLine() ([]byte, error) {
 		case r.srcErr != io.EOF:
 			return nil, r.lineError(nil, r.sourceError(r.srcErr))
 		case len(unread) > 0:
-			return nil, r.lineError(unread, fmt.Errorf("the trace is cut short: its last line does not end in a line feed: %w", io.ErrUnexpectedEOF))
+			return nil, r.lineError(unread, errCut)
 		default:
 			return nil, io.EOF
 		}
 	}
 }
 
-// fill moves what is unread to the start of the buffer and takes more from the
-// source behind it, at least one byte unless srcErr is set.
+// fill moves the unread bytes to the start of the buffer and reads more after them, at least one
+// byte unless srcErr is set.
 func (r *Reader) fill() {
 	r.end = copy(r.buf, r.buf[r.pos:r.end])
 	r.pos = 0
@@ -183,11 +181,13 @@ func (r *Reader) fill() {
 	r.srcErr = io.ErrNoProgress
 }
 
+var errCut = fmt.Errorf("the trace is cut short: its last line does not end in a line feed: %w", io.ErrUnexpectedEOF)
+
 func (r *Reader) lineError(text []byte, err error) error {
 	return &Error{Path: r.path, Line: r.line + 1, Text: string(text), Err: err}
 }
 
-// sourceError says in the words of this package what became of the gzip data.
+// sourceError returns the error of a source, in this package's words if it concerns the gzip data.
 func (r *Reader) sourceError(err error) error {
 	var corrupt flate.CorruptInputError
 	switch {
@@ -199,8 +199,8 @@ func (r *Reader) sourceError(err error) error {
 	return fmt.Errorf("reading failed: %w", err)
 }
 
-// parse understands the line of an event. If it cannot, it returns false, and
-// explain says why. Both must accept the same lines.
+// parse parses the line of an event. If it returns false, explain returns the reason. Both must
+// accept the same lines.
 func parse(line []byte) (op Op, ok bool) {
 	if len(line) == 0 {
 		return op, false
@@ -236,12 +236,12 @@ func parse(line []byte) (op Op, ok bool) {
 	return op, ok && len(rest) == 0
 }
 
-// maxThread keeps a thread number within int on every platform. No trace has as
-// many threads as that, so a greater number is out of order in any case.
+// maxThread keeps a thread number within int on every platform. No trace has 2^31 threads, so a
+// greater number is out of order in any case.
 const maxThread = 1<<31 - 1
 
-// number takes a space and the number behind it off the front of b. It fails if
-// they are not there, the number has a leading zero, or overflows.
+// number removes a space and a number from the front of b. It fails if they are missing, or if the
+// number has a leading zero or overflows.
 func number(b []byte) (v uint64, rest []byte, ok bool) {
 	if len(b) < 2 || b[0] != ' ' {
 		return 0, b, false
@@ -258,8 +258,8 @@ func number(b []byte) (v uint64, rest []byte, ok bool) {
 	case digits == 0, b[1] == '0' && digits > 1, digits > 20:
 		return 0, b, false
 	case digits == 20:
-		// 2^64 is 1.8e19, so the number must begin with 1 to fit; if it does,
-		// and overflowed all the same, v is below 2e19 - 2^64 = 0.16e19.
+		// 2^64 is 1.8e19, so the number must begin with 1 to fit. If it does and overflows, v is
+		// below 2e19 - 2^64 = 0.16e19.
 		if b[1] != '1' || v < 1e19 {
 			return 0, b, false
 		}
@@ -267,11 +267,12 @@ func number(b []byte) (v uint64, rest []byte, ok bool) {
 	return v, b[i:], true
 }
 
-var errCR = errors.New("the line ends in CR LF: lines of a trace end in LF alone (convert the file, and keep version control from converting it back)")
+var errCR = errors.New("the line ends in CR LF: lines of a trace end in LF alone " +
+	"(convert the file, and keep version control from converting it back)")
 
 func endsInCR[T string | []byte](line T) bool { return len(line) > 0 && line[len(line)-1] == '\r' }
 
-// explain says why parse refuses line, given how many threads have appeared.
+// explain returns why parse refuses line, given the number of threads so far.
 func explain(line string, threads int) error {
 	switch {
 	case line == "":
@@ -291,7 +292,7 @@ func explain(line string, threads int) error {
 	}
 	names := strings.Fields(form)
 	if len(fields) != len(names) {
-		return fmt.Errorf("%d fields where %d belong: %s", len(fields), len(names), form)
+		return fmt.Errorf("%d fields instead of %d: %s", len(fields), len(names), form)
 	}
 	for i, f := range fields[1:] {
 		name := names[i+1]
@@ -312,15 +313,15 @@ func explain(line string, threads int) error {
 	return errors.New("malformed line")
 }
 
-// File is a trace opened by name: a [Reader] whose errors carry the path. It must
-// not be used by two goroutines at a time.
+// File is a trace opened by name: a [Reader] whose errors have the path. It must not be used by two
+// goroutines at a time.
 type File struct {
 	r *Reader
 	f *os.File
 }
 
-// Open opens the trace at path, plain text or gzip. See [NewReader] for what it
-// checks. The caller closes the File.
+// Open opens the trace at path, plain text or gzip. See [NewReader] for what it checks. The caller
+// must close the File.
 func Open(path string) (*File, error) {
 	f, err := os.Open(path)
 	if err != nil {

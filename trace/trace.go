@@ -1,55 +1,49 @@
-// Package trace reads, writes, records and replays the sequence of allocation
-// calls of a program.
+// Package trace reads and writes traces: sequences of allocation calls of a program. The function
+// Trace of package wrap records them, the command "galloc replay" runs them.
 //
 // # Terminology
 //
-//   - An event is one call of the malloc family, in the one order in which the
-//     calls of all threads were seen. [Op] holds one event.
-//   - An object is what one event gave: a block of memory from its birth until
-//     the free or realloc that ends it. A realloc ends one object and gives
-//     another, whether or not the block moved. Objects are numbered 1, 2, 3, …
-//     in the order of their birth; 0 stands for no object.
-//   - A thread is whoever made a call. Threads are numbered 0, 1, 2, … in the
-//     order of their first event.
+//   - An event is one call of the malloc family. The calls of all threads are in one order, in
+//     which they were observed. [Op] holds one event.
+//   - An object is a block of memory, from the event that allocates it until the free or realloc
+//     that ends it. A realloc ends one object and begins another, whether or not the block moves.
+//     Objects are numbered 1, 2, 3, … in the order in which they begin; 0 means no object.
+//   - A thread is the caller of an event. Threads are numbered 0, 1, 2, … in the order of their
+//     first event.
 //
-// A trace names objects by number, never by address, so it can be replayed
-// against any allocator.
+// A trace names objects by number, never by address, so it can be replayed against any allocator.
 //
 // # Format
 //
-// A trace is text, often inside gzip. The first line is "# malloctrace 1". Then
-// comes one event a line; a line that begins with # is a comment. Every line
-// ends in one line feed. Fields are separated by one space; numbers are decimal,
-// unsigned, without leading zeros, and fit in 64 bits. So each sequence of
-// events has exactly one spelling.
+// A trace is text, often inside gzip. The first line is "# malloctrace 1". Then comes one event per
+// line; a line that begins with # is a comment. Every line ends in one line feed. Fields are
+// separated by one space; numbers are decimal, unsigned, without leading zeros, and fit in 64 bits.
+// So each sequence of events has exactly one spelling.
 //
-//	m THREAD ID SIZE        malloc of SIZE bytes gave object ID
+//	m THREAD ID SIZE        malloc of SIZE bytes returned object ID
 //	c THREAD ID SIZE        calloc: SIZE is the product, the memory reads zero
 //	a THREAD ID SIZE ALIGN  aligned allocation: ALIGN is a power of two
-//	r THREAD OLD ID SIZE    realloc of OLD (0: none) gave object ID; OLD is dead
+//	r THREAD OLD ID SIZE    realloc of OLD (0: none) returned object ID; OLD has ended
 //	f THREAD ID             free
 //
-// SIZE can be 0: malloc(0) gives an object that lives and is freed like any
-// other. Objects that are never freed are alive at the end, as in a program
-// that exits without freeing, or in a trace that was cut.
+// SIZE can be 0: malloc(0) returns an object that lives and is freed like any other. Objects that
+// are never freed are alive at the end, as in a program that exits without freeing them, or in a
+// trace that was cut.
 //
-// [Reader] and [Writer] refuse a trace that no program can have produced: an
-// object freed twice, numbers out of order, a size that cannot be allocated. What
-// a Reader accepts a replayer can therefore run without checks of its own. Being
-// able to address the largest object is one of the conditions, so a trace of a
-// 64-bit program may be refused where int has 32 bits.
+// [Reader] and [Writer] refuse a trace that no program can have produced: an object freed twice,
+// numbers out of order, a size that cannot be allocated. So a replayer can run what a Reader
+// accepts without further checks. The largest object must be addressable, so a trace of a 64-bit
+// program may be refused where int has 32 bits.
 //
 // # Costs
 //
-// Reading and writing stream: a buffer of 64 KiB, one bit for each object, no
-// allocation per event. Text is read and written at some 30 million events a
-// second, gzip is read at some 12 million. [Compile] turns a trace into an array of
-// 24 bytes an event, in which nothing is left to look up.
+// Reading and writing stream: a buffer of 64 KiB, one bit for each object, no allocation per event.
+// Text is read and written at some 30 million events a second, gzip is read at some 12 million.
 //
 // # Limits
 //
-// A trace knows the order of the calls and nothing else: not the time between
-// them, not what was read or written in the memory, not which calls failed.
+// A trace knows the order of the calls and nothing else: not the time between them, not what was
+// read or written in the memory, not which calls failed.
 package trace
 
 import (
@@ -59,29 +53,28 @@ import (
 	"strconv"
 )
 
-// header is the first line of every trace, and headerName what it has in common
-// with the first line of other versions of the format.
+// header is the first line of every trace. headerName is the part of it that other versions of the
+// format have too.
 const (
 	headerName = "# malloctrace"
 	header     = headerName + " 1"
 )
 
 const (
-	// maxLine is the greatest length of a line in bytes, its line feed included.
-	// Only a comment can come near it.
+	// maxLine is the greatest length of a line in bytes, its line feed included. Only comments are
+	// so long.
 	maxLine = 64 << 10
-	// longestEvent is the same for events: a letter, four numbers of at most 20
-	// digits with a space in front, a line feed.
-	longestEvent = 1 + 4*(1+20) + 1
+	// maxEvent is the greatest length of an event: a letter, four numbers of at most 20 digits with
+	// a space in front, a line feed.
+	maxEvent = 1 + 4*(1+20) + 1
 )
 
-// Kind says which call an event is. Its value is the letter that stands for the
-// call in a trace.
+// Kind is the kind of an event. Its value is the letter of the call in a trace.
 type Kind uint8
 
 // The kinds of event.
 const (
-	Malloc  Kind = 'm' // malloc, and every call that is like it
+	Malloc  Kind = 'm' // malloc, and every call like it
 	Calloc  Kind = 'c' // calloc: the memory must read zero
 	Aligned Kind = 'a' // posix_memalign, aligned_alloc, memalign
 	Realloc Kind = 'r' // realloc, also of no object
@@ -126,8 +119,8 @@ func (k Kind) form() string {
 type Op struct {
 	Kind   Kind
 	Thread int    // numbered from 0 in order of first appearance
-	ID     uint64 // the object the event gives; for Free the object it frees
-	Old    uint64 // Realloc: the object that dies, 0 for none
+	ID     uint64 // the object that the event begins; for Free the object that it ends
+	Old    uint64 // Realloc: the object that it ends, 0 for none
 	Size   uint64 // in bytes; 0 is legal
 	Align  uint64 // in bytes, Aligned only: a power of two
 }
@@ -141,9 +134,9 @@ func (o Op) String() string {
 	return string(b)
 }
 
-// AppendText appends the line of o, without its line feed, to b. It fails if the
-// kind is unknown, and then returns b as it was; whether the event is possible
-// is not looked at. It allocates only to enlarge b.
+// AppendText appends the line of o, without its line feed, to b. If the kind is unknown, it returns
+// b unchanged and an error; it does not check whether the event is possible. It allocates only to
+// enlarge b.
 func (o Op) AppendText(b []byte) ([]byte, error) {
 	if o.Kind.form() == "" {
 		return b, unknownKind(string(rune(o.Kind)))
@@ -167,15 +160,13 @@ func (o Op) AppendText(b []byte) ([]byte, error) {
 	return b, nil
 }
 
-// Layout returns the size and the alignment, in bytes, of the block to ask for
-// when o is replayed. An Aligned says its alignment. For the others it is what a
-// C program may expect of malloc: 16 (the alignment of max_align_t), but 8 for a
-// block of less than 16 bytes, because an object that needs 16 does not fit in
-// it and the fast allocators take advantage of that.
+// Layout returns the size and the alignment, in bytes, of the block that a replay of o allocates.
+// An Aligned has its own alignment. The other kinds have the alignment that a C program may expect
+// of malloc: 16 (the alignment of max_align_t), but 8 for a block of less than 16 bytes, because an
+// object that needs 16 does not fit in it and fast allocators make use of that.
 //
-// For a Realloc this is the layout if there is no old object; otherwise the
-// block keeps the alignment of the old one, which the event alone does not tell.
-// A Free asks for nothing: size 0, alignment 1.
+// For a Realloc the result holds if there is no old object; otherwise the block keeps the alignment
+// of the old one, which is not part of the event. A Free allocates nothing: size 0, alignment 1.
 func (o Op) Layout() (size, align uint64) {
 	switch {
 	case o.Kind == Free:
@@ -188,21 +179,29 @@ func (o Op) Layout() (size, align uint64) {
 	return o.Size, 16
 }
 
-// checker decides whether an event can follow the events before it. It is the
-// one definition of a possible trace: Reader, Writer and Compile all use it. The
-// zero value stands before the first event.
+// Source is a sequence of events. Next returns the next one, and [io.EOF] after the last. [Reader]
+// and [File] are Sources.
+type Source interface {
+	Next() (Op, error)
+}
+
+// Checker decides whether an event can follow the events before it. It is the one definition of a
+// possible trace: [Reader] and [Writer] use it too. The zero value is a Checker that has seen no
+// event.
 //
-// Its memory is one bit for each object. That object numbers rise by exactly 1
-// is what keeps a damaged number from demanding a huge bitmap.
-type checker struct {
-	born    uint64   // objects given so far, hence the number of the newest
-	threads int      // threads seen so far, hence the number of the next
+// Its memory is one bit per object. Object numbers rise by exactly 1, so a damaged number cannot
+// demand a huge bitmap.
+type Checker struct {
+	born    uint64   // objects so far, hence the number of the newest
+	threads int      // threads so far, hence the number of the next
 	alive   []uint64 // bit ID is set while object ID lives; born/64 + 1 words once born > 0
 }
 
-// check returns nil and takes note of o, or says why o is impossible and changes
-// nothing.
-func (c *checker) check(o Op) error {
+// Threads returns the number of threads seen so far.
+func (c *Checker) Threads() int { return c.threads }
+
+// Check records o, or returns an error that says why o is impossible and changes nothing.
+func (c *Checker) Check(o Op) error {
 	// uint also catches negative numbers.
 	if uint(o.Thread) > uint(c.threads) {
 		return wrongThread(int64(o.Thread), c.threads)
@@ -241,9 +240,9 @@ func (c *checker) check(o Op) error {
 	}
 
 	if o.ID != c.born+1 {
-		return fmt.Errorf("%v gives object %d: the next object must be %d", o.Kind, o.ID, c.born+1)
+		return fmt.Errorf("%v begins object %d: the next object must be %d", o.Kind, o.ID, c.born+1)
 	}
-	if err := checkLayout(o.Layout()); err != nil {
+	if err := CheckLayout(o.Layout()); err != nil {
 		return err
 	}
 	if o.Old != 0 {
@@ -258,38 +257,42 @@ func (c *checker) check(o Op) error {
 	return nil
 }
 
-// lives reports whether object id is alive. Bit 0 of the bitmap is never set, so
-// the answer for "no object" is no.
-func (c *checker) lives(id uint64) bool {
+// lives reports whether object id is alive. Bit 0 of the bitmap is never set, so the result for 0
+// is false.
+func (c *Checker) lives(id uint64) bool {
 	return id <= c.born && c.born != 0 && c.alive[id>>6]>>(id&63)&1 != 0
 }
 
-// checkLayout refuses what no allocator on this platform can be asked for: the
-// conditions are those of galloc.NewLayout. The alignment is a power of two.
-func checkLayout(size, align uint64) error {
+// CheckLayout returns an error if no allocator on this platform can be asked for a block of size
+// bytes at a multiple of align, a power of two. The condition is the same as for galloc.NewLayout.
+func CheckLayout(size, align uint64) error {
 	const limit = uint64(math.MaxInt)
 	if align <= limit+1 && size <= limit-(align-1) {
 		return nil
 	}
-	return fmt.Errorf("size %d with alignment %d is over the limit of this platform: the size rounded up to the alignment must not exceed %d", size, align, limit)
+	return fmt.Errorf("size %d with alignment %d is over the limit of this platform: "+
+		"the size rounded up to the alignment must be at most %d", size, align, limit)
 }
 
-func (c *checker) notAlive(k Kind, id uint64) error {
+func (c *Checker) notAlive(k Kind, id uint64) error {
 	switch {
 	case id == 0:
-		return errors.New("free of object 0, which stands for no object: leave out the event")
+		return errors.New("free of object 0, which means no object: leave out the event")
 	case id > c.born:
 		return fmt.Errorf("%v of object %d, which does not exist yet: the newest is %d", k, id, c.born)
 	}
-	return fmt.Errorf("%v of object %d, which is already dead: an earlier free or realloc ended it", k, id)
+	return fmt.Errorf("%v of object %d, which has ended: an earlier free or realloc ended it", k, id)
 }
 
 func wrongThread[T int64 | uint64](thread T, next int) error {
-	return fmt.Errorf("thread %d: the next new thread must be %d, as threads are numbered from 0 in order of first appearance", thread, next)
+	return fmt.Errorf(
+		"thread %d: the next new thread must be %d (threads are numbered from 0 in the order of their first event)",
+		thread, next)
 }
 
 func unusedFields(o Op) error {
-	return fmt.Errorf("%v with a field it does not use: %+v (leave it zero)", o.Kind, struct{ Old, Size, Align uint64 }{o.Old, o.Size, o.Align})
+	return fmt.Errorf("%v with a field it does not use: %+v (leave it zero)",
+		o.Kind, struct{ Old, Size, Align uint64 }{o.Old, o.Size, o.Align})
 }
 
 func unknownKind(letter string) error {
@@ -298,9 +301,9 @@ func unknownKind(letter string) error {
 
 // quoted returns line in quotes, shortened if it is long.
 func quoted(line string) string {
-	const most = 80
-	if len(line) > most {
-		line = line[:most] + "..."
+	const maxLen = 80
+	if len(line) > maxLen {
+		line = line[:maxLen] + "..."
 	}
 	return strconv.Quote(line)
 }

@@ -6,30 +6,33 @@ import (
 	"io"
 	"os"
 	"strings"
+
+	"github.com/galloc-go/galloc/internal/block"
 )
 
-// Writer writes a trace, event by event. Call Close, or at least Flush, when done:
-// the last 64 KiB are in a buffer. A Writer must not be used by two goroutines at
-// a time, and it allocates from the Go heap.
+// Writer writes a trace, event by event. Call Close, or at least Flush, after the last event: up to
+// 64 KiB are buffered. A Writer must not be used by two goroutines at a time, and it allocates on
+// the Go heap.
 //
-// To compress, wrap the destination in a gzip.Writer and close both, the Writer
-// first; or use [Create].
+// To compress, wrap the destination in a gzip.Writer and close both, the Writer first; or use
+// [Create].
 type Writer struct {
-	buf   []byte // written and not yet passed on
-	line  int    // lines written
-	check checker
-	dst   io.Writer
-	err   error // why dst takes no more, or errClosed
+	_ block.NoCopy
 
-	// What Close closes in addition to flushing, if Create made this Writer.
+	buf   []byte // written, and not yet passed to dst
+	line  int    // lines written
+	check Checker
+	dst   io.Writer
+	err   error // the error of dst, or errClosed
+
+	// Closed by Close, if Create made this Writer.
 	zip  *gzip.Writer
 	file *os.File
 	path string
 }
 
-// NewWriter returns a Writer that writes the trace to w. The first line is already
-// in its buffer, so a Writer that is closed at once leaves a valid empty trace.
-// Closing it does not close w.
+// NewWriter returns a Writer that writes the trace to w. The first line is already in its buffer,
+// so a Writer that is closed at once has written a valid empty trace. Closing it does not close w.
 func NewWriter(w io.Writer) *Writer {
 	return &Writer{
 		dst:  w,
@@ -38,9 +41,9 @@ func NewWriter(w io.Writer) *Writer {
 	}
 }
 
-// Create creates the file at path, or empties it, and returns a Writer to it. The
-// file is compressed if path ends in ".gz". Close closes the file. What has been
-// written stays if writing fails half-way; [Reader] can tell that it is cut.
+// Create creates the file at path, or empties it, and returns a Writer to it. The file is
+// compressed if path ends in ".gz". Close closes the file. If writing fails half-way, the file
+// stays, and a [Reader] reports that it is cut.
 func Create(path string) (*Writer, error) {
 	f, err := os.Create(path)
 	if err != nil {
@@ -55,14 +58,14 @@ func Create(path string) (*Writer, error) {
 	return w, nil
 }
 
-// Write writes op. If op cannot follow the events before it, Write returns an
-// *[Error] that says why, writes nothing, and the Writer can still be used. If
-// the destination fails, that error is final: all later calls return it too.
+// Write writes op. If op cannot follow the events before it, Write returns an *[Error] that says
+// why and writes nothing, and the Writer can still be used. If the destination fails, the error is
+// final: all later calls return it too.
 func (w *Writer) Write(op Op) error {
 	if w.err != nil {
 		return w.err
 	}
-	if err := w.check.check(op); err != nil {
+	if err := w.check.Check(op); err != nil {
 		return &Error{Path: w.path, Line: w.line + 1, Err: err}
 	}
 	// The check has excluded the only failure of AppendText.
@@ -70,8 +73,8 @@ func (w *Writer) Write(op Op) error {
 	return w.endLine()
 }
 
-// Comment writes text as a comment, each of its lines as one. It refuses a line of
-// 64 KiB or more, and then writes nothing of text.
+// Comment writes each line of text as a comment. If a line has 64 KiB or more, Comment returns an
+// error and writes nothing.
 func (w *Writer) Comment(text string) error {
 	if w.err != nil {
 		return w.err
@@ -82,7 +85,7 @@ func (w *Writer) Comment(text string) error {
 		}
 	}
 	for line := range strings.SplitSeq(text, "\n") {
-		// A carriage return at the end of a line would make it end in CR LF.
+		// With a carriage return, the line would end in CR LF.
 		if line = strings.TrimRight(line, "\r"); line != "" {
 			line = " " + line
 		}
@@ -95,18 +98,18 @@ func (w *Writer) Comment(text string) error {
 	return nil
 }
 
-// endLine ends the line at the end of the buffer and makes room for more.
+// endLine ends the last line of the buffer and makes room for more.
 func (w *Writer) endLine() error {
 	w.buf = append(w.buf, '\n')
 	w.line++
-	if len(w.buf) > maxLine-longestEvent {
+	if len(w.buf) > maxLine-maxEvent {
 		return w.Flush()
 	}
 	return nil
 }
 
-// Flush passes everything written so far on to the destination. With compression
-// some of it still waits there for Close.
+// Flush passes everything written so far to the destination. With compression, some of it stays in
+// the compressor until Close.
 func (w *Writer) Flush() error {
 	if w.err != nil {
 		return w.err
@@ -120,9 +123,8 @@ func (w *Writer) Flush() error {
 	return err
 }
 
-// Close flushes, and closes the file if [Create] made it. It returns the first
-// error that writing met. Only the first call of Close does anything; the Writer
-// cannot be used afterwards.
+// Close flushes the buffer, and closes the file if [Create] made it. It returns the first error of
+// writing. Only the first call of Close has an effect; the Writer cannot be used afterwards.
 func (w *Writer) Close() error {
 	if w.err == errClosed {
 		return nil

@@ -12,8 +12,8 @@ import (
 	"testing"
 )
 
-// randomOps returns a possible trace of n events on at most the given number of
-// threads, with every kind, zero sizes, and frees across threads.
+// randomOps returns a possible trace of n events on at most the given number of threads, with every
+// kind, zero sizes, and frees across threads.
 func randomOps(rng *rand.Rand, n, threads int) []Op {
 	var (
 		ops  []Op
@@ -198,17 +198,17 @@ func TestWriterRefusesImpossibleEventsAndGoesOn(t *testing.T) {
 	}{
 		{Op{}, `line 5: unknown event "\x00": the events are m, c, a, r and f`},
 		{Op{Kind: 'x', ID: 3}, `line 5: unknown event "x": the events are m, c, a, r and f`},
-		{Op{Kind: Malloc, Thread: -1, ID: 3}, `line 5: thread -1: the next new thread must be 1, as threads are numbered from 0 in order of first appearance`},
-		{Op{Kind: Malloc, Thread: 2, ID: 3}, `line 5: thread 2: the next new thread must be 1, as threads are numbered from 0 in order of first appearance`},
+		{Op{Kind: Malloc, Thread: -1, ID: 3}, `line 5: thread -1: the next new thread must be 1 (threads are numbered from 0 in the order of their first event)`},
+		{Op{Kind: Malloc, Thread: 2, ID: 3}, `line 5: thread 2: the next new thread must be 1 (threads are numbered from 0 in the order of their first event)`},
 		{Op{Kind: Malloc, ID: 3, Align: 8}, `line 5: malloc with a field it does not use: {Old:0 Size:0 Align:8} (leave it zero)`},
 		{Op{Kind: Calloc, ID: 3, Old: 1}, `line 5: calloc with a field it does not use: {Old:1 Size:0 Align:0} (leave it zero)`},
 		{Op{Kind: Aligned, ID: 3, Old: 1, Align: 8}, `line 5: aligned with a field it does not use: {Old:1 Size:0 Align:8} (leave it zero)`},
 		{Op{Kind: Realloc, ID: 3, Old: 1, Align: 8}, `line 5: realloc with a field it does not use: {Old:1 Size:0 Align:8} (leave it zero)`},
 		{Op{Kind: Free, ID: 1, Size: 8}, `line 5: free with a field it does not use: {Old:0 Size:8 Align:0} (leave it zero)`},
-		{Op{Kind: Free, ID: 2}, `line 5: free of object 2, which is already dead: an earlier free or realloc ended it`},
-		{Op{Kind: Realloc, ID: 3, Old: 2}, `line 5: realloc of object 2, which is already dead: an earlier free or realloc ended it`},
+		{Op{Kind: Free, ID: 2}, `line 5: free of object 2, which has ended: an earlier free or realloc ended it`},
+		{Op{Kind: Realloc, ID: 3, Old: 2}, `line 5: realloc of object 2, which has ended: an earlier free or realloc ended it`},
 		// The old object must outlive the refusal.
-		{Op{Kind: Realloc, ID: 4, Old: 1}, `line 5: realloc gives object 4: the next object must be 3`},
+		{Op{Kind: Realloc, ID: 4, Old: 1}, `line 5: realloc begins object 4: the next object must be 3`},
 		{Op{Kind: Aligned, ID: 3, Align: 3}, `line 5: alignment 3 is not a power of two`},
 	} {
 		err := w.Write(c.op)
@@ -301,7 +301,8 @@ func TestCreateCompressesByName(t *testing.T) {
 			}
 		}
 		err = w.Write(Op{Kind: Free, ID: 1})
-		if want := path + ":9: free of object 1, which is already dead: an earlier free or realloc ended it"; err == nil || err.Error() != want {
+		if want := path + ":9: free of object 1, which has ended: an earlier free or realloc ended it"; err == nil ||
+			err.Error() != want {
 			t.Errorf("got  %v\nwant %s", err, want)
 		}
 		for range 2 {
@@ -358,7 +359,26 @@ func TestTheTextOfAnEvent(t *testing.T) {
 			t.Errorf("AppendText fails and gives %q", b)
 		}
 	}
-	if len(fmt.Sprint(Op{Aligned, 1<<31 - 1, 1<<64 - 1, 0, 1<<64 - 1, 1 << 63})) > longestEvent-1 {
-		t.Error("an event can be longer than longestEvent")
+	if len(fmt.Sprint(Op{Aligned, 1<<31 - 1, 1<<64 - 1, 0, 1<<64 - 1, 1 << 63})) > maxEvent-1 {
+		t.Error("an event can be longer than maxEvent")
+	}
+}
+
+func TestLayoutOfAnEvent(t *testing.T) {
+	for _, c := range []struct {
+		op          Op
+		size, align uint64
+	}{
+		{Op{Kind: Malloc, ID: 1, Size: 0}, 0, 8},
+		{Op{Kind: Malloc, ID: 1, Size: 15}, 15, 8},
+		{Op{Kind: Calloc, ID: 1, Size: 16}, 16, 16},
+		{Op{Kind: Realloc, ID: 1, Size: 1000}, 1000, 16},
+		{Op{Kind: Aligned, ID: 1, Size: 1000, Align: 1}, 1000, 1},
+		{Op{Kind: Aligned, ID: 1, Size: 0, Align: 4096}, 0, 4096},
+		{Op{Kind: Free, ID: 1}, 0, 1},
+	} {
+		if size, align := c.op.Layout(); size != c.size || align != c.align {
+			t.Errorf("%v: layout %d, %d; want %d, %d", c.op, size, align, c.size, c.align)
+		}
 	}
 }

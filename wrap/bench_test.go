@@ -10,12 +10,14 @@ import (
 	"unsafe"
 
 	"github.com/galloc-go/galloc"
+	"github.com/galloc-go/galloc/alloctest"
 	"github.com/galloc-go/galloc/heap"
+	"github.com/galloc-go/galloc/memcheck"
 	"github.com/galloc-go/galloc/wrap"
 )
 
-// pairs allocates and frees n blocks of 64 bytes on each of some goroutines, through one face
-// of a, and returns the time that it took.
+// pairs allocates and frees n blocks of 64 bytes on each goroutine, through one interface of a, and
+// returns the time.
 func pairs(a galloc.Allocator, global bool, goroutines, n int) time.Duration {
 	l := layout(64, 8)
 	g := a.(galloc.GlobalAlloc)
@@ -39,7 +41,7 @@ func pairs(a galloc.Allocator, global bool, goroutines, n int) time.Duration {
 	return time.Since(start)
 }
 
-// passed is the least that a wrapper can be: it passes each call on.
+// passed is a minimal wrapper: it passes each call on.
 type passed struct {
 	galloc.Allocator
 	g galloc.GlobalAlloc
@@ -48,11 +50,10 @@ type passed struct {
 func (p passed) Alloc(l galloc.Layout) unsafe.Pointer      { return p.g.Alloc(l) }
 func (p passed) Dealloc(q unsafe.Pointer, l galloc.Layout) { p.g.Dealloc(q, l) }
 
-// BenchmarkComposition prints what each wrapper costs: a pair of allocation and free, of 64
-// bytes, on a heap of its own, in nanoseconds on one P, and on two together (the time divided
-// by the pairs of both), each with the ratio to the bare heap; and how many times as many
-// pairs two Ps do. All are measured in turn, and the figures are medians: what disturbs the
-// machine disturbs all of them.
+// BenchmarkComposition prints the cost of each wrapper: the nanoseconds of a pair of allocation and
+// free of 64 bytes, on one P and on two (the time divided by the pairs of both), each with the
+// ratio to the bare heap, and the ratio of the two. It measures all wrappers in turn and prints
+// medians, so that a disturbance of the machine affects all of them.
 func BenchmarkComposition(b *testing.B) {
 	h, err := heap.New(heap.Options{})
 	if err != nil {
@@ -60,13 +61,14 @@ func BenchmarkComposition(b *testing.B) {
 	}
 	defer h.Close()
 	const (
-		rounds, n       = 501, 4000
-		allRounds, allN = 41, 100_000 // long enough that it does not matter when the second goroutine starts
+		rounds, n = 501, 4000
+		// A round is so long that the start of the second goroutine does not matter.
+		allRounds, allN = 41, 100_000
 	)
 	rows := []struct {
 		name string
 		a    galloc.Allocator
-		slow int // it does that much less
+		slow int // it makes fewer calls by this factor
 	}{
 		{"bare", h, 1},
 		{"one more call", passed{h, h}, 1},
@@ -74,11 +76,11 @@ func BenchmarkComposition(b *testing.B) {
 		{"Limit", wrap.Limit(h, 1<<30), 1},
 		{"Stats(Limit)", wrap.Stats(wrap.Limit(h, 1<<30)), 1},
 		{"Tag", wrap.Tag(h, "benchmark"), 1},
-		{"Fail", wrap.Fail(h), 1},
-		{"NoAlloc", wrap.NoAlloc(h, nil), 1},
+		{"Fail", alloctest.Fail(h), 1},
+		{"NoAlloc", alloctest.NoAlloc(h, nil), 1},
 		{"Lock", wrap.Lock(h), 1},
-		{"Debug sampled", wrap.Debug(h, wrap.Sample(100_000)), 1},
-		{"Debug full", wrap.Debug(h), 100},
+		{"Debug sampled", memcheck.New(h, memcheck.Options{Sample: 100_000}), 1},
+		{"Debug full", memcheck.New(h, memcheck.Options{}), 100},
 	}
 	maxProcs := runtime.GOMAXPROCS(0)
 	procs := min(2, maxProcs)
@@ -96,13 +98,16 @@ func BenchmarkComposition(b *testing.B) {
 			for range allRounds {
 				for i, r := range rows {
 					n := allN / r.slow
-					all[i] = append(all[i], float64(pairs(r.a, face == "Alloc", procs, n).Nanoseconds())/float64(n*procs))
+					elapsed := pairs(r.a, face == "Alloc", procs, n)
+					all[i] = append(all[i], float64(elapsed.Nanoseconds())/float64(n*procs))
 				}
 			}
-			fmt.Printf("\n%-14s %8s %7s   %8s %7s %9s\n", face, "1 P, ns", "ratio", fmt.Sprint(procs, " P, ns"), "ratio", "1 P/all")
+			fmt.Printf("\n%-14s %8s %7s   %8s %7s %9s\n",
+				face, "1 P, ns", "ratio", fmt.Sprint(procs, " P, ns"), "ratio", "1 P/all")
 			for i, r := range rows {
 				s, p := median(one[i]), median(all[i])
-				fmt.Printf("%-14s %8.1f %7.2f   %8.1f %7.2f %9.2f\n", r.name, s, s/median(one[0]), p, p/median(all[0]), s/p)
+				fmt.Printf("%-14s %8.1f %7.2f   %8.1f %7.2f %9.2f\n",
+					r.name, s, s/median(one[0]), p, p/median(all[0]), s/p)
 			}
 		}
 	}

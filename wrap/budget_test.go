@@ -7,10 +7,10 @@ import (
 	"unsafe"
 
 	"github.com/galloc-go/galloc/heap"
-	"github.com/galloc-go/galloc/internal/engine"
+	"github.com/galloc-go/galloc/internal/percpu"
 )
 
-// sum is the right side of the equation at budget.
+// sum returns the right side of the equation in the comment of budget.
 func (b *budget) sum(used int64) (all int64, credits int) {
 	all = used + b.free.Load()
 	b.table.Each(func(k *credit) {
@@ -23,33 +23,35 @@ func (b *budget) sum(used int64) (all int64, credits int) {
 }
 
 func needCredits(t *testing.T) {
-	if engine.SectionLimit() == 0 {
+	if percpu.Limit() == 0 {
 		t.Skip("there are no sections, and so no credits")
 	}
 }
 
-// A goroutine that is to get a credit for its P, and finds itself on another one when it has made a shard for the first, gives it back.
-// To have it so, the goroutine is held where it makes the shard, until its P is gone.
+// A goroutine that gets credit for its P, but is on another P after it has made a shard for the
+// first, returns the credit. To cause this, the test stops the goroutine where it makes the shard,
+// until its P is gone.
 func TestCreditForAPThatWasLeftIsGivenBack(t *testing.T) {
 	needCredits(t)
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	const limit, n = 64 << 20, 100
 	given, back := 0, 0
 	for range 200 {
-		runtime.GOMAXPROCS(2) // from here on we are on P 0
+		runtime.GOMAXPROCS(2) // from here on this goroutine is on P 0
 		b := new(budget)
 		b.set(limit)
 		full := b.free.Load()
 		var done sync.WaitGroup
-		b.table.Each(func(*credit) { // holds the table, once: there is no shard yet but the shared one
+		b.table.Each(func(*credit) { // holds the table, once: there is only the shared shard
 			done.Go(func() {
 				if !b.reserve(n) {
 					t.Error("not reserved")
 				}
 			})
-			for b.free.Load() >= full-n { // until it has taken what is to be the credit; not giving way, so that it does on the other P
+			// Wait until it has taken its credit; no yield, so that it runs on the other P.
+			for b.free.Load() >= full-n {
 			}
-			for range 10_000 { // until it waits for the table, mostly
+			for range 10_000 { // mostly until it waits for the table
 				b.free.Load()
 			}
 			runtime.GOMAXPROCS(1)
@@ -79,7 +81,8 @@ func TestCreditForAPThatWasLeftIsGivenBack(t *testing.T) {
 	}
 }
 
-// A P has no more credit than it may, also of a heap's blocks; and none near the limit, for a while.
+// A P never has more than the maximum credit, also for blocks of a heap, and gets none near the
+// limit, for a while.
 func TestCreditsAreSmall(t *testing.T) {
 	needCredits(t)
 	h, err := heap.New(heap.Options{})
@@ -87,10 +90,7 @@ func TestCreditsAreSmall(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer h.Close()
-	w := &limit{}
-	w.init(h, w, true)
-	w.open(w.a, &w.sizes)
-	w.b.set(4 << 20)
+	w := Limit(h, 4<<20)
 	l := layoutOf(64, 8)
 	var blocks []unsafe.Pointer
 	for range 20_000 {
@@ -104,33 +104,49 @@ func TestCreditsAreSmall(t *testing.T) {
 		if k.left > 0 {
 			credits++
 		}
-		if most := uint64(w.b.most.Load()); k.left > most || k.most > most || most > maxCredit {
-			t.Errorf("a credit of %d bytes, of %d, where %d are the most", k.left, k.most, most)
+		if m := uint64(w.b.creditMax.Load()); k.left > m || k.max > m || m > maxCredit {
+			t.Errorf("a credit of %d bytes, of %d, with a maximum of %d", k.left, k.max, m)
 		}
 	})
 	if credits == 0 {
 		t.Error("there are no credits")
 	}
-	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // the P with the credit
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // keeps this goroutine on the P with the credit
 	if w.b.table.Lock() != nil {                    // makes a shard, unless there is one
 		t.Fatal("a P that the table has no room for")
 	}
-	if _, ok := w.b.trySet(credit{left: 900, most: 1000}); !ok || !w.b.tryGive(100) || w.b.tryGive(1) || !w.b.tryTake(1000) || w.b.tryTake(1) {
-		t.Error("a credit of 1000 bytes is not what can be given back, and taken")
+	if _, ok := w.b.trySet(credit{left: 900, max: 1000}); !ok {
+		t.Fatal("the credit was not set")
 	}
-	p := w.Alloc(l) // the same in the section that is the heap's too
-	w.b.trySet(credit{left: 1000, most: 1000})
+	w.b.tight.Store(tightFor) // so that the credit is not adjusted
+	free := w.b.free.Load()
+	for _, c := range []struct {
+		what string
+		do   func()
+		want int64 // the change of free
+	}{
+		{"100 bytes returned to a credit of 900", func() { w.b.release(100) }, 0},
+		{"1 byte returned to a full credit", func() { w.b.release(1) }, 1},
+		{"1000 bytes of a credit of 1000", func() { w.b.reserve(1000) }, 1},
+		{"1 byte without credit", func() { w.b.reserve(1) }, 0},
+	} {
+		if c.do(); w.b.free.Load()-free != c.want {
+			t.Errorf("%s: free has changed by %d, want %d", c.what, w.b.free.Load()-free, c.want)
+		}
+	}
+	p := w.Alloc(l) // the same in the section that also changes the cache of the heap
+	w.b.trySet(credit{left: 1000, max: 1000})
 	w.Dealloc(p, l)
 	w.b.table.Each(func(k *credit) {
-		if k.left > k.most {
-			t.Errorf("a credit of %d bytes, of %d", k.left, k.most)
+		if k.left > k.max {
+			t.Errorf("a credit of %d bytes, of %d", k.left, k.max)
 		}
 	})
 	w.b.takeBack()
 	w.b.free.Store(4 << 20)
-	near := 4<<20 - uintptr(w.b.most.Load())
+	near := 4<<20 - uintptr(w.b.creditMax.Load())
 	if !w.b.reserve(near) || w.b.reserve(4<<20) {
-		t.Fatal("not what there is, or more")
+		t.Fatal("not all free bytes, or more")
 	}
 	if w.b.tight.Load() != tightFor {
 		t.Errorf("the limit was met, and is taken for near for %d calls", w.b.tight.Load())
@@ -142,7 +158,8 @@ func TestCreditsAreSmall(t *testing.T) {
 	}
 }
 
-// While goroutines reserve and release, and the Ps change, no byte is lost, and none comes from nowhere.
+// While goroutines reserve and release, and the number of Ps changes, no byte is lost and none is
+// added.
 func TestBudgetAddsUp(t *testing.T) {
 	needCredits(t)
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
@@ -180,12 +197,12 @@ func TestBudgetAddsUp(t *testing.T) {
 			t.Errorf("%d bytes of %d are left, with %d credits", all, limit, credits)
 		}
 		b.table.Each(func(k *credit) {
-			if k.left > k.most || k.most > maxCredit {
-				t.Errorf("a credit of %d bytes, of %d", k.left, k.most)
+			if k.left > k.max || k.max > maxCredit {
+				t.Errorf("a credit of %d bytes, of %d", k.left, k.max)
 			}
 		})
 		if !b.reserve(limit) || b.reserve(1) {
-			t.Errorf("not all of %d bytes can be had, or more", limit)
+			t.Errorf("not all of %d bytes are available, or more", limit)
 		}
 	}
 }

@@ -1,71 +1,71 @@
 package wrap
 
 import (
-	"fmt"
 	"math/bits"
 	"sync/atomic"
 
-	"github.com/galloc-go/galloc/internal/engine"
-	"github.com/galloc-go/galloc/internal/shard"
+	"github.com/galloc-go/galloc/internal/percpu"
 )
 
-// counters is what Stats counts, a shard for each P.
+// counters are the counts of a Counter, in a shard for each P.
 //
-// No P knows how much is live in all. For the peak, each adds what it has allocated and freed
-// to a common number when that has changed by flushAt bytes, and meanwhile notes how high it
-// has been:
+// No P knows how many bytes are live in all. For the peak, each P adds the change of its count to
+// live whenever the count has changed by flushAt bytes, and remembers how high its count was since
+// it did so:
 //
-//	bytes live == sum of allocated - freed         (of all shards)
-//	           == live + sum of net - flushed
-//	peak       >= live + high - flushed            (of any one shard, when it flushes)
+//	bytes live == sum of (allocated - freed) of all shards
+//	           == live + sum of (net - flushed) of all shards
+//	peak       >= live + high - flushed of each shard, when it flushes
 //
-// A shard flushes in the section that finds it is time, so that the second line holds whenever nobody is in one.
+// A shard flushes in the section that finds that it must, so the second line holds whenever no P is
+// in a section.
 type counters struct {
-	table shard.Table[counts]
+	table percpu.Table[counts]
 	live  atomic.Int64
 	peak  atomic.Int64
 }
 
-// flushAt is how far, in bytes, what one P has counted may be from what all know: the error of
-// the peak, for each P but one.
+// flushAt is the number of bytes by which a shard may differ from what it has added to live. It is
+// also the error of the peak, for each P but one.
 const flushAt = 64 << 10
 
-// counts is what one P has counted. Invariants:
+// counts is the shard of one P. Invariants:
 //
 //	high >= net, low <= net, where net = allocated - freed
 //	low == flushed - flushAt    (0 in a new one, so that its first free flushes)
 type counts struct {
-	allocated uint64 // bytes: of what was allocated, and that reallocated blocks have grown by
-	freed     uint64 // bytes: of what was freed, and that reallocated blocks have shrunk by
-	high      int64  // the highest that net has been since the last flush
-	low       int64  // when net is less, it is time to flush
-	flushed   int64  // what net was at the last flush
+	allocated uint64 // bytes of allocated blocks, and bytes by which blocks have grown
+	freed     uint64 // bytes of freed blocks, and bytes by which blocks have shrunk
+	high      int64  // the maximum of net since the last flush
+	low       int64  // the shard flushes when net is less
+	flushed   int64  // net at the last flush
 	failures  uint64
-	_         [16]byte
+	flushes   atomic.Uint64 // twice the flushes that have ended; odd during one
+	_         [8]byte
 	buckets   [64]bucket // by bucketOf
 }
 
-// bucket is about the blocks of one bucket.
+// bucket counts the blocks of a range of sizes: see bucketOf.
 type bucket struct {
 	allocs, frees uint64
-	in, out       uint64 // reallocations: blocks that have become such, and that were such
+	in, out       uint64 // reallocations to a size of the range, and from one
 }
 
-// bucketOf returns the binary logarithm of n, which is not 0, rounded up: the bucket b has the
-// sizes above 1<<(b-1), to 1<<b.
+// bucketOf returns the bucket of a block of n bytes, n > 0: the binary logarithm rounded up. Bucket
+// b has the sizes from 1<<(b-1)+1 to 1<<b.
 //
 //go:nosplit
 func bucketOf(n uintptr) int { return bits.Len64(uint64(n)-1) & 63 }
 
-// add counts a block of n bytes, and reports whether to flush. As all methods of counts, it
-// must be called in a section, or with a lock.
+// add counts an allocated block of n bytes and reports whether the shard must flush. Like all
+// methods of counts, it must be called in a section or with the lock of the shard.
 //
 //go:nosplit
 func (k *counts) add(n uintptr) (flush bool) {
 	return k.addTo(classInfo{uint64(n), bucketOf(n)})
 }
 
-// addTo is add for who knows the bucket already.
+// addTo is add where the caller knows the bucket.
 //
 //go:nosplit
 func (k *counts) addTo(i classInfo) (flush bool) {
@@ -78,14 +78,14 @@ func (k *counts) addTo(i classInfo) (flush bool) {
 	return false
 }
 
-// sub counts a block as freed.
+// sub counts a freed block of n bytes and reports whether the shard must flush.
 //
 //go:nosplit
 func (k *counts) sub(n uintptr) (flush bool) {
 	return k.subFrom(classInfo{uint64(n), bucketOf(n)})
 }
 
-// subFrom is sub for who knows the bucket already.
+// subFrom is sub where the caller knows the bucket.
 //
 //go:nosplit
 func (k *counts) subFrom(i classInfo) (flush bool) {
@@ -94,24 +94,24 @@ func (k *counts) subFrom(i classInfo) (flush bool) {
 	return int64(k.allocated-k.freed) < k.low
 }
 
-// resize counts a reallocation.
+// resize counts a reallocation and reports whether the shard must flush.
 //
 //go:nosplit
-func (k *counts) resize(old, new uintptr) (flush bool) {
+func (k *counts) resize(old, size uintptr) (flush bool) {
 	k.buckets[bucketOf(old)].out++
-	k.buckets[bucketOf(new)].in++
-	if new >= old {
-		k.allocated += uint64(new - old)
+	k.buckets[bucketOf(size)].in++
+	if size >= old {
+		k.allocated += uint64(size - old)
 	} else {
-		k.freed += uint64(old - new)
+		k.freed += uint64(old - size)
 	}
 	net := int64(k.allocated - k.freed)
 	k.high = max(k.high, net)
 	return net > k.flushed+flushAt || net < k.low
 }
 
-// flush begins anew with high and low, and returns by how much net has changed since the last
-// time, and how high it has been.
+// flush returns the change of net since the last flush, and the maximum of that change. It sets
+// high and low for the next one.
 //
 //go:nosplit
 func (k *counts) flush() (change, high int64) {
@@ -121,33 +121,74 @@ func (k *counts) flush() (change, high int64) {
 	return change, high
 }
 
-// An event is what is counted off the hot path.
-type event struct {
-	old, new uintptr // both: a reallocation; none: a failure
-}
+// An event is a call to be counted: an allocation if old is 0, a free if size is 0, a failure if
+// both are, and otherwise a reallocation.
+type event struct{ old, size uintptr }
 
 //go:nosplit
 func (k *counts) count(e event) (flush bool) {
 	switch {
-	case e.old == 0 && e.new == 0:
+	case e.old == 0 && e.size == 0:
 		k.failures++
 		return false
 	case e.old == 0:
-		return k.add(e.new)
-	case e.new == 0:
+		return k.add(e.size)
+	case e.size == 0:
 		return k.sub(e.old)
 	}
-	return k.resize(e.old, e.new)
+	return k.resize(e.old, e.size)
+}
+
+// add counts an allocated block of n bytes.
+//
+//go:noinline
+//go:nosplit
+func (c *counters) add(n uintptr) {
+	k := c.table.Of(percpu.ID())
+	if k == nil {
+		c.countSlow(event{size: n})
+		return
+	}
+	if k.add(n) {
+		c.flush(k)
+	}
+}
+
+// sub counts a freed block of n bytes.
+//
+//go:noinline
+//go:nosplit
+func (c *counters) sub(n uintptr) {
+	k := c.table.Of(percpu.ID())
+	if k == nil {
+		c.countSlow(event{old: n})
+		return
+	}
+	if k.sub(n) {
+		c.flush(k)
+	}
 }
 
 // count counts e.
+//
+//go:noinline
+//go:nosplit
 func (c *counters) count(e event) {
-	if c.tryCount(e) {
+	k := c.table.Of(percpu.ID())
+	if k == nil {
+		c.countSlow(e)
 		return
 	}
+	if k.count(e) {
+		c.flush(k)
+	}
+}
+
+// countSlow is count where the P has no shard.
+func (c *counters) countSlow(e event) {
 	k := c.table.Lock()
 	if k == nil {
-		c.count(e) // there is a shard now
+		c.count(e) // this P has a shard now
 		return
 	}
 	if k.count(e) {
@@ -156,78 +197,71 @@ func (c *counters) count(e event) {
 	c.table.Unlock(k)
 }
 
-//go:noinline
-//go:nosplit
-func (c *counters) tryCount(e event) bool {
-	k := c.table.Of(engine.ProcID())
-	if k == nil {
-		return false
-	}
-	if k.count(e) {
-		c.flush(k)
-	}
-	return true
-}
-
-// flush tells all what k has counted. It is for the section in which that is to be done, so that no
-// shard is ever further than flushAt from what all know.
+// flush adds the change of a shard to live, and raises the peak. It must be called in the section,
+// or under the lock, in which the shard has found that it must flush.
 //
 //go:noinline
 //go:nosplit
 func (c *counters) flush(k *counts) {
+	k.flushes.Add(1)
 	change, high := k.flush()
-	peak := c.live.Add(change) - change + high
-	for was := c.peak.Load(); was < peak && !c.peak.CompareAndSwap(was, peak); was = c.peak.Load() {
+	high += c.live.Add(change) - change // the stack has no room for another variable: see .ci/link
+	k.flushes.Add(1)
+	for { // with one Load: see above
+		if was := c.peak.Load(); was >= high || c.peak.CompareAndSwap(was, high) {
+			return
+		}
 	}
 }
 
-// forget counts all that is live as freed. Nobody may be counting.
+// forget counts all live blocks as freed. No other goroutine may use the counters.
 func (c *counters) forget() {
 	c.snapshot() // for the peak
 	var total counts
 	c.read(&total)
-	k := c.table.Shared()
+	k := c.table.LockShared()
 	for i := range total.buckets {
 		t := &total.buckets[i]
 		k.buckets[i].frees += t.allocs + t.in - t.frees - t.out
 	}
 	k.freed += total.allocated - total.freed
 	c.table.Unlock(k)
-	c.table.Take(func(k *counts) { k.flush() })
+	c.table.Drain(func(k *counts) { k.flush() })
 	c.live.Store(0)
 }
 
-// read adds up the shards. What ends blocks is read before what makes them, so that no block
-// is seen freed that was not seen allocated; but what is allocated and freed meanwhile is seen as
-// live. So it also returns the bytes that had been freed at the end.
+// read adds up the shards. It reads the counts of frees before the counts of allocations, so that
+// no block appears freed but not allocated; a block that is allocated and freed while it reads
+// appears live. So it also returns the bytes freed at the end.
 func (c *counters) read(total *counts) (freed uint64) {
 	c.table.Each(func(k *counts) {
-		total.freed += shard.Load(&k.freed)
+		total.freed += percpu.Load(&k.freed)
 		for i := range k.buckets {
 			t, b := &total.buckets[i], &k.buckets[i]
-			t.frees += shard.Load(&b.frees)
-			t.out += shard.Load(&b.out)
+			t.frees += percpu.Load(&b.frees)
+			t.out += percpu.Load(&b.out)
 		}
 	})
 	c.table.Each(func(k *counts) {
-		total.allocated += shard.Load(&k.allocated)
+		total.allocated += percpu.Load(&k.allocated)
 		for i := range k.buckets {
 			t, b := &total.buckets[i], &k.buckets[i]
-			t.allocs += shard.Load(&b.allocs)
-			t.in += shard.Load(&b.in)
+			t.allocs += percpu.Load(&b.allocs)
+			t.in += percpu.Load(&b.in)
 		}
-		total.failures += shard.Load(&k.failures)
+		total.failures += percpu.Load(&k.failures)
 	})
-	c.table.Each(func(k *counts) { freed += shard.Load(&k.freed) })
+	c.table.Each(func(k *counts) { freed += percpu.Load(&k.freed) })
 	return freed
 }
 
-// snapshot returns the totals. Blocks and their sizes are counted one after the other, so a
-// block may be in the one number and not yet in the other.
+// snapshot returns the totals. Blocks are counted before their bytes, so a block may be counted
+// without its bytes.
 //
-// If bytes were freed while it read, which happens seldom unless the reader was interrupted, it begins anew,
-// a few times. Then some number of them is right, and it takes the one by which as much is live as all know:
-// otherwise the peak would rise by what has never been live at once.
+// If bytes were freed while it read, which is rare unless the reader was interrupted, it reads
+// again, up to three times. If that does not help, it takes the number of freed bytes, between the
+// first and the last that it read, that agrees with live. Otherwise the peak, which never falls,
+// would rise by bytes that were never live at once.
 func (c *counters) snapshot() (s Snapshot) {
 	var total counts
 	for range 4 {
@@ -244,90 +278,23 @@ func (c *counters) snapshot() (s Snapshot) {
 		s.Allocs += b.allocs
 		s.Frees += b.frees
 		s.Reallocs += b.in
-		s.Sizes[i] = SizeCount{Allocs: b.allocs, Frees: b.frees, In: b.in, Out: b.out}
+		s.Sizes[i] = SizeCount{Allocs: b.allocs, Frees: b.frees, ReallocsIn: b.in, ReallocsOut: b.out}
 	}
 	s.AllocatedBytes, s.FreedBytes, s.Failures = total.allocated, total.freed, total.failures
 
-	// The peak, if any of them would flush now; one that has done so meanwhile has seen to it itself.
+	// The peak as if each shard flushed now. A shard that flushes while this reads raises the peak
+	// itself. Whether one did is seen by the number of its flushes: flushed alone may have returned
+	// to the same value, with another value of live in between.
 	peak := s.LiveBytes()
 	c.table.Each(func(k *counts) {
-		flushed, high := shard.LoadInt(&k.flushed), shard.LoadInt(&k.high)
-		if live := c.live.Load(); shard.LoadInt(&k.flushed) == flushed {
+		flushes := k.flushes.Load()
+		flushed, high, live := percpu.LoadInt(&k.flushed), percpu.LoadInt(&k.high), c.live.Load()
+		if flushes&1 == 0 && k.flushes.Load() == flushes {
 			peak = max(peak, live+high-flushed)
 		}
 	})
 	for was := c.peak.Load(); was < peak && !c.peak.CompareAndSwap(was, peak); was = c.peak.Load() {
 	}
-	s.Peak = uint64(c.peak.Load())
+	s.PeakBytes = uint64(c.peak.Load())
 	return s
-}
-
-// Snapshot is what has been counted up to a moment; or, as the difference of two, between
-// them. Size 0 counts as nothing. Bytes are those that blocks occupy, as the wrapped allocator
-// tells by its UsableSize; if it does not, those that were asked for.
-type Snapshot struct {
-	// Allocs, Frees and Reallocs count calls that have succeeded. A block that grows, shrinks
-	// or is resized is reallocated, moved or not; growing from size 0 is an allocation,
-	// shrinking to it a free.
-	Allocs, Frees, Reallocs uint64
-	// Failures counts the calls that have returned nil or an error, and nothing else does. A
-	// Resize that was not possible is not a failure.
-	Failures uint64
-	// AllocatedBytes is the size of what was allocated, and what blocks have grown by;
-	// FreedBytes the size of what was freed, and what blocks have shrunk by.
-	AllocatedBytes, FreedBytes uint64
-	// Peak is the most bytes that were live at a time, of a difference how far that has risen.
-	// It is exact as long as only one P allocates, and otherwise may be off by up to 64 KiB
-	// for each other P that has.
-	Peak uint64
-	// Sizes is the same by size: Sizes[i] counts the blocks of more than 1<<(i-1) bytes, and
-	// up to 1<<i.
-	Sizes [64]SizeCount
-}
-
-// SizeCount counts the blocks of a range of sizes.
-type SizeCount struct {
-	Allocs, Frees uint64
-	In, Out       uint64 // reallocations of blocks to such a size, and from such a size
-}
-
-// Live returns how many of the blocks are live. Of a difference, it may be negative.
-func (s SizeCount) Live() int64 { return int64(s.Allocs + s.In - s.Frees - s.Out) }
-
-// Live returns how many blocks are live, of a difference how many more: it may be negative.
-func (s Snapshot) Live() int64 { return int64(s.Allocs - s.Frees) }
-
-// LiveBytes returns how many bytes are live, of a difference how many more: it may be negative.
-func (s Snapshot) LiveBytes() int64 { return int64(s.AllocatedBytes - s.FreedBytes) }
-
-// Sub returns the difference between s and an earlier snapshot of the same counters.
-func (s Snapshot) Sub(earlier Snapshot) Snapshot {
-	s.add(&earlier, -1)
-	return s
-}
-
-// add adds sign times o to s.
-func (s *Snapshot) add(o *Snapshot, sign int64) {
-	n := uint64(sign)
-	s.Allocs += n * o.Allocs
-	s.Frees += n * o.Frees
-	s.Reallocs += n * o.Reallocs
-	s.Failures += n * o.Failures
-	s.AllocatedBytes += n * o.AllocatedBytes
-	s.FreedBytes += n * o.FreedBytes
-	s.Peak += n * o.Peak
-	for i := range s.Sizes {
-		a, b := &s.Sizes[i], &o.Sizes[i]
-		a.Allocs += n * b.Allocs
-		a.Frees += n * b.Frees
-		a.In += n * b.In
-		a.Out += n * b.Out
-	}
-}
-
-// String returns the totals on one line, as in
-// "2 blocks live, 192 bytes, peak 256; 3 allocated, 1 freed, 0 reallocated, 0 failed".
-func (s Snapshot) String() string {
-	return fmt.Sprintf("%d blocks live, %d bytes, peak %d; %d allocated, %d freed, %d reallocated, %d failed",
-		s.Live(), s.LiveBytes(), s.Peak, s.Allocs, s.Frees, s.Reallocs, s.Failures)
 }

@@ -5,12 +5,12 @@ import (
 	"testing"
 )
 
-// What one P has counted is never further than flushAt from what all know, in either
-// direction; and high is the highest since.
+// The counts of a P never differ from the flushed ones by more than flushAt, in either direction,
+// and high is the maximum since the flush.
 func TestCountsFlushInTime(t *testing.T) {
 	r := rand.New(rand.NewPCG(4, 5))
 	var k counts
-	k.flush() // a new one has not begun
+	k.flush() // the first free of a new one flushes
 	var net, flushed, high int64
 	drift := int64(1)
 	for i := range 200_000 {

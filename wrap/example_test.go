@@ -3,10 +3,10 @@ package wrap_test
 import (
 	"bytes"
 	"fmt"
-	"math"
 	"strings"
 
 	"github.com/galloc-go/galloc"
+	"github.com/galloc-go/galloc/alloctest"
 	"github.com/galloc-go/galloc/heap"
 	"github.com/galloc-go/galloc/wrap"
 )
@@ -19,12 +19,12 @@ func Example() {
 	fmt.Println(err)
 	galloc.FreeSlice(a, s)
 
-	limit, _ := wrap.Find[wrap.Limited](a)
-	fmt.Println(limit.Used(), "of", limit.Max())
+	limit, _ := wrap.Find[*wrap.Limiter](a)
+	fmt.Println(limit.Used(), "of", limit.Limit())
 	fmt.Println(a.Snapshot())
 	// Output:
 	// 800 <nil>
-	// galloc: memory allocation of 800 bytes (align 1) failed: out of memory
+	// galloc: memory allocation of 800 bytes (align 1) failed: out of memory: a limit is reached
 	// 0 of 1000
 	// 0 blocks live, 0 bytes, peak 800; 1 allocated, 1 freed, 0 reallocated, 1 failed
 }
@@ -32,7 +32,7 @@ func Example() {
 func ExampleStats() {
 	a := wrap.Stats(galloc.System)
 	p, _ := galloc.New[[3]int64](a)
-	d := a.Region(func() {
+	d := a.During(func() {
 		s, _ := galloc.MakeSlice[byte](a, 100)
 		s, _ = galloc.GrowSlice(a, s, 1000)
 		galloc.FreeSlice(a, s)
@@ -47,7 +47,7 @@ func ExampleLimit() {
 	l := galloc.LayoutOf[[60]byte]()
 	p := a.Alloc(l)
 	fmt.Println(p != nil, a.Used(), a.Alloc(l) != nil)
-	a.SetMax(200)
+	a.SetLimit(200)
 	q := a.Alloc(l)
 	fmt.Println(q != nil, a.Used())
 	a.Dealloc(p, l)
@@ -130,63 +130,11 @@ func ExampleTrace() {
 	// f 0 1
 }
 
-func ExampleFail() {
-	a := wrap.Fail(galloc.System, wrap.After(1))
-	p, err := galloc.New[[8]byte](a)
-	fmt.Println(err)
-	_, err = galloc.New[[8]byte](a)
-	fmt.Println(err)
-	galloc.Free(a, p)
-	fmt.Println(a.Calls(), a.Failures())
-	// Output:
-	// <nil>
-	// galloc: memory allocation of 8 bytes (align 1) failed: out of memory
-	// 2 1
-}
-
-// Calls 2 and 3 fail, and whatever asks for more than a page.
-func ExampleAt() {
-	a := wrap.Fail(galloc.System, wrap.At(2, 3), wrap.Sizes(4097, math.MaxUint))
-	for _, n := range []int{10, 10, 10, 10, 4097} {
-		s, err := galloc.MakeSlice[byte](a, n)
-		fmt.Print(err == nil, " ")
-		galloc.FreeSlice(a, s)
-	}
-	fmt.Println(a.Failures())
-	// Output: true false false true false 3
-}
-
-// The same calls fail each time: those that the seed and their numbers say.
-func ExampleRandomly() {
-	tenth := wrap.Randomly(0.1, 42)
-	failed := 0
-	for call := range uint64(10_000) {
-		if tenth(call, galloc.Layout{}) {
-			failed++
-		}
-	}
-	fmt.Println(900 < failed && failed < 1100)
-	// Output: true
-}
-
-func ExampleNoAlloc() {
-	a := wrap.NoAlloc(galloc.System, func(at *wrap.Attempt) {
-		fmt.Println(at.Layout, "by", at.Function)
-	})
-	leave := a.Enter()
-	_, err := galloc.New[[10]byte](a)
-	leave()
-	fmt.Println(err != nil)
-	// Output:
-	// Layout(size 10, align 1 = 1<<0) by github.com/galloc-go/galloc/wrap_test.ExampleNoAlloc
-	// true
-}
-
 func ExampleFind() {
 	a := wrap.Stats(wrap.Lock(wrap.Limit(galloc.System, 1<<20)))
-	limit, ok := wrap.Find[wrap.Limited](a)
-	fmt.Println(ok, limit.Max())
-	_, ok = wrap.Find[wrap.Faulty](a)
+	limit, ok := wrap.Find[*wrap.Limiter](a)
+	fmt.Println(ok, limit.Limit())
+	_, ok = wrap.Find[*alloctest.Failer](a)
 	fmt.Println(ok)
 	// Output:
 	// true 1048576

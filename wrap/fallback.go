@@ -7,81 +7,40 @@ import (
 	"github.com/galloc-go/galloc"
 )
 
-// Fallback returns an allocator that takes its memory from first and, where that fails, from
-// second. A block that first has no memory to grow goes over to second; none comes back.
-// Blocks are freed where they came from, so first must be a [galloc.Owner], and must not own
-// what second allocates, as it would if it were a Limit on the same heap; Fallback panics if
-// it is none, saying so. A nil second stands for the global allocator.
+// Fallback returns an allocator that takes its memory from first, and from second where first
+// fails. A block that first cannot grow moves to second; no block moves back.
 //
-// It is a [galloc.Owner], a [galloc.Resetter] and a [galloc.TypedAllocator] if both are, and
-// safe for concurrent use if both are. It costs a call of Owns for each free.
-func Fallback(first, second galloc.Allocator) Allocator {
-	if _, ok := first.(galloc.Owner); !ok {
-		panic(fmt.Sprintf("galloc/wrap: Fallback needs to ask the first allocator what it owns, but %T has no method Owns", first))
+// A block is freed where it came from, so first must know its blocks, or Fallback panics: see
+// [galloc.Owns]. First must not own blocks of second either, as it would if it were a Limiter on
+// the same heap.
+//
+// The result is safe for concurrent use if both allocators are. UsableSize is the lesser of the
+// UsableSizes of both. It costs a call of Owns for each free. A nil allocator means the global one.
+func Fallback(first, second galloc.Allocator) *Pair {
+	w := &Pair{inner: resolve(first), second: resolve(second)}
+	if _, err := galloc.Owns(w.a, nil); err != nil {
+		panic(fmt.Sprintf("galloc/wrap: Fallback needs a first allocator that knows its blocks: %v", err))
 	}
-	w := &fallback{two{inner: resolve(first), second: resolve(second)}}
-	w.rules = w
-	switch has(w.a) & has(w.second.a) {
-	default:
-		return &struct {
-			noOwns
-			noReset
-			noTyped
-			*fallback
-		}{fallback: w}
-	case owns:
-		return &struct {
-			noReset
-			noTyped
-			*fallback
-		}{fallback: w}
-	case resets:
-		return &struct {
-			noOwns
-			noTyped
-			*fallback
-		}{fallback: w}
-	case typed:
-		return &struct {
-			noOwns
-			noReset
-			*fallback
-		}{fallback: w}
-	case owns | resets:
-		return &struct {
-			noTyped
-			*fallback
-		}{fallback: w}
-	case owns | typed:
-		return &struct {
-			noReset
-			*fallback
-		}{fallback: w}
-	case resets | typed:
-		return &struct {
-			noOwns
-			*fallback
-		}{fallback: w}
-	case owns | resets | typed:
-		return w
-	}
+	w.rules = &fallback{w}
+	return w
 }
 
-type fallback struct{ two }
+// fallback is the rules of Fallback.
+type fallback struct{ pair *Pair }
 
-func (w *fallback) String() string {
-	return "fallback(" + nameOf(w.a) + ", " + nameOf(w.second.a) + ")"
+func (f *fallback) name(first, second string) string {
+	return "fallback(" + first + ", " + second + ")"
 }
 
-func (w *fallback) choose(galloc.Layout) (*inner, *inner) { return &w.inner, &w.second }
+func (f *fallback) choose(galloc.Layout) (*inner, *inner) { return &f.pair.inner, &f.pair.second }
 
-func (w *fallback) owner(p unsafe.Pointer, _ galloc.Layout) *inner {
-	if w.inner.Owns(p) {
-		return &w.inner
+func (f *fallback) owner(p unsafe.Pointer, _ galloc.Layout) *inner {
+	if owns, _ := galloc.Owns(f.pair.a, p); owns {
+		return &f.pair.inner
 	}
-	return &w.second
+	return &f.pair.second
 }
 
-func (w *fallback) stays(*inner, galloc.Layout) bool { return true }
+func (f *fallback) stays(*inner, galloc.Layout) bool { return true }
 
-func (w *fallback) longest(*inner, galloc.Layout) uintptr { return unlimited }
+func (f *fallback) longest(*inner) uintptr { return unlimited }

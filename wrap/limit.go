@@ -5,209 +5,140 @@ import (
 	"unsafe"
 
 	"github.com/galloc-go/galloc"
-	"github.com/galloc-go/galloc/internal/engine"
+	"github.com/galloc-go/galloc/internal/block"
+	"github.com/galloc-go/galloc/internal/bridge"
+	"github.com/galloc-go/galloc/internal/percpu"
 )
 
-// Limited is a wrapper with a limit: see [Limit].
-type Limited interface {
-	Allocator
-	// Used returns the bytes that count against the limit now. It is exact if nobody
-	// allocates or frees meanwhile, and never less than 0.
-	Used() uintptr
-	// Max returns the limit in bytes.
-	Max() uintptr
-	// SetMax changes it. Below what is used, nothing can be allocated until enough is freed.
-	// It stops the world for some 10 µs.
-	SetMax(max uintptr)
-}
-
-// Limit returns an allocator that takes its memory from inner, and fails with
-// galloc.ErrOutOfMemory rather than have more than max bytes in use. That is never exceeded,
-// however many goroutines allocate at once, and a call fails only if it would be. A block
-// counts for what it occupies, as inner tells by its UsableSize; if it does not, for what was
-// asked for. What inner needs besides (metadata, unused parts of pages, both copies of a block
-// while it moves) does not count.
-//
-// Each P takes some of what is left in advance, up to 64 KiB and all together a sixteenth of
-// max at most, so as not to meet the others at every call: that costs 4 to 5 ns per call, on
-// any number of Ps. The first call that would fail takes that back, which stops the world for
-// some 10 µs; then, and with limits below 16 KiB per P, each call changes a common number. A
-// nil inner stands for the global allocator. The wrapper is safe for concurrent use if inner
-// is.
-func Limit(inner galloc.Allocator, max uintptr) Limited {
-	w := &limit{}
-	w.init(inner, w, true)
-	w.open(w.a, &w.sizes)
-	w.b.set(max)
-	switch has(w.a) {
-	default:
-		return &struct {
-			noOwns
-			noReset
-			noTyped
-			*limit
-		}{limit: w}
-	case owns:
-		return &struct {
-			noReset
-			noTyped
-			*limit
-		}{limit: w}
-	case resets:
-		return &struct {
-			noOwns
-			noTyped
-			*limit
-		}{limit: w}
-	case typed:
-		return &struct {
-			noOwns
-			noReset
-			*limit
-		}{limit: w}
-	case owns | resets:
-		return &struct {
-			noTyped
-			*limit
-		}{limit: w}
-	case owns | typed:
-		return &struct {
-			noReset
-			*limit
-		}{limit: w}
-	case resets | typed:
-		return &struct {
-			noOwns
-			*limit
-		}{limit: w}
-	case owns | resets | typed:
-		return w
-	}
-}
-
-type limit struct {
-	layer
-	direct
+// A Limiter is an allocator that limits the bytes in use: see [Limit].
+type Limiter struct {
+	account
 	b budget
 }
 
-func (w *limit) String() string { return fmt.Sprintf("limit %d(%s)", w.Max(), nameOf(w.a)) }
-
-func (w *limit) Used() uintptr { return w.b.used() }
-
-func (w *limit) Max() uintptr { return uintptr(w.b.max.Load()) }
-
-func (w *limit) SetMax(max uintptr) { w.b.set(max) }
-
-// The long way, for what direct.go does not serve: as layer does it, with the hooks written
-// out. What is reserved before a block is allocated is released after it was deallocated, so that there is never more than the
-// limit.
-
-//go:noinline
-//go:nosplit
-func (w *limit) allocLong(l galloc.Layout) unsafe.Pointer {
-	n := w.sizes.tabled(l)
-	if n == 0 {
-		if l.Size() == 0 {
-			return l.Dangling()
-		}
-		n = w.sizes.ask(l)
-	}
-	if !w.b.take(engine.ProcID(), n) && !w.b.reserveSlow(n) {
-		return nil
-	}
-	p := w.alloc.Alloc(l)
-	if p == nil {
-		w.b.release(n)
-	}
-	return p
+// Limit returns an allocator that takes its memory from inner and fails with
+// [galloc.ErrLimit] rather than have more than limit bytes in use. A limit of 0 means none.
+// The limit is exact: it is never exceeded, however many goroutines allocate at once, and a call
+// fails only if it would be exceeded.
+//
+// A block counts for the bytes that it occupies, as inner reports by UsableSize, or for the bytes
+// asked for if inner has no such method. A block of the global allocator counts for the bytes that
+// Global.GoodSize returns. Other memory that inner needs does not count: metadata, unused parts of
+// pages, and the second copy of a block that moves.
+//
+// Each P takes up to 64 KiB of the rest in advance, and all Ps together up to a sixteenth of the
+// limit, so that most calls share no data between Ps: a call costs almost nothing around a heap,
+// and some 5 ns around other allocators. The first call that would fail takes those bytes back,
+// which stops the world for some 10 µs; for the next 4096 calls, and under limits below 16 KiB for
+// each P, every call changes one shared number.
+//
+// The HardLimit of a heap is the other way to bound memory:
+//
+//	             Limit                             heap.Options.HardLimit
+//	bounds       the blocks of one part            all that a heap takes from the system
+//	counts       bytes in use                      pages with memory: in use, free, for metadata
+//	freed bytes  can be allocated again at once    count until their pages are returned
+//	at the limit fails                             returns unused pages, calls OnSoftLimit, fails
+//	set it for   a cache, a tenant, a request      the process, below the limit of its container
+//
+// A program may have both: a hard limit, so that the system does not kill it, and limits for the
+// parts that can do with less.
+//
+// A Limiter is safe for concurrent use if inner is. A nil inner means the global allocator.
+func Limit(inner galloc.Allocator, limit uintptr) *Limiter {
+	w := &Limiter{}
+	w.budget = &w.b
+	w.init(inner)
+	w.b.set(limit)
+	return w
 }
 
+// String names the allocator, as in "limit 1048576(heap)".
+func (w *Limiter) String() string { return fmt.Sprintf("limit %d(%s)", w.Limit(), block.Name(w.a)) }
+
+// Used returns the number of bytes in use, which is never negative. It is exact if no other
+// goroutine uses the allocator at the same time.
+func (w *Limiter) Used() uintptr { return w.b.used() }
+
+// Limit returns the limit in bytes, 0 if there is none.
+func (w *Limiter) Limit() uintptr { return w.b.get() }
+
+// SetLimit sets the limit in bytes, 0 for none. If more is in use, allocations fail until enough is
+// freed. It stops the world for some 10 µs.
+func (w *Limiter) SetLimit(limit uintptr) { w.b.set(limit) }
+
+// Refusal returns the error of the allocation that failed last: [galloc.ErrLimit] if the limit
+// would have been exceeded, and otherwise what the allocator inside says. See
+// [galloc.GlobalRefusal].
+func (w *Limiter) Refusal() error {
+	if w.b.refused.Load() {
+		return galloc.ErrLimit
+	}
+	return bridge.Refusal(w.a)
+}
+
+// AfterReset makes the whole limit available again. [galloc.Reset] calls it, after it has reset the
+// allocator inside.
+func (w *Limiter) AfterReset() { w.b.forget() }
+
+// The methods below have a section: see package percpu. They pay for a block out of the credit of
+// the P: before it is taken out of the cache there must be enough credit, and after it is put
+// there, it is credit again.
+
+// Alloc is part of [galloc.GlobalAlloc].
+//
 //go:noinline
 //go:nosplit
-func (w *limit) deallocLong(p unsafe.Pointer, l galloc.Layout) {
-	n := w.sizes.tabled(l)
-	if n == 0 {
-		if l.Size() == 0 {
+func (w *Limiter) Alloc(l galloc.Layout) unsafe.Pointer {
+	if c := uint8(l.SizeClass()); c != 0 && w.heap != nil {
+		id := percpu.ID()
+		if k := w.b.table.At(id); k != nil && k.left >= w.info[c].size {
+			if p := w.heap.Enter(id).Pop(c); p != nil {
+				k.left -= w.info[c].size
+				return p
+			}
+		}
+	}
+	return w.allocSlow(l)
+}
+
+// Dealloc is part of [galloc.GlobalAlloc].
+//
+//go:noinline
+//go:nosplit
+func (w *Limiter) Dealloc(p unsafe.Pointer, l galloc.Layout) {
+	if c := uint8(l.SizeClass()); c != 0 && w.heap != nil {
+		id := percpu.ID()
+		if k := w.b.table.At(id); k != nil && k.left+w.info[c].size <= k.max && w.heap.Enter(id).Push(c, p) {
+			k.left += w.info[c].size
 			return
 		}
-		n = w.sizes.ask(l)
 	}
-	w.alloc.Dealloc(p, l)
-	if !w.b.give(engine.ProcID(), n) {
-		w.b.releaseSlow(n)
-	}
+	w.deallocSlow(p, l)
 }
 
+// Allocate is part of [galloc.Allocator].
+//
 //go:noinline
 //go:nosplit
-func (w *limit) allocateLong(l galloc.Layout) ([]byte, error) {
-	n := w.sizes.tabled(l)
-	if n == 0 {
-		if l.Size() == 0 {
-			return emptyBlock(l), nil
+func (w *Limiter) Allocate(l galloc.Layout) ([]byte, error) {
+	if c := uint8(l.SizeClass()); c != 0 && w.heap != nil {
+		id := percpu.ID()
+		if k := w.b.table.At(id); k != nil && k.left >= w.info[c].size {
+			if p := w.heap.Enter(id).Pop(c); p != nil {
+				k.left -= w.info[c].size
+				return w.bytes(p, c), nil
+			}
 		}
-		n = w.sizes.ask(l)
 	}
-	if !w.b.take(engine.ProcID(), n) && !w.b.reserveSlow(n) {
-		return nil, galloc.ErrOutOfMemory
-	}
-	b, err := w.a.Allocate(l)
-	if err != nil {
-		w.b.release(n)
-		return nil, err
-	}
-	if uintptr(len(b)) > n {
-		b = w.sizes.trim(b, n)
-	}
-	return b, nil
+	return w.allocateSlow(l)
 }
 
-//go:noinline
-//go:nosplit
-func (w *limit) deallocateLong(p unsafe.Pointer, l galloc.Layout) {
-	n := w.sizes.tabled(l)
-	if n == 0 {
-		if l.Size() == 0 {
-			return
-		}
-		n = w.sizes.ask(l)
+// Deallocate is part of [galloc.Allocator].
+func (w *Limiter) Deallocate(p unsafe.Pointer, l galloc.Layout) {
+	if w.heap != nil {
+		w.Dealloc(p, l) // both interfaces of a heap have the same blocks
+		return
 	}
-	w.a.Deallocate(p, l)
-	if !w.b.give(engine.ProcID(), n) {
-		w.b.releaseSlow(n)
-	}
+	w.deallocateSlow(p, l)
 }
-
-func (w *limit) size(l galloc.Layout) uintptr {
-	if l.Size() == 0 {
-		return 0
-	}
-	return w.sizes.of(l)
-}
-
-// A block that grows or shrinks counts for the larger of both sizes until it has.
-
-func (w *limit) admit(old, new galloc.Layout) error {
-	o, n := w.size(old), w.size(new)
-	if n > o && !w.b.reserve(n-o) {
-		return galloc.ErrOutOfMemory
-	}
-	return nil
-}
-
-func (w *limit) done(old, new galloc.Layout) {
-	if o, n := w.size(old), w.size(new); n < o {
-		w.b.release(o - n)
-	}
-}
-
-func (w *limit) failed(old, new galloc.Layout, _ bool) {
-	if o, n := w.size(old), w.size(new); n > o {
-		w.b.release(n - o)
-	}
-}
-
-func (w *limit) freed(l galloc.Layout) { w.b.release(w.size(l)) }
-
-func (w *limit) forgotten() { w.b.forget() }

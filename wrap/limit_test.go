@@ -1,6 +1,7 @@
 package wrap_test
 
 import (
+	"math"
 	"math/rand/v2"
 	"runtime"
 	"sync"
@@ -9,10 +10,11 @@ import (
 	"unsafe"
 
 	"github.com/galloc-go/galloc"
+	"github.com/galloc-go/galloc/alloctest"
 	"github.com/galloc-go/galloc/wrap"
 )
 
-// A gauge counts what is live below it, and the most that ever was, exactly.
+// A gauge counts the live bytes of the allocator inside and their peak, exactly.
 type gauge struct {
 	galloc.Allocator
 	live, peak atomic.Int64
@@ -37,14 +39,14 @@ func (g *gauge) add(n int64) {
 	}
 }
 
-// Under 64 goroutines that want more than there is, no more than the limit is ever in use,
-// which is measured below it; the most that is in use comes near to it; and in the end nothing
-// is, and all of it can be had in one piece.
+// 64 goroutines ask for more than the limit. A gauge inside measures that the limit is never
+// exceeded, and comes near. In the end nothing is in use, and a block of the whole limit can be
+// allocated.
 func TestLimitIsNeverExceeded(t *testing.T) {
 	for _, max := range []uintptr{3000, 60_000, 1 << 20, 3 << 20} {
 		g := &gauge{Allocator: galloc.System}
 		a := wrap.Limit(g, max)
-		var failures, used atomic.Int64 // used is the most that the limit had given out when a call failed
+		var failures, used atomic.Int64 // used is the maximum of Used when a call failed
 		var wg sync.WaitGroup
 		for i := range 64 {
 			wg.Go(func() {
@@ -57,7 +59,7 @@ func TestLimitIsNeverExceeded(t *testing.T) {
 					} else {
 						failures.Add(1)
 						now := int64(a.Used())
-						for most := used.Load(); now > most && !used.CompareAndSwap(most, now); most = used.Load() {
+						for top := used.Load(); now > top && !used.CompareAndSwap(top, now); top = used.Load() {
 						}
 						runtime.Gosched()
 					}
@@ -77,20 +79,21 @@ func TestLimitIsNeverExceeded(t *testing.T) {
 		switch {
 		case g.peak.Load() > int64(max):
 			t.Errorf("limit %d: %d in use", max, g.peak.Load())
-		case failures.Load() > 0 && used.Load() < int64(max)-1000: // not the gauge's: it does not see what is given out and not allocated yet
+		case failures.Load() > 0 && used.Load() < int64(max)-1000:
+			// Used also counts bytes that are reserved but not allocated yet; the gauge does not.
 			t.Errorf("limit %d: %d calls failed, but only %d were in use", max, failures.Load(), used.Load())
 		case a.Used() != 0 || g.live.Load() != 0:
 			t.Errorf("limit %d: %d in use in the end, %d live", max, a.Used(), g.live.Load())
 		}
 		p := a.Alloc(layout(max, 1))
 		if p == nil || a.Used() != max || a.Alloc(layout(1, 1)) != nil {
-			t.Errorf("limit %d: it cannot be had in one piece, or exceeded: %v, %d used", max, p, a.Used())
+			t.Errorf("limit %d: a block of that size is refused, or the limit exceeded: %v, %d used", max, p, a.Used())
 		}
 		a.Dealloc(p, layout(max, 1))
 	}
 }
 
-// Whatever the Ps keep in advance, a call succeeds if there is room for it, to the last byte.
+// A call succeeds if its bytes are available, to the last byte, no matter what credit the Ps have.
 func TestLimitFailsOnlyIfItWouldBeExceeded(t *testing.T) {
 	const max = 1 << 20
 	a := wrap.Limit(galloc.System, max)
@@ -129,18 +132,18 @@ func TestLimitFailsOnlyIfItWouldBeExceeded(t *testing.T) {
 	}
 }
 
-// A meter is an allocator that knows exactly what is live in it, and the most that ever was, as its UsableSize
-// counts it. It has some of the optional methods, and if it is to, fails one call in eight.
+// A meter is an allocator that knows its live bytes and their peak exactly, by its UsableSize. It
+// has some of the optional methods. If fails is set, it fails one call in eight.
 type meter struct {
 	fails      bool
 	n          atomic.Uint64
 	live, peak atomic.Int64
 
-	alone            bool // look whether several are in it at once
+	alone            bool // check that calls exclude each other
 	inside, overlaps atomic.Int64
 }
 
-// enter begins a method, and returns what ends it.
+// enter begins a method, and returns the function that ends it.
 func (m *meter) enter() (leave func()) {
 	if m.alone {
 		if m.inside.Add(1) != 1 {
@@ -161,7 +164,7 @@ func (m *meter) count(old, new galloc.Layout) {
 
 func (m *meter) UsableSize(l galloc.Layout) uintptr { return (l.Size() + 31) &^ 31 }
 
-// really returns what is asked of System: more than UsableSize tells.
+// really returns the size asked of System, which is more than UsableSize reports.
 func (m *meter) really(l galloc.Layout) galloc.Layout { return layout((l.Size()+255)&^255, l.Align()) }
 
 func (m *meter) Allocate(l galloc.Layout) ([]byte, error) {
@@ -219,8 +222,9 @@ func (m *meter) Resize(p unsafe.Pointer, l galloc.Layout, newSize uintptr) bool 
 	return true
 }
 
-// drive calls each method of a, n times from each of 64 goroutines, and frees all. It returns how many calls have failed.
-func drive(t *testing.T, a wrap.Allocator, n int) int64 {
+// drive calls each method of a n times from each of 64 goroutines, frees all blocks, and returns
+// the number of calls that failed.
+func drive(t *testing.T, a wrapper, n int) int64 {
 	var failures atomic.Int64
 	var wg sync.WaitGroup
 	for g := range uint64(64) {
@@ -274,7 +278,7 @@ func drive(t *testing.T, a wrap.Allocator, n int) int64 {
 				var p unsafe.Pointer
 				zero := layout(0, 8)
 				switch {
-				case i%4 == 0: // it ends
+				case i%4 == 0: // the block ends
 					switch r.IntN(4) {
 					case 0:
 						a.Dealloc(b.p, b.l)
@@ -319,10 +323,10 @@ func drive(t *testing.T, a wrap.Allocator, n int) int64 {
 	return failures.Load()
 }
 
-// A watched allocator looks at how much is used when a block of it ends or shrinks.
+// A watched allocator records the used bytes whenever one of its blocks is freed or shrinks.
 type watched struct {
 	galloc.Allocator
-	a    wrap.Limited
+	a    *wrap.Limiter
 	used uintptr
 }
 
@@ -336,17 +340,18 @@ func (w *watched) Shrink(p unsafe.Pointer, old, new galloc.Layout) ([]byte, erro
 	return galloc.Shrink(w.Allocator, p, old, new)
 }
 
-// A block counts until it is freed, whatever frees it: otherwise another one could be had while there is still the first.
+// A block counts until it is freed, by any method. Otherwise another block could be allocated
+// before that.
 func TestLimitCountsABlockUntilItIsFreed(t *testing.T) {
 	l, zero := layout(100, 8), layout(0, 8)
-	for what, end := range map[string]func(a wrap.Limited, p unsafe.Pointer){
-		"Dealloc":      func(a wrap.Limited, p unsafe.Pointer) { a.Dealloc(p, l) },
-		"Deallocate":   func(a wrap.Limited, p unsafe.Pointer) { a.Deallocate(p, l) },
-		"Realloc to 0": func(a wrap.Limited, p unsafe.Pointer) { a.Realloc(p, l, 0) },
-		"Shrink to 0":  func(a wrap.Limited, p unsafe.Pointer) { _, _ = a.Shrink(p, l, zero) },
-		"Shrink": func(a wrap.Limited, p unsafe.Pointer) {
+	for what, end := range map[string]func(a *wrap.Limiter, p unsafe.Pointer){
+		"Dealloc":      func(a *wrap.Limiter, p unsafe.Pointer) { a.Dealloc(p, l) },
+		"Deallocate":   func(a *wrap.Limiter, p unsafe.Pointer) { a.Deallocate(p, l) },
+		"Realloc to 0": func(a *wrap.Limiter, p unsafe.Pointer) { a.Realloc(p, l, 0) },
+		"Shrink to 0":  func(a *wrap.Limiter, p unsafe.Pointer) { _, _ = a.Shrink(p, l, zero) },
+		"Shrink": func(a *wrap.Limiter, p unsafe.Pointer) {
 			b, _ := a.Shrink(p, l, layout(50, 8))
-			a.(interface{ Unwrap() galloc.Allocator }).Unwrap().(*watched).Allocator.Deallocate(unsafe.Pointer(&b[0]), layout(50, 8))
+			a.Unwrap().(*watched).Allocator.Deallocate(unsafe.Pointer(&b[0]), layout(50, 8))
 		},
 	} {
 		w := &watched{Allocator: galloc.System}
@@ -357,8 +362,9 @@ func TestLimitCountsABlockUntilItIsFreed(t *testing.T) {
 	}
 }
 
-// Whatever is called, from 64 goroutines, whatever fails in the allocator inside, and although the limit is changed meanwhile: there is never more
-// in use than the highest limit, and in the end nothing is, and all of it can be had.
+// 64 goroutines call every method, calls of the allocator inside fail, and the limit changes: the
+// bytes in use never exceed the highest limit. In the end nothing is in use, and the whole limit is
+// available.
 func TestLimitHoldsForEveryMethod(t *testing.T) {
 	n := 1000
 	if testing.Short() || raceEnabled {
@@ -374,10 +380,10 @@ func TestLimitHoldsForEveryMethod(t *testing.T) {
 				for i := uintptr(0); ; i++ {
 					select {
 					case <-stop:
-						a.SetMax(max)
+						a.SetLimit(max)
 						return
 					default:
-						a.SetMax(max - i%4*(max/5))
+						a.SetLimit(max - i%4*(max/5))
 						if used := a.Used(); used > max {
 							t.Errorf("limit %d: %d used", max, used)
 						}
@@ -390,14 +396,15 @@ func TestLimitHoldsForEveryMethod(t *testing.T) {
 			changing.Wait()
 			m.fails = false
 			if m.peak.Load() > int64(max) || a.Used() != 0 || m.live.Load() != 0 {
-				t.Errorf("limit %d: most in use %d; in the end %d used, %d live", max, m.peak.Load(), a.Used(), m.live.Load())
+				t.Errorf("limit %d: at most %d in use; in the end %d used, %d live", max, m.peak.Load(),
+					a.Used(), m.live.Load())
 			}
 			if max < 100_000 && failures == 0 {
 				t.Errorf("limit %d: nothing has failed", max)
 			}
 			l := layout(max&^31, 1)
 			if p := a.Alloc(l); p == nil || a.Used() != l.Size() || a.Alloc(layout(32, 1)) != nil {
-				t.Errorf("limit %d: it cannot be had in one piece, or exceeded", max)
+				t.Errorf("limit %d: a block of that size is refused, or the limit exceeded", max)
 			} else {
 				a.Dealloc(p, l)
 			}
@@ -405,11 +412,12 @@ func TestLimitHoldsForEveryMethod(t *testing.T) {
 	}
 }
 
-// On a heap, where a section of the limit is one of the heap's too, no byte of the limit is lost, and none is won.
+// Over a heap, where one section changes the credit and the cache, no byte of the limit is lost or
+// added.
 func TestLimitOnAHeapAddsUp(t *testing.T) {
 	for _, max := range []uintptr{64 << 10, 1 << 20, 16 << 20} {
 		a := wrap.Limit(newHeap(t), max)
-		var held, most atomic.Int64
+		var held, peak atomic.Int64
 		var wg sync.WaitGroup
 		for g := range uintptr(64) {
 			wg.Go(func() {
@@ -428,7 +436,7 @@ func TestLimitOnAHeapAddsUp(t *testing.T) {
 					} else {
 						mine = append(mine, p)
 						for h := held.Add(n); ; {
-							if m := most.Load(); m >= h || most.CompareAndSwap(m, h) {
+							if m := peak.Load(); m >= h || peak.CompareAndSwap(m, h) {
 								break
 							}
 						}
@@ -451,26 +459,27 @@ func TestLimitOnAHeapAddsUp(t *testing.T) {
 		}
 		wg.Wait()
 		drive(t, a, 100)
-		if most.Load() > int64(max) || a.Used() != 0 {
-			t.Errorf("limit %d: most held %d; in the end %d used", max, most.Load(), a.Used())
+		if peak.Load() > int64(max) || a.Used() != 0 {
+			t.Errorf("limit %d: at most %d held; in the end %d used", max, peak.Load(), a.Used())
 		}
 		whole := layout(max, 4096)
 		if p := a.Alloc(whole); p == nil || a.Used() != max || a.Alloc(layout(1, 8)) != nil {
-			t.Errorf("limit %d: it cannot be had in one piece, or exceeded: %v", max, p)
+			t.Errorf("limit %d: a block of that size is refused, or the limit exceeded: %v", max, p)
 		} else {
 			a.Dealloc(p, whole)
 		}
 	}
 }
 
-// Of every method, what has succeeded and what has failed is counted, exactly, as what is live.
+// Successes, failures and live bytes of every method are counted exactly.
 func TestStatsOfEveryMethod(t *testing.T) {
 	for _, fails := range []bool{false, true} {
 		m := &meter{fails: fails}
 		a := wrap.Stats(m)
 		failures := drive(t, a, 300)
 		s := a.Snapshot()
-		if s.Live() != 0 || s.LiveBytes() != 0 || s.Allocs == 0 || s.Reallocs == 0 || s.Failures != uint64(failures) || fails != (failures > 0) {
+		if s.Live() != 0 || s.LiveBytes() != 0 || s.Allocs == 0 || s.Reallocs == 0 ||
+			s.Failures != uint64(failures) || fails != (failures > 0) {
 			t.Errorf("%v, with %d failures", s, failures)
 		}
 		for i, n := range s.Sizes {
@@ -478,16 +487,19 @@ func TestStatsOfEveryMethod(t *testing.T) {
 				t.Errorf("size %d: %+v", i, n)
 			}
 		}
-		if most := uint64(m.peak.Load()); s.Peak < most-min(most, 64<<10*uint64(runtime.GOMAXPROCS(0))) || s.Peak > most+64<<10*uint64(runtime.GOMAXPROCS(0)) {
-			t.Errorf("peak %d, and was %d", s.Peak, most)
+		peak, off := uint64(m.peak.Load()), 64<<10*uint64(runtime.GOMAXPROCS(0))
+		if s.PeakBytes < peak-min(peak, off) || s.PeakBytes > peak+off {
+			t.Errorf("peak %d, want %d", s.PeakBytes, peak)
 		}
 	}
 }
 
-// All kinds of calls, from 64 goroutines, balance: whatever layout a block is freed with, and
-// whatever has failed.
+// Calls of all methods from 64 goroutines balance, with any layout that fits a block, and with
+// failures.
 func TestLimitBalances(t *testing.T) {
-	for _, inner := range []galloc.Allocator{newHeap(t), wrap.Fail(newHeap(t), wrap.Randomly(0.2, 5)), newAble(t)} {
+	for _, inner := range []galloc.Allocator{
+		newHeap(t), alloctest.Fail(newHeap(t), alloctest.Randomly(0.2, 5)), newAble(t),
+	} {
 		for _, max := range []uintptr{60_000, 8 << 20} {
 			a := wrap.Limit(inner, max)
 			use(a, 500, make(chan []byte, 20))
@@ -534,15 +546,19 @@ func TestLimitCountsWhatBlocksOccupy(t *testing.T) {
 	}
 }
 
-// What is between a wrapper that keeps accounts and the allocator does not change what blocks count for.
+// Wrappers between a Counter or Limiter and the source do not change what blocks count for.
 func TestBlocksCountForTheSameThroughOtherWrappers(t *testing.T) {
 	h, l := newHeap(t), layout(100, 8)
-	for _, a := range []wrap.Limited{wrap.Limit(wrap.Fail(wrap.Stats(h)), 1<<20), wrap.Limit(wrap.Lock(wrap.Stats(h)), 1<<20), wrap.Limit(wrap.Fail(h), 1<<20)} {
+	for _, a := range []*wrap.Limiter{
+		wrap.Limit(alloctest.Fail(wrap.Stats(h)), 1<<20),
+		wrap.Limit(wrap.Lock(wrap.Stats(h)), 1<<20),
+		wrap.Limit(alloctest.Fail(h), 1<<20),
+	} {
 		if a.Alloc(l); a.Used() != h.UsableSize(l) {
 			t.Errorf("%v: %d used by a block of %d", a, a.Used(), h.UsableSize(l))
 		}
 	}
-	// A UsableSize that is not kept when it is rounded up counts for nothing.
+	// A UsableSize that rounds up its own result is ignored.
 	a := wrap.Stats(newAble(t))
 	b, err := a.Allocate(l)
 	if err != nil || len(b) != 100 || a.Snapshot().LiveBytes() != 100 {
@@ -554,13 +570,13 @@ func TestBlocksCountForTheSameThroughOtherWrappers(t *testing.T) {
 	}
 }
 
-func TestSetMax(t *testing.T) {
+func TestSetLimit(t *testing.T) {
 	a := wrap.Limit(galloc.System, 1<<20)
 	l := layout(1000, 8)
 	p := a.Alloc(l)
-	a.SetMax(500)
-	if a.Max() != 500 || a.Used() != 1000 || a.Alloc(layout(1, 1)) != nil {
-		t.Errorf("below what is in use: max %d, %d used", a.Max(), a.Used())
+	a.SetLimit(500)
+	if a.Limit() != 500 || a.Used() != 1000 || a.Alloc(layout(1, 1)) != nil {
+		t.Errorf("below what is in use: max %d, %d used", a.Limit(), a.Used())
 	}
 	a.Dealloc(p, l)
 	if a.Used() != 0 {
@@ -570,23 +586,33 @@ func TestSetMax(t *testing.T) {
 		t.Error("more than the lowered limit")
 	}
 	if p := a.Alloc(layout(500, 1)); p == nil {
-		t.Error("the lowered limit cannot be had")
+		t.Error("a block of the lowered limit is refused")
 	} else {
 		a.Dealloc(p, layout(500, 1))
 	}
-	a.SetMax(1 << 30)
+	a.SetLimit(1 << 30)
 	for range 1000 {
 		a.Dealloc(a.Alloc(l), l)
 	}
-	a.SetMax(0)
-	if a.Alloc(layout(1, 1)) != nil {
-		t.Error("something out of nothing")
+	a.SetLimit(1)
+	if a.Alloc(layout(2, 1)) != nil || a.Limit() != 1 {
+		t.Error("more than the limit of 1 byte")
 	}
-	a.SetMax(^uintptr(0))
-	if p := a.Alloc(l); p == nil {
-		t.Error("no limit is no limit")
-	} else {
-		a.Dealloc(p, l)
+	for _, none := range []uintptr{0, math.MaxUint} {
+		a.SetLimit(none)
+		if a.Limit() != none || wrap.Limit(galloc.System, none).Limit() != none {
+			t.Errorf("a limit of %d is reported as %d", none, a.Limit())
+		}
+		if p := a.Alloc(layout(1<<20, 8)); p == nil {
+			t.Error("a limit though there is none")
+		} else if a.Used() != 1<<20 {
+			t.Errorf("%d used", a.Used())
+		} else {
+			a.Dealloc(p, layout(1<<20, 8))
+		}
+	}
+	if a.SetLimit(0); a.Limit() != 0 || wrap.Limit(galloc.System, 0).Limit() != 0 {
+		t.Error("the limit is not 0, which means none")
 	}
 }
 
@@ -598,7 +624,7 @@ func TestResetGivesTheLimitBack(t *testing.T) {
 				t.Fatal("refused")
 			}
 		}
-		a.(galloc.Resetter).Reset()
+		reset(t, a)
 		if a.Used() != 0 {
 			t.Errorf("%d used after Reset", a.Used())
 		}

@@ -7,44 +7,42 @@ import (
 	"github.com/galloc-go/galloc"
 )
 
-// sizes says how many bytes a block counts for, in wrappers that keep accounts: as many as it
-// occupies, if the inner allocator tells (UsableSizer), or else as many as were asked for.
-// What is counted when a block is allocated must be counted when it is deallocated, by
-// whatever layout fits it. So:
+// sizes decides how many bytes a block counts for: the size that it occupies, if the allocator
+// inside reports that (as a galloc.UsableSizer), and otherwise the size asked for. A block must
+// count for the same when it is deallocated, by any layout that fits it, as when it was allocated.
+// Except with the global allocator this is:
 //
 //	of(l) >= l.Size()
-//	of(m) == of(l)    for every m of l's alignment with l.Size() <= m.Size() <= of(l)
+//	of(m) == of(l)    for every m with l's alignment and l.Size() <= m.Size() <= of(l)
 //
-// and the blocks handed out have exactly of(l) bytes (trim), so that no other layout fits. The
-// second line holds for what rounds up to something. It is checked for where it matters: an
-// allocator whose UsableSize does not keep what it has rounded up is taken to be one that
-// tells nothing.
+// and the wrapper returns blocks of exactly of(l) bytes (see trim), so that no other layout fits.
+// The second line holds for every UsableSize that rounds up. ask checks it at of(l): if UsableSize
+// rounds up its own result, the block counts for the size asked for.
+//
+// Blocks of the global allocator count for its GoodSize, but are as long as asked for, so that
+// nothing but their own layout fits them. The GoodSize is asked for at each call, since the program
+// may still choose the allocator when the wrapper is made.
 type sizes struct {
-	u galloc.UsableSizer // nil if blocks count for what was asked for
+	u      galloc.UsableSizer // nil if blocks count for the size asked for, or for the GoodSize
+	global bool               // blocks count for the GoodSize
 
-	// table[i] is of(8i bytes aligned to 8), and of up to 7 bytes less; or 0 if u must be
-	// asked. It spares the most common calls another call of an interface method.
+	// table[i] is of(l) for l of 8i bytes aligned to 8, and of up to 7 bytes less; or 0 if u must
+	// be asked. It saves the most common calls another call of an interface method.
 	table [maxTabled/8 + 1]uint16
 
-	// trimmed says that a block was longer than it may count for: then there are bytes behind
-	// blocks that the inner allocator believes to be the user's. See layer.GrowZeroed.
+	// trimmed reports that a block was longer than it counts for. Then the allocator inside
+	// believes that bytes past the end of the block are the caller's: see account.GrowZeroed.
 	trimmed atomic.Bool
 }
 
 const maxTabled = 1024 // the largest size in the table
 
-// asked is what wrappers have whose blocks count for what was asked for, so that a wrapper
-// around them need not ask.
-type asked interface{ countsAsked() bool }
-
-func (s *sizes) countsAsked() bool { return s.u == nil }
-
-func (s *sizes) init(a galloc.Allocator) {
-	if w, ok := a.(asked); ok && w.countsAsked() {
+func (s *sizes) init(i *inner) {
+	if s.global = i.isGlobal(); s.global || i.countsAsked() {
 		return
 	}
 	var ok bool
-	if s.u, ok = a.(galloc.UsableSizer); !ok {
+	if s.u, ok = i.a.(galloc.UsableSizer); !ok {
 		return
 	}
 	for i := 1; i < len(s.table); i++ {
@@ -60,7 +58,7 @@ func (s *sizes) init(a galloc.Allocator) {
 	}
 }
 
-// of returns what a block of l counts for, whose size is not 0.
+// of returns what a block of layout l counts for. Its size must not be 0.
 func (s *sizes) of(l galloc.Layout) uintptr {
 	if n := s.tabled(l); n != 0 {
 		return n
@@ -68,8 +66,8 @@ func (s *sizes) of(l galloc.Layout) uintptr {
 	return s.ask(l)
 }
 
-// tabled is of, as far as the table tells, or else 0: then call ask. (The two parts of of are
-// apart because of would not be inlined.)
+// tabled is of where the table has the answer, and 0 elsewhere. It is apart from of because it
+// inlines.
 func (s *sizes) tabled(l galloc.Layout) uintptr {
 	if l.Size() > maxTabled || l.Align() != 8 {
 		return 0
@@ -77,8 +75,12 @@ func (s *sizes) tabled(l galloc.Layout) uintptr {
 	return uintptr(s.table[(l.Size()+7)/8])
 }
 
+// ask is of without the table.
 func (s *sizes) ask(l galloc.Layout) uintptr {
-	if s.u == nil {
+	switch {
+	case s.global:
+		return max(galloc.Global.GoodSize(l), l.Size())
+	case s.u == nil:
 		return l.Size()
 	}
 	n := s.u.UsableSize(l)
@@ -91,7 +93,15 @@ func (s *sizes) ask(l galloc.Layout) uintptr {
 	return n
 }
 
-// trim returns b with the length n that it counts for.
+// length returns the length of a block of layout l.
+func (s *sizes) length(l galloc.Layout) uintptr {
+	if s.global {
+		return l.Size()
+	}
+	return s.of(l)
+}
+
+// trim cuts a block to the n bytes that it counts for. It returns nil for nil.
 func (s *sizes) trim(b []byte, n uintptr) []byte {
 	if uintptr(len(b)) <= n {
 		return b
@@ -100,10 +110,4 @@ func (s *sizes) trim(b []byte, n uintptr) []byte {
 		s.trimmed.Store(true)
 	}
 	return b[:n:n]
-}
-
-// layoutOf returns the layout of a size and an alignment that are known to be valid.
-func layoutOf(size, align uintptr) galloc.Layout {
-	l, _ := galloc.NewLayout(size, align)
-	return l
 }

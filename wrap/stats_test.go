@@ -1,23 +1,26 @@
 package wrap_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"math"
 	"math/rand/v2"
 	"reflect"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"unsafe"
 
 	"github.com/galloc-go/galloc"
+	"github.com/galloc-go/galloc/alloctest"
 	"github.com/galloc-go/galloc/heap"
 	"github.com/galloc-go/galloc/wrap"
 )
 
 func TestStatsCountEachCall(t *testing.T) {
-	a := wrap.Stats(galloc.System) // which tells no usable size
+	a := wrap.Stats(galloc.System) // which has no UsableSize
 	l := layout(100, 8)
 	check := func(what string, want wrap.Snapshot) {
 		t.Helper()
@@ -28,16 +31,19 @@ func TestStatsCountEachCall(t *testing.T) {
 		}
 	}
 	p := a.Alloc(l)
-	check("Alloc", wrap.Snapshot{Allocs: 1, AllocatedBytes: 100, Peak: 100})
+	check("Alloc", wrap.Snapshot{Allocs: 1, AllocatedBytes: 100, PeakBytes: 100})
 	b, _ := a.AllocateZeroed(layout(50, 8))
-	check("AllocateZeroed", wrap.Snapshot{Allocs: 2, AllocatedBytes: 150, Peak: 150})
+	check("AllocateZeroed", wrap.Snapshot{Allocs: 2, AllocatedBytes: 150, PeakBytes: 150})
 	p = a.Realloc(p, l, 300)
-	check("Realloc", wrap.Snapshot{Allocs: 2, Reallocs: 1, AllocatedBytes: 350, Peak: 350})
+	check("Realloc", wrap.Snapshot{Allocs: 2, Reallocs: 1, AllocatedBytes: 350, PeakBytes: 350})
 	g, _ := a.Shrink(p, layout(300, 8), layout(20, 8))
-	check("Shrink", wrap.Snapshot{Allocs: 2, Reallocs: 2, AllocatedBytes: 350, FreedBytes: 280, Peak: 350})
+	check("Shrink", wrap.Snapshot{Allocs: 2, Reallocs: 2, AllocatedBytes: 350, FreedBytes: 280, PeakBytes: 350})
 	a.Deallocate(unsafe.Pointer(&b[0]), layout(50, 8))
 	a.Dealloc(unsafe.Pointer(&g[0]), layout(20, 8))
-	check("Deallocate", wrap.Snapshot{Allocs: 2, Frees: 2, Reallocs: 2, AllocatedBytes: 350, FreedBytes: 350, Peak: 350})
+	check("Deallocate", wrap.Snapshot{
+		Allocs: 2, Frees: 2, Reallocs: 2, AllocatedBytes: 350, FreedBytes: 350,
+		PeakBytes: 350,
+	})
 
 	want := a.Snapshot()
 	for _, zero := range []func(){
@@ -61,8 +67,40 @@ func TestStatsCountEachCall(t *testing.T) {
 	if got := a.Snapshot().Sub(want); got.Allocs != 1 || got.Frees != 1 || got.Reallocs != 0 || q == nil {
 		t.Errorf("growing from 0 and shrinking to 0: %v", got)
 	}
-	if s := a.Snapshot(); s.Sizes[7].Allocs != 2 || s.Sizes[6].Allocs != 1 || s.Sizes[9].In != 1 || s.Sizes[5].Live() != 0 {
+	if s := a.Snapshot(); s.Sizes[7].Allocs != 2 || s.Sizes[6].Allocs != 1 || s.Sizes[9].ReallocsIn != 1 ||
+		s.Sizes[5].Live() != 0 {
 		t.Errorf("sizes %v", s.Sizes[:12])
+	}
+}
+
+func TestReadStats(t *testing.T) {
+	l := layout(100, 8)
+	for _, in := range []galloc.Allocator{galloc.System, newHeap(t)} {
+		a := wrap.Stats(wrap.Lock(in))
+		p := a.Alloc(l)
+		s := a.ReadStats()
+		if s.LiveBlocks != 1 || s.Live < 100 || (s.Footprint > 0) != (in != galloc.System) {
+			t.Errorf("on %v: %+v", in, s)
+		}
+		a.Dealloc(p, l)
+		if s := a.ReadStats(); s.LiveBlocks != 0 || s.Live != 0 {
+			t.Errorf("on %v, after the free: %+v", in, s)
+		}
+	}
+}
+
+// A Snapshot survives a trip through JSON.
+func TestSnapshotIsJSON(t *testing.T) {
+	a := wrap.Stats(galloc.System)
+	a.Alloc(layout(100, 8))
+	s := a.Snapshot()
+	text, err := json.Marshal(s)
+	if err != nil || !strings.Contains(string(text), `"PeakBytes":100`) {
+		t.Errorf("%s, %v", text, err)
+	}
+	var got wrap.Snapshot
+	if err := json.Unmarshal(text, &got); err != nil || got != s {
+		t.Errorf("got %v, %v", got, err)
 	}
 }
 
@@ -72,7 +110,7 @@ func TestSizesAreUpToPowersOfTwo(t *testing.T) {
 		size uintptr
 		want int
 	}{{1, 0}, {2, 1}, {3, 2}, {4, 2}, {5, 3}, {64, 6}, {65, 7}, {1 << 20, 20}} {
-		d := a.Region(func() {
+		d := a.During(func() {
 			b, _ := a.Allocate(layout(c.size, 1))
 			a.Deallocate(unsafe.Pointer(&b[0]), layout(c.size, 1))
 		})
@@ -83,7 +121,7 @@ func TestSizesAreUpToPowersOfTwo(t *testing.T) {
 }
 
 func TestStatsKnowFailures(t *testing.T) {
-	inner := wrap.Fail(galloc.System, wrap.After(1))
+	inner := alloctest.Fail(galloc.System, alloctest.After(1))
 	a := wrap.Stats(inner)
 	l := layout(100, 8)
 	p := a.Alloc(l)
@@ -98,7 +136,7 @@ func TestStatsKnowFailures(t *testing.T) {
 		func() bool { _, err := a.GrowZeroed(p, l, layout(200, 8)); return isOutOfMemory(err) },
 		func() bool { _, err := a.Shrink(p, l, layout(20, 8)); return isOutOfMemory(err) },
 	} {
-		d := a.Region(func() {
+		d := a.During(func() {
 			if !call() {
 				t.Error("a call did not fail")
 			}
@@ -110,22 +148,22 @@ func TestStatsKnowFailures(t *testing.T) {
 	a.Dealloc(p, l)
 	typed := wrap.Stats(galloc.GoHeap)
 	for _, n := range []int{-1, math.MaxInt} {
-		if _, err := typed.(galloc.TypedAllocator).AllocateTyped(reflect.TypeFor[string](), n); err == nil {
+		if _, err := typed.AllocateTyped(reflect.TypeFor[string](), n); err == nil {
 			t.Errorf("%d strings", n)
 		}
 	}
 	if s := typed.Snapshot(); s.Failures != 2 || s.Allocs != 0 {
 		t.Errorf("typed memory: %v", s)
 	}
-	// The order of wrappers matters: inside, refusals are not seen.
+	// The order of wrappers matters: a Counter inside does not see refusals.
 	in := wrap.Stats(galloc.System)
-	wrap.Fail(in, wrap.After(0)).Alloc(l)
+	alloctest.Fail(in, alloctest.After(0)).Alloc(l)
 	if s := in.Snapshot(); s.Failures != 0 {
 		t.Errorf("inside, %v", s)
 	}
 }
 
-// Bytes are what blocks occupy, and the same for every layout that fits.
+// Bytes are the bytes that blocks occupy, the same for every layout that fits.
 func TestStatsCountWhatBlocksOccupy(t *testing.T) {
 	h := newHeap(t)
 	a := wrap.Stats(h)
@@ -150,8 +188,8 @@ func TestStatsCountWhatBlocksOccupy(t *testing.T) {
 	}
 }
 
-// 64 goroutines allocate, resize and free, and free the blocks of each other; in the end it
-// adds up. Meanwhile no snapshot has more freed than allocated, or less than before.
+// 64 goroutines allocate, resize and free, also the blocks of each other, and in the end the counts
+// balance. No snapshot has more frees than allocations, or a count that is less than before.
 func TestStatsAddUp(t *testing.T) {
 	a := wrap.Stats(newHeap(t))
 	const each = 2000
@@ -162,12 +200,13 @@ func TestStatsAddUp(t *testing.T) {
 		var last wrap.Snapshot
 		for {
 			s := a.Snapshot()
-			if s.Live() < 0 || s.LiveBytes() < 0 || s.Allocs < last.Allocs || s.Frees < last.Frees || s.Peak < last.Peak || int64(s.Peak) < s.LiveBytes() {
+			if s.Live() < 0 || s.LiveBytes() < 0 || s.Allocs < last.Allocs || s.Frees < last.Frees ||
+				s.PeakBytes < last.PeakBytes || int64(s.PeakBytes) < s.LiveBytes() {
 				t.Errorf("inconsistent: %v, before %v", s, last)
 				return
 			}
 			for i, n := range s.Sizes {
-				if n.Frees > n.Allocs+n.In {
+				if n.Frees > n.Allocs+n.ReallocsIn {
 					t.Errorf("size %d: %+v", i, n)
 				}
 			}
@@ -194,8 +233,8 @@ func TestStatsAddUp(t *testing.T) {
 	}
 }
 
-// use makes and frees n blocks on each of 64 goroutines. Of these, some grow, and some are
-// freed by others.
+// use allocates and frees n blocks on each of 64 goroutines. Some blocks grow, and some are freed
+// by another goroutine.
 func use(a galloc.Allocator, n int, blocks chan []byte) {
 	var made sync.WaitGroup
 	for g := range uint64(64) {
@@ -257,18 +296,18 @@ func TestPeak(t *testing.T) {
 		peak = max(peak, live)
 	}
 	s := a.Snapshot()
-	if s.LiveBytes() != live || int64(s.Peak) != peak {
+	if s.LiveBytes() != live || int64(s.PeakBytes) != peak {
 		t.Errorf("%v, want %d bytes live, peak %d", s, live, peak)
 	}
 	for i, p := range blocks {
 		a.Dealloc(p, layout(sizes[i], 8))
 	}
-	if s := a.Snapshot(); int64(s.Peak) != peak {
+	if s := a.Snapshot(); int64(s.PeakBytes) != peak {
 		t.Errorf("%v, want peak %d", s, peak)
 	}
 }
 
-// On many Ps, the peak is near what it must be at least.
+// On many Ps, the peak is near the true one.
 func TestPeakOfMany(t *testing.T) {
 	h, _ := heap.New(heap.Options{})
 	defer h.Close()
@@ -283,7 +322,7 @@ func TestPeakOfMany(t *testing.T) {
 				blocks = append(blocks, a.Alloc(layout(size, 8)))
 			}
 			all.Done()
-			all.Wait() // all is live now
+			all.Wait() // all blocks are live now
 			for _, p := range blocks {
 				a.Dealloc(p, layout(size, 8))
 			}
@@ -291,18 +330,20 @@ func TestPeakOfMany(t *testing.T) {
 	}
 	wg.Wait()
 	const want = goroutines * each * size
-	if s := a.Snapshot(); s.Peak < want-uint64(runtime.GOMAXPROCS(0))*(64<<10) || s.Peak > want+uint64(runtime.GOMAXPROCS(0))*(64<<10) {
-		t.Errorf("peak %d, want about %d", s.Peak, want)
+	if s := a.Snapshot(); s.PeakBytes < want-uint64(runtime.GOMAXPROCS(0))*(64<<10) ||
+		s.PeakBytes > want+uint64(runtime.GOMAXPROCS(0))*(64<<10) {
+		t.Errorf("peak %d, want about %d", s.PeakBytes, want)
 	}
 }
 
-// one hands out the same block, again and again, in no time.
+// one returns the same block each time, and takes no time.
 type one []byte
 
 func (o one) Allocate(galloc.Layout) ([]byte, error) { return o, nil }
 func (one) Deallocate(unsafe.Pointer, galloc.Layout) {}
 
-// A snapshot taken while blocks come and go does not take those for live at once that never were: what it says of the peak would stay.
+// A snapshot while blocks are allocated and freed does not count blocks as live at once that never
+// were: the peak never falls, so the error would stay.
 func TestSnapshotsDoNotRaiseThePeak(t *testing.T) {
 	const size = 1 << 20
 	a := wrap.Stats(make(one, size))
@@ -323,7 +364,7 @@ func TestSnapshotsDoNotRaiseThePeak(t *testing.T) {
 		}
 	})
 	for range 2000 {
-		if s := a.Snapshot(); s.Peak > size || s.LiveBytes() > size || s.LiveBytes() < 0 {
+		if s := a.Snapshot(); s.PeakBytes > size || s.LiveBytes() > size || s.LiveBytes() < 0 {
 			t.Fatalf("%v, with one block of %d bytes live at most", s, size)
 		}
 		runtime.Gosched()
@@ -332,7 +373,7 @@ func TestSnapshotsDoNotRaiseThePeak(t *testing.T) {
 	wg.Wait()
 }
 
-// Blocks that one P allocates and another frees are not taken to be live for ever.
+// Blocks that one P allocates and another P frees do not stay live.
 func TestPeakOfProducerAndConsumer(t *testing.T) {
 	a := wrap.Stats(newHeap(t))
 	l := layout(1024, 8)
@@ -346,38 +387,39 @@ func TestPeakOfProducerAndConsumer(t *testing.T) {
 	for p := range blocks {
 		a.Dealloc(p, l)
 	}
-	if s := a.Snapshot(); s.Live() != 0 || s.Peak > 66<<10+2*64<<10*uint64(runtime.GOMAXPROCS(0)) {
+	if s := a.Snapshot(); s.Live() != 0 || s.PeakBytes > 66<<10+2*64<<10*uint64(runtime.GOMAXPROCS(0)) {
 		t.Errorf("%v, with 66 blocks live at most", s)
 	}
 }
 
 func TestResetCountsAsFree(t *testing.T) {
 	in := newAble(t)
-	for _, a := range []wrap.Counting{wrap.Stats(in), wrap.Tag(in, newTag())} {
+	for _, a := range []*wrap.Counter{wrap.Stats(in), wrap.Tag(in, newTag())} {
 		for range 10 {
 			a.Alloc(layout(100_000, 8))
 		}
 		before := a.Snapshot()
-		a.(galloc.Resetter).Reset()
+		reset(t, a)
 		s := a.Snapshot()
-		if s.Live() != 0 || s.LiveBytes() != 0 || s.Frees != 10 || s.Peak != before.Peak || before.Live() != 10 {
+		if s.Live() != 0 || s.LiveBytes() != 0 || s.Frees != 10 || s.PeakBytes != before.PeakBytes ||
+			before.Live() != 10 {
 			t.Errorf("before %v, after %v", before, s)
 		}
 		a.Alloc(layout(100_000, 8))
-		if s := a.Snapshot(); s.Live() != 1 || s.Peak != before.Peak {
+		if s := a.Snapshot(); s.Live() != 1 || s.PeakBytes != before.PeakBytes {
 			t.Errorf("after one more: %v", s)
 		}
-		a.(galloc.Resetter).Reset()
+		reset(t, a)
 	}
 	a := wrap.Stats(in)
 	a.Alloc(layout(1000, 8))
-	a.(galloc.Resetter).Reset()
-	if s := a.Snapshot(); s.Peak < 1000 || s.Live() != 0 { // though nobody has looked before
+	reset(t, a)
+	if s := a.Snapshot(); s.PeakBytes < 1000 || s.Live() != 0 { // though this is the first
 		t.Errorf("%v", s)
 	}
 }
 
-// newTag returns the name of a tag that nobody has used.
+// newTag returns a tag that is not in use.
 func newTag() string { return fmt.Sprint("new ", tags.Add(1)) }
 
 var tags atomic.Int64
@@ -407,21 +449,21 @@ func TestTags(t *testing.T) {
 	other.Dealloc(r, l)
 }
 
-// A Reset is of one allocator, and not of all that are for the same purpose.
+// A Reset frees the blocks of one allocator, not of all allocators with the same tag.
 func TestResetOfOneOfATag(t *testing.T) {
 	name := newTag()
 	a, b := wrap.Tag(newAble(t), name), wrap.Tag(galloc.System, name)
 	l := layout(64, 8)
 	a.Alloc(l)
 	p := b.Alloc(l)
-	a.(galloc.Resetter).Reset()
+	reset(t, a)
 	if s := b.Snapshot(); s.Live() != 1 || s.Allocs != 2 || s.Frees != 1 {
 		t.Errorf("%v", s)
 	}
 	b.Dealloc(p, l)
 }
 
-// What an allocator that could be reset has counted stays with its tag when it is gone.
+// The counts of an allocator that can be reset stay with its tag after the allocator is collected.
 func TestTagsOutliveTheirAllocators(t *testing.T) {
 	in, gone := newAble(t), newTag()
 	func() {

@@ -5,110 +5,49 @@ import (
 	"maps"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/galloc-go/galloc"
 )
 
-// Tagged is a wrapper that counts for a purpose: see [Tag].
-type Tagged interface {
-	Counting
-	// Tag returns the name. Snapshot and Region are about all allocators with it.
-	Tag() string
-}
-
-// Tag returns an allocator that counts what goes through it as [Stats] does, together with all
-// others of that tag: so a program sees what its memory is for, by [Tags]. Blocks have no
-// header, and know nothing of their tag: what was allocated through one tag must be freed
-// through it.
+// Tag returns a Counter, as [Stats] does, that counts together with all other Counters of the same
+// tag. So a program whose parts each have a tag can see, with [Tags], what its memory is used for.
 //
-// A tag exists from its first use on, for good, and costs 11 KiB of Go memory, and 2 KiB for
-// each P that uses it; a wrapper around a [galloc.Resetter] as much again, until it is
-// collected. The other costs are those of Stats.
-func Tag(inner galloc.Allocator, name string) Tagged {
+// A block has no header and does not know its tag: it must be freed through the tag that allocated
+// it. A tag exists from its first use until the program ends, and takes 11 KiB of Go memory, and 2
+// KiB for each P that uses it. A Counter whose inner allocator can be reset takes as much again,
+// until it is garbage. Otherwise it costs the same as Stats. A nil inner means the global
+// allocator.
+func Tag(inner galloc.Allocator, name string) *Counter {
 	t := tagOf(name)
-	w := &tagged{tag: t}
-	w.c = &t.counters
-	w.init(inner, &w.stats, true)
-	w.open(w.a, &w.sizes)
-	if has(w.a)&resets != 0 {
-		// A Reset must know what is this allocator's.
-		w.c = new(counters)
-		t.mu.Lock()
-		t.apart = append(t.apart, w.c)
-		t.mu.Unlock()
-		runtime.AddCleanup(w, t.retire, w.c)
+	if _, ok := Find[galloc.Resetter](inner); !ok {
+		return newCounter(inner, &t.counters, t)
 	}
-	switch has(w.a) {
-	default:
-		return &struct {
-			noOwns
-			noReset
-			noTyped
-			*tagged
-		}{tagged: w}
-	case owns:
-		return &struct {
-			noReset
-			noTyped
-			*tagged
-		}{tagged: w}
-	case resets:
-		return &struct {
-			noOwns
-			noTyped
-			*tagged
-		}{tagged: w}
-	case typed:
-		return &struct {
-			noOwns
-			noReset
-			*tagged
-		}{tagged: w}
-	case owns | resets:
-		return &struct {
-			noTyped
-			*tagged
-		}{tagged: w}
-	case owns | typed:
-		return &struct {
-			noReset
-			*tagged
-		}{tagged: w}
-	case resets | typed:
-		return &struct {
-			noOwns
-			*tagged
-		}{tagged: w}
-	case owns | resets | typed:
-		return w
-	}
+	// AfterReset must know which blocks are this allocator's.
+	c := new(counters)
+	w := newCounter(inner, c, t)
+	t.mu.Lock()
+	t.apart = append(t.apart, c)
+	t.mu.Unlock()
+	runtime.AddCleanup(w, t.retire, c)
+	return w
 }
 
-type tagged struct {
-	stats
-	tag *tag
+// Tag returns the tag, or "" if the Counter was made by [Stats].
+func (w *Counter) Tag() string {
+	if w.tag == nil {
+		return ""
+	}
+	return w.tag.name
 }
 
-func (w *tagged) String() string { return "tag " + w.tag.name + "(" + nameOf(w.a) + ")" }
-
-func (w *tagged) Tag() string { return w.tag.name }
-
-func (w *tagged) Snapshot() Snapshot { return w.tag.snapshot() }
-
-func (w *tagged) Region(f func()) Snapshot { return region(w.Snapshot, f) }
-
-// Tags returns all tags in the order of their names, each with what has been counted for it.
-// The peak of a tag whose allocators have a Reset is the sum of the peaks of those.
+// Tags returns an iterator over all tags, in the order of their names, and what has been counted
+// for each. The peak of a tag with allocators that can be reset is the sum of their peaks.
 func Tags() iter.Seq2[string, Snapshot] {
 	return func(yield func(string, Snapshot) bool) {
 		tags.Lock()
-		all := slices.SortedFunc(maps.Values(tags.m), func(a, b *tag) int {
-			if a.name < b.name {
-				return -1
-			}
-			return 1
-		})
+		all := slices.SortedFunc(maps.Values(tags.m), func(a, b *tag) int { return strings.Compare(a.name, b.name) })
 		tags.Unlock()
 		for _, t := range all {
 			if !yield(t.name, t.snapshot()) {
@@ -118,15 +57,15 @@ func Tags() iter.Seq2[string, Snapshot] {
 	}
 }
 
-// tag is what the wrappers of one name share. What has been counted for it is the sum of
-// counters, apart and retired.
+// tag is the shared part of the Counters with one tag. Its counts are the sum of counters, apart
+// and retired.
 type tag struct {
 	name     string
 	counters counters
 
 	mu      sync.Mutex
 	apart   []*counters // of allocators that can be reset
-	retired Snapshot    // of those that are gone
+	retired Snapshot    // of allocators that could be reset and are garbage now
 }
 
 var tags struct {
@@ -160,7 +99,7 @@ func (t *tag) snapshot() Snapshot {
 	return s
 }
 
-// retire keeps what c has counted, whose allocator is gone, but not c.
+// retire keeps the counts of c, whose allocator is garbage, but not c itself.
 func (t *tag) retire(c *counters) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -1,51 +1,90 @@
-// Package wrap adds one behaviour to any allocator, and composes: a wrapper is an allocator
-// again.
+// Package wrap adds behavior to allocators. A wrapper takes its memory from the allocator inside
+// it, and is an allocator itself, so wrappers compose:
 //
-//	a := wrap.Stats(wrap.Limit(h, 64<<20)) // counts what goes through 64 MiB of the heap h
+//	a := wrap.Stats(wrap.Limit(h, 64<<20)) // counts the use of a heap limited to 64 MiB
 //
-// Each constructor takes the allocator inside, where nil stands for the global one, and
-// returns an [Allocator], or an interface with more methods if there is something to ask or to
-// set. [Find] finds these parts in a composition.
+// These are the wrappers:
 //
 //	Stats          counts calls and bytes, by size, with the peak
-//	Tag            the same, for a purpose: all allocators with a tag together
-//	Limit          has no more than so many bytes in use
-//	Debug          finds mistakes in the use of memory
-//	Fallback       asks a second allocator when the first one fails
-//	Segregate      asks one for small blocks, another for large ones
-//	StackFallback  takes from a buffer first
-//	Lock           one call at a time
-//	Trace          records a trace
-//	Fail           fails when it is told to, for tests
-//	NoAlloc        refuses in regions where nothing should allocate
+//	Tag            counts the same, for all allocators with one tag together
+//	Limit          fails rather than have more than a number of bytes in use
+//	Fallback       asks a second allocator where the first one fails
+//	Segregate      asks one allocator for small blocks, another for larger ones
+//	StackFallback  allocates from a buffer first
+//	Lock           makes one call at a time
+//	Trace          records a trace of the calls
 //
-// # What a wrapper keeps
+// [Find] finds a wrapper inside others. A nil allocator means the global one, [galloc.Global]; a
+// nil pointer in the interface, or a zero heap.Heap, is refused with a panic. Package memcheck has
+// a wrapper that finds misuses of memory, and package alloctest has wrappers for tests.
 //
-// A wrapper has both faces, that of a [galloc.GlobalAlloc] with both optional methods, and
-// that of a [galloc.Allocator] with all methods that have a default; where the allocator
-// inside has the method, it is used. It is a [galloc.Owner], a [galloc.Resetter], and a
-// [galloc.TypedAllocator] if and only if the allocator inside is: a type assertion tells the
-// truth. So galloc.New on Stats(galloc.GoHeap) takes types with pointers in them, and
-// everything wrapped can be registered as the global allocator, nested to any depth; only not
-// if galloc.Global is at the bottom, which RegisterGlobal reports.
+// # What every wrapper can do
 //
-// Blocks are those of the allocator inside, without headers; those of Debug lie within them. But each must be freed through
-// the wrapper that it was allocated through, since others would not know of it: a wrapper is
-// equivalent to itself only. Blocks of size 0 pass by: they are not counted, not refused, and
-// take nothing.
+// A wrapper is a [galloc.Allocator] and a [galloc.GlobalAlloc], and has all optional methods of
+// both that have a default. Where the allocator inside has the method, the wrapper calls it. A
+// block may be allocated by one interface and freed by the other. So every wrapper can be
+// registered as the global allocator, with any number of wrappers inside, unless galloc.Global
+// itself is inside, which RegisterGlobal reports.
 //
-// # The order matters
+// Some allocators have one of three abilities without a default: they know their blocks, they can
+// free all blocks at once, or their memory can hold Go pointers. A wrapper passes these on: call
+// [galloc.Owns] and [galloc.Reset] with the wrapper, and [galloc.New] or [galloc.MakeSlice] for
+// values with pointers. If an allocator inside lacks the ability, the error is
+// [errors.ErrUnsupported]. A wrapper also passes on a burden: the blocks of a wrapper of
+// [galloc.GoHeap] are garbage collected, as [galloc.GarbageCollected] reports.
 //
-// What is outside sees what is asked for, what is inside sees what is passed on.
-// Stats(Limit(a, n)) counts refusals as failures; Limit(Stats(a), n) does not see them.
-// Lock(Stats(a)) and Stats(Lock(a)) count the same, but the first one counts under the lock.
+// # Which blocks belong to a wrapper
 //
-// # What it costs
+// A wrapper returns the blocks of the allocator inside, without a header. But each block must be
+// freed through the wrapper that allocated it, since only that one accounts for it: a wrapper is
+// equivalent only to itself. Blocks of size 0 take no memory, so wrappers neither count nor limit
+// them.
 //
-// A call of a wrapper is a call of an interface method more. Stats, Tag and Limit do their
-// work in sections of the P that they run on, without atomics, which costs about what the
-// allocator itself does if that is as fast as the heap: BenchmarkComposition prints it. Fail
-// and NoAlloc cost an atomic operation, Lock a mutex, Trace and Debug microseconds. No wrapper
-// allocates on the Go heap per call, but these two, and NoAlloc where it refuses. Failing does not allocate
-// either.
+// # Why the order matters
+//
+// The outer wrapper sees what the program asks for; the inner one sees what the outer one passes
+// on. Stats(Limit(a, n)) counts a call that the limit refuses as a failure, and Limit(Stats(a), n)
+// does not count it. Lock(Stats(a)) and Stats(Lock(a)) count the same, but the first one counts
+// under the lock.
+//
+// # What a wrapper costs
+//
+// Each wrapper costs a call of an interface method. Stats, Tag and Limit change data of the P that
+// they run on, without atomic operations; around a heap they also take the blocks out of its cache
+// directly, so that a call takes about as long as a call of the heap. Around other allocators they
+// add some 5 ns to a call. Lock costs a mutex, and Trace costs microseconds and Go memory. No other
+// wrapper allocates on the Go heap for a call, not even when the call fails. BenchmarkComposition
+// measures them all.
 package wrap
+
+import "github.com/galloc-go/galloc"
+
+// Find returns the outermost layer of a that is a T. It begins with a itself and goes from each
+// wrapper to the allocator inside, as errors.As does with errors:
+//
+//	a := wrap.Stats(wrap.Limit(bump.New(nil), n))
+//	limiter, _ := wrap.Find[*wrap.Limiter](a)
+//
+// In a wrapper of two allocators, it searches all of the first before the second. A nil a means
+// [galloc.Global].
+func Find[T any](a galloc.Allocator) (T, bool) {
+	a = orGlobal(a)
+	for {
+		if t, ok := a.(T); ok {
+			return t, true
+		}
+		w, ok := a.(galloc.Wrapper)
+		if !ok {
+			var none T
+			return none, false
+		}
+		if two, ok := a.(interface{ Second() galloc.Allocator }); ok {
+			if t, ok := Find[T](w.Unwrap()); ok {
+				return t, true
+			}
+			a = orGlobal(two.Second())
+		} else {
+			a = orGlobal(w.Unwrap())
+		}
+	}
+}

@@ -18,7 +18,7 @@ type item struct{ key, value uint64 }
 
 func less(x, y item) bool { return x.key < y.key }
 
-// degree is the one that google/btree's own benchmarks use.
+// degree is the degree in google/btree's benchmarks.
 const degree = 32
 
 // keys returns n different keys: ascending, or in no order.
@@ -123,7 +123,8 @@ func BenchmarkBTreeRange(b *testing.B) {
 	})
 }
 
-// BenchmarkBTreeDelete is deleting all entries, in the order in which they came; the time that it takes to make the tree is left out.
+// BenchmarkBTreeDelete is deleting all entries, in the order in which they came; the time that it
+// takes to make the tree is left out.
 func BenchmarkBTreeDelete(b *testing.B) {
 	each(b, func(b *testing.B, ks []uint64, impl string) {
 		for b.Loop() {
@@ -149,8 +150,9 @@ func BenchmarkBTreeDelete(b *testing.B) {
 	})
 }
 
-// BenchmarkBTreeChurn is deleting one entry and inserting another one in turn, in a tree that keeps its length: with keys in no order, any
-// entry and one with a key next to it; with ascending keys the first entry and a new last one, as in a queue.
+// BenchmarkBTreeChurn is deleting one entry and inserting another one in turn, in a tree that keeps
+// its length: with keys in no order, any entry and one with a key next to it; with ascending keys
+// the first entry and a new last one, as in a queue.
 func BenchmarkBTreeChurn(b *testing.B) {
 	each(b, func(b *testing.B, ks []uint64, impl string) {
 		step, wrap := uint64(1), uint64(1)

@@ -7,15 +7,16 @@ import (
 	"os"
 	"strings"
 
+	"github.com/galloc-go/galloc/internal/replay"
 	"github.com/galloc-go/galloc/trace"
 )
 
-// gobench dump file=TRACE out=FILE threads=0|1 makes a program of a trace: with threads=1 one of as many threads as the trace has,
-// otherwise one of one thread.
+// gobench dump file=TRACE out=FILE threads=0|1 compiles a trace: with threads=1 for the threads of
+// the trace, otherwise for one thread.
 
 const dumpName = "dump"
 
-// dumpAnswer is what it prints.
+// dumpAnswer is the output of dump.
 type dumpAnswer struct {
 	Out     string `json:"out"`
 	Threads int    `json:"threads"` // of the program
@@ -47,12 +48,12 @@ func dump(settings []string) (dumpAnswer, error) {
 	}
 	a.Size, err = program.WriteTo(out)
 	if err = errors.Join(err, out.Close()); err != nil {
-		return a, errors.Join(err, os.Remove(a.Out)) // half a program is of no use
+		return a, errors.Join(err, os.Remove(a.Out)) // half a program is useless
 	}
 	return a, nil
 }
 
-// compile makes the program, and says in a what it amounts to.
+// compile compiles the trace, and sets Threads and Events of a.
 func compile(path string, threads bool, a *dumpAnswer) (io.WriterTo, error) {
 	src, err := trace.Open(path)
 	if err != nil {
@@ -60,14 +61,14 @@ func compile(path string, threads bool, a *dumpAnswer) (io.WriterTo, error) {
 	}
 	defer src.Close()
 	if threads {
-		p, err := trace.CompileThreads(path, src)
+		p, err := replay.CompileThreads(path, src)
 		if err != nil {
 			return nil, err
 		}
 		a.Threads, a.Events = p.Threads, p.Events
 		return p, nil
 	}
-	p, err := trace.Compile(path, src)
+	p, err := replay.Compile(path, src)
 	if err != nil {
 		return nil, err
 	}

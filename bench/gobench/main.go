@@ -1,11 +1,13 @@
-// Command gobench runs one workload of bench/WORKLOADS.md on one allocator, and answers in one line of JSON:
+// Command gobench runs one workload of bench/WORKLOADS.md on one allocator, and answers in one line
+// of JSON:
 //
 //	gobench ALLOCATOR NAME [key=value...]
 //	gobench dump file=TRACE out=FILE [threads=0|1]
 //
-// The keys are those of the workload, and cpus=N, which confines the process to N CPUs. The allocators are those of
-// bench/internal/peers, and new, which is pair and batch in the words of the language: see new.go. make versus calls it, once for each
-// measurement, so that each has a fresh process. dump makes of a trace the program that the workload trace replays.
+// The keys are the parameters of the workload, and cpus=N, which confines the process to N CPUs.
+// The allocators are listed in bench/internal/peers. In addition, new is pair and batch with new(T)
+// instead of an allocator: see new.go. make versus starts it once per measurement. dump compiles a
+// trace to the program that the workload trace replays.
 package main
 
 import (
@@ -41,13 +43,14 @@ func run(args []string, stdout io.Writer) int {
 	return 0
 }
 
-// measure returns what is to be printed.
+// measure returns the answer.
 func measure(args []string) (any, error) {
 	if len(args) > 0 && args[0] == dumpName {
 		return dump(args[1:])
 	}
 	if len(args) < 2 {
-		return nil, errors.New("usage: gobench ALLOCATOR NAME [key=value...]; the allocators are " + strings.Join(names(), ", "))
+		return nil, errors.New(
+			"usage: gobench ALLOCATOR NAME [key=value...]; the allocators are " + strings.Join(names(), ", "))
 	}
 	allocator, name := args[0], args[1]
 	settings, bound, err := take(args[2:], "cpus")
@@ -90,7 +93,8 @@ func names() []string {
 	return all
 }
 
-// take takes the key out of the settings. Its value is a positive number, or 0 if it is not there.
+// take removes the key from the settings. Its value is a positive number, or 0 if the key is
+// missing.
 func take(settings []string, key string) (others []string, value int, err error) {
 	for _, s := range settings {
 		v, found := strings.CutPrefix(s, key+"=")
@@ -99,16 +103,16 @@ func take(settings []string, key string) (others []string, value int, err error)
 			continue
 		}
 		if value, err = strconv.Atoi(v); err != nil || value < 1 {
-			return nil, 0, fmt.Errorf("%s: the value must be a number from 1", s)
+			return nil, 0, fmt.Errorf("%s: the value must be a positive number", s)
 		}
 	}
 	return others, value, nil
 }
 
-// singleSize is the workloads whose blocks are all of one size, and what that is if it is not given.
+// singleSize has the workloads whose blocks all have one size, with its default.
 var singleSize = map[string]uint64{"pair": 64, "batch": 64, "xmalloc-test": 64}
 
-// needOf finds out what the allocator may want to know of the workload.
+// needOf returns the Need of the workload.
 func needOf(name string, settings []string) (peers.Need, error) {
 	need := peers.Need{MaxSize: 1 << 30}
 	size, single := singleSize[name]

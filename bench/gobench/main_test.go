@@ -24,7 +24,7 @@ func TestFaultsAreAnsweredWithAnErrorThatSaysWhatToDo(t *testing.T) {
 		{"", "usage: gobench"},
 		{"heap", "usage: gobench"},
 		{"hoard pair", "choose one of"},
-		{"heap pair cpus=0", "from 1"},
+		{"heap pair cpus=0", "positive"},
 		{"heap pair size=big", "number of bytes"},
 		{"heap trace program=/nowhere/at/all", "/nowhere/at/all"},
 		{"heap trace program=/dev/null", "gobench dump"},

@@ -10,12 +10,13 @@ import (
 	"unsafe"
 )
 
-// The allocator new is Go's own in the words of the language: pair and batch with new([N]byte), N a power of two, in the place of
-// calls of galloc, and with nothing in the place of freeing but forgetting. The collector runs as it does in any program.
+// The allocator new is the language's new: pair and batch with new([N]byte), N a power of two,
+// instead of calls of galloc. Blocks are not freed but become garbage. The collector runs as in any
+// program.
 
 const newName = "new"
 
-// newAnswer is the answer of bench/WORKLOADS.md, as far as it applies.
+// newAnswer has the keys of an answer of bench/WORKLOADS.md that apply.
 type newAnswer struct {
 	Allocator string `json:"allocator"`
 	Workload  string `json:"workload"`
@@ -27,7 +28,7 @@ type newAnswer struct {
 	Error     string `json:"error"`
 }
 
-// sink is where a thread keeps its blocks, on cache lines of its own, so that they escape.
+// sink keeps the blocks of a thread, so that they escape. It shares no cache lines with others.
 type sink struct {
 	_     [128]byte
 	last  unsafe.Pointer
@@ -78,7 +79,10 @@ var newLoops = map[uint64]struct{ pair, batch func(s *sink, n, count int) }{
 
 // runNew runs pair or batch.
 func runNew(name string, settings []string) (newAnswer, error) {
-	v := map[string]uint64{"size": 64, "iterations": 5_000_000, "count": 1000, "threads": 1, "seed": 4141, "latency": 0, "settle": 0}
+	v := map[string]uint64{
+		"size": 64, "iterations": 5_000_000, "count": 1000, "threads": 1, "seed": 4141,
+		"latency": 0, "settle": 0,
+	}
 	if name == "pair" {
 		delete(v, "count")
 	}
@@ -86,7 +90,9 @@ func runNew(name string, settings []string) (newAnswer, error) {
 		key, value, _ := strings.Cut(s, "=")
 		n, err := strconv.ParseUint(value, 10, 32)
 		if _, known := v[key]; !known || err != nil {
-			return newAnswer{}, fmt.Errorf("%s: the keys of new are size, iterations, threads and for batch count, and the values numbers", s)
+			return newAnswer{}, fmt.Errorf(
+				"%s: the keys of new are size, iterations, threads and, for batch, count; the values are numbers",
+				s)
 		}
 		v[key] = n
 	}
@@ -97,13 +103,13 @@ func runNew(name string, settings []string) (newAnswer, error) {
 	}
 	switch {
 	case name != "pair" && name != "batch":
-		return newAnswer{}, errors.New("the allocator new has pair and batch only")
+		return newAnswer{}, errors.New("the allocator new has only pair and batch")
 	case !known:
-		return newAnswer{}, errors.New("the allocator new has sizes that are powers of two, from 8 to 1048576")
+		return newAnswer{}, errors.New("sizes of the allocator new are powers of two, from 8 to 1048576")
 	case v["latency"] != 0 || v["settle"] != 0:
 		return newAnswer{}, errors.New("the allocator new has neither latency nor settle")
 	case v["threads"] < 1 || v["iterations"] < 1 || name == "batch" && v["count"] < 1:
-		return newAnswer{}, errors.New("threads, iterations and count are at least 1")
+		return newAnswer{}, errors.New("threads, iterations and count must be at least 1")
 	}
 	n := v["iterations"]
 	if v["size"] >= 32<<10 {
@@ -123,7 +129,8 @@ func runNew(name string, settings []string) (newAnswer, error) {
 	}, nil
 }
 
-// together sets up n goroutines, releases them at once, and returns how long the last of them took.
+// together sets up n goroutines, starts them at once, and returns the time until the last has
+// ended.
 func together(n int, setup func() func()) time.Duration {
 	release := make(chan struct{})
 	var ready, done sync.WaitGroup

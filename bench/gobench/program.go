@@ -6,10 +6,10 @@ import (
 	"io"
 	"os"
 
-	"github.com/galloc-go/galloc/trace"
+	"github.com/galloc-go/galloc/internal/replay"
 )
 
-// head is the beginning of a program file: see Program.WriteTo in package trace.
+// head is the beginning of a program file: see Program.WriteTo in package replay.
 type head struct {
 	threads uint32
 	largest uint64 // the size of the largest block
@@ -29,18 +29,18 @@ func headOf(path string) (head, error) {
 }
 
 func notAProgram(path string, err error) error {
-	return fmt.Errorf("%s: not a program, which gobench dump makes of a trace, or a damaged one: %w", path, err)
+	return fmt.Errorf("%s: not a program of gobench dump, or damaged: %w", path, err)
 }
 
-// replay is the replay of a program, however many threads that has.
-type replay struct {
-	trace.Summary
-	one     *trace.Replay // or
-	several *trace.ThreadReplay
+// player replays a program of one or several threads.
+type player struct {
+	replay.Summary
+	one     *replay.Replay // or
+	several *replay.ThreadReplay
 }
 
 // load reads a program file and prepares its replay.
-func load(path string) (r replay, err error) {
+func load(path string) (r player, err error) {
 	h, err := headOf(path)
 	if err != nil {
 		return r, err
@@ -51,19 +51,19 @@ func load(path string) (r replay, err error) {
 	}
 	defer f.Close()
 	if h.threads == 1 {
-		p, err := trace.ReadProgram(f)
+		p, err := replay.ReadProgram(f)
 		if err != nil {
 			return r, notAProgram(path, err)
 		}
 		r.Summary = p.Summary
-		r.one, err = trace.NewReplay(p)
+		r.one, err = replay.NewReplay(p)
 		return r, err
 	}
-	p, err := trace.ReadThreadProgram(f)
+	p, err := replay.ReadThreadProgram(f)
 	if err != nil {
 		return r, notAProgram(path, err)
 	}
 	r.Summary = p.Summary
-	r.several, err = trace.NewThreadReplay(p)
+	r.several, err = replay.NewThreadReplay(p)
 	return r, err
 }

@@ -13,17 +13,19 @@ import (
 
 	"github.com/galloc-go/galloc"
 	"github.com/galloc-go/galloc/bench/internal/peers"
+	"github.com/galloc-go/galloc/internal/replay"
 	"github.com/galloc-go/galloc/internal/rss"
 	"github.com/galloc-go/galloc/internal/stopwatch"
 	"github.com/galloc-go/galloc/internal/workload"
 )
 
-// The workload trace is here, and not in package workload, because it is for one program only, and its threads are those of the file.
+// The workload trace is here and not in package workload, because its threads are given by the
+// file.
 
 const traceName = "trace"
 
-// A program of one thread is replayed on the thread that the process was started on, as a program in C would: libc's malloc gives
-// every thread an arena of its own, and treats that thread's best.
+// A program of one thread is replayed on the thread on which the process was started, as a program
+// in C would: libc's malloc has an arena for each thread, and serves the first thread best.
 func init() {
 	if len(os.Args) > 2 && os.Args[2] == traceName {
 		runtime.LockOSThread()
@@ -35,12 +37,13 @@ type traceSettings struct {
 	program string
 	rounds  int
 	latency bool
+	face    replay.Face
 	settle  time.Duration
 }
 
 func parseTrace(settings []string) (traceSettings, error) {
-	v := map[string]int{"rounds": 5, "latency": 0, "settle": 0}
-	most := map[string]int{"rounds": 100_000, "latency": 1, "settle": 3_600_000}
+	v := map[string]int{"rounds": 5, "latency": 0, "face": 0, "settle": 0}
+	limits := map[string]int{"rounds": 100_000, "latency": 1, "face": int(replay.Slices), "settle": 3_600_000}
 	var s traceSettings
 	for _, setting := range settings {
 		key, value, _ := strings.Cut(setting, "=")
@@ -48,20 +51,23 @@ func parseTrace(settings []string) (traceSettings, error) {
 			s.program = value
 			continue
 		}
-		limit, known := most[key]
+		limit, known := limits[key]
 		n, err := strconv.Atoi(value)
 		switch {
 		case !known:
-			return s, fmt.Errorf("%s: the keys of trace are program, rounds, latency, settle and cpus; the program says how many threads", setting)
+			return s, fmt.Errorf(
+				"%s: the keys of trace are program, rounds, latency, face, settle and cpus; the program has the number of threads",
+				setting)
 		case err != nil || n < 0 || n > limit || key == "rounds" && n < 1:
 			return s, fmt.Errorf("%s: the value must be a number of at most %d, and rounds at least 1", setting, limit)
 		}
 		v[key] = n
 	}
 	if s.program == "" {
-		return s, errors.New("trace: say which one: program=FILE, with a file that gobench dump has made")
+		return s, errors.New("trace: write program=FILE, with a file of gobench dump")
 	}
 	s.rounds, s.latency, s.settle = v["rounds"], v["latency"] == 1, time.Duration(v["settle"])*time.Millisecond
+	s.face = replay.Face(v["face"])
 	return s, nil
 }
 
@@ -78,14 +84,21 @@ func runTrace(allocator string, settings []string) (answer, error) {
 	if r.several != nil {
 		runtime.UnlockOSThread() // this goroutine only waits
 	}
-	if allocator == "null" && (s.latency || r.several != nil) {
-		return answer{}, errors.New("the allocator null has one block for everything: it is for programs of one thread, without latency=1")
+	if allocator == "sink" && (s.latency || r.several != nil) {
+		return answer{}, errors.New(
+			"the allocator sink has one block for everything: it is for programs of one thread, without latency=1")
+	}
+	if s.face != replay.Static {
+		if r.several != nil || s.latency {
+			return answer{}, errors.New("face is for programs of one thread, without latency=1")
+		}
+		r.one.Through(s.face)
 	}
 	a, err := peers.Open(allocator, peers.Need{MaxSize: r.MaxSize})
 	if err != nil {
 		return answer{}, err
 	}
-	galloc.RegisterGlobal(a)
+	galloc.RegisterGlobal(a) // workloads call workload.Register, in other runs
 
 	result := workload.Result{
 		Workload: traceName, Threads: r.Threads,
@@ -96,7 +109,7 @@ func runTrace(allocator string, settings []string) (answer, error) {
 		l = newListener(r.Threads)
 	}
 	rounds := make([]int64, 0, s.rounds)
-	debug.FreeOSMemory() // what loading has left behind must not go away during the replay
+	debug.FreeOSMemory() // garbage of loading must not be returned to the system during the replay
 	base, measured := rss.Start()
 	for range s.rounds {
 		took, err := r.round(l)
@@ -119,8 +132,8 @@ func runTrace(allocator string, settings []string) (answer, error) {
 	return answerOf(result, rounds), nil
 }
 
-// round does one round and frees what is left alive then. The time is that without l, which listens to each call; l may be nil.
-func (r replay) round(l listener) (took time.Duration, err error) {
+// round does one round and frees the survivors. l, if not nil, times each call; then took is 0.
+func (r player) round(l listener) (took time.Duration, err error) {
 	switch {
 	case r.one != nil && l == nil:
 		took, err = r.one.Round()
@@ -141,17 +154,17 @@ func (r replay) round(l listener) (took time.Duration, err error) {
 	return took, err
 }
 
-// median is the middle of the values, or the mean of the two in the middle.
+// median returns the middle value, or the mean of the two in the middle.
 func median(v []int64) int64 {
 	v = slices.Sorted(slices.Values(v))
 	n := len(v)
 	return (v[(n-1)/2] + v[n/2]) / 2
 }
 
-// listener counts how long the calls of each thread take.
+// listener counts the durations of the calls of each thread.
 type listener []*ear
 
-// An ear is on cache lines of its own.
+// An ear counts the calls of one thread. It shares no cache lines with others.
 type ear struct {
 	histogram stopwatch.Histogram
 	overhead  uint64
@@ -170,7 +183,7 @@ func newListener(threads int) listener {
 
 func (l listener) observe(thread int, ticks uint64) {
 	e := l[thread]
-	// The clocks of two processors may differ by a little, and a thread can move between readings.
+	// The clocks of two processors may differ slightly, and a thread can move between readings.
 	e.histogram.Add(uint64(max(int64(ticks-e.overhead), 0)))
 }
 

@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// A process has one global allocator, so a run is a process: the test binary, which then does what the command does.
+// A process has one global allocator, so a run is a process: the test binary, which then does what
+// the command does.
 const asCommand = "GOBENCH_TEST_AS_COMMAND"
 
 func TestMain(m *testing.M) {
@@ -19,7 +20,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// spawn runs the command in a process of its own.
+// spawn runs the command in a new process.
 func spawn(t *testing.T, args ...string) map[string]any {
 	t.Helper()
 	child := exec.Command(os.Args[0], args...)
@@ -35,7 +36,8 @@ func spawn(t *testing.T, args ...string) map[string]any {
 	return answer
 }
 
-// Two threads, of which each frees a block of the other; 6 events and 4 objects of 1,024 bytes in all; object 4 survives.
+// Two threads, of which each frees a block of the other; 6 events and 4 objects of 1,024 bytes in
+// all; object 4 survives.
 const smallTrace = "# malloctrace 1\nm 0 1 100\nc 1 2 300\nf 1 1\nr 0 2 3 124\nf 1 3\na 1 4 500 64\n"
 
 // programs makes the programs of smallTrace, for one thread and for its two.
@@ -53,7 +55,8 @@ func programs(t *testing.T) (one, two string) {
 	}{{one, "0", 1}, {two, "1", 2}} {
 		answer, status := ask(t, "dump", "file="+file, "out="+c.out, "threads="+c.threads)
 		info, err := os.Stat(c.out)
-		if status != 0 || err != nil || answer["threads"] != c.want || answer["events"] != 6.0 || answer["size"] != float64(info.Size()) {
+		if status != 0 || err != nil || answer["threads"] != c.want || answer["events"] != 6.0 ||
+			answer["size"] != float64(info.Size()) {
 			t.Fatalf("%v, %v", answer, err)
 		}
 	}
@@ -70,13 +73,18 @@ func TestTraceIsCountedAsTheProgramSays(t *testing.T) {
 	}{
 		{"heap trace rounds=3 program=" + one, 1, 3, 12},
 		{"heap trace program=" + two, 2, 5, 20},
-		{"null trace rounds=1 program=" + one, 1, 1, 4},
+		{"sink trace rounds=1 program=" + one, 1, 1, 4},
+		{"heap trace rounds=1 face=1 program=" + one, 1, 1, 4},
+		{"heap trace rounds=2 face=2 program=" + one, 1, 2, 8},
 		{"heap trace latency=1 rounds=2 settle=1 program=" + one, 1, 0, 8},
 		{"heap trace latency=1 rounds=2 program=" + two, 2, 0, 8},
 	} {
 		a := spawn(t, strings.Fields(c.args)...)
 		rounds, _ := a["rounds"].([]any)
-		if a["error"] != "" || a["workload"] != "trace" || a["threads"] != c.threads || a["ops"] != 6.0 || a["allocs"] != c.allocs || a["bytes"] != c.allocs*256 || len(rounds) != c.rounds {
+		if a["error"] != "" || a["workload"] != "trace" || a["threads"] != c.threads || a["ops"] != 6.0 ||
+			a["allocs"] != c.allocs ||
+			a["bytes"] != c.allocs*256 ||
+			len(rounds) != c.rounds {
 			t.Errorf("%s: %v", c.args, a)
 		}
 		if c.rounds > 0 {
@@ -109,9 +117,12 @@ func TestFaultsOfTraceAndDump(t *testing.T) {
 		{"heap trace program=" + damaged, "ends too early"},
 		{"heap trace rounds=0 program=" + one, "at least 1"},
 		{"heap trace latency=2 program=" + one, "at most 1"},
-		{"heap trace threads=2 program=" + one, "the program says how many threads"},
-		{"null trace program=" + two, "one thread"},
-		{"null trace latency=1 program=" + one, "without latency=1"},
+		{"heap trace threads=2 program=" + one, "the program has the number of threads"},
+		{"sink trace program=" + two, "one thread"},
+		{"heap trace face=1 program=" + two, "one thread"},
+		{"heap trace face=2 latency=1 program=" + one, "without latency=1"},
+		{"heap trace face=3 program=" + one, "at most 2"},
+		{"sink trace latency=1 program=" + one, "without latency=1"},
 		{"hoard trace program=" + one, "choose one of"},
 		{"dump file=" + one, "usage: gobench dump"},
 		{"dump file=" + one + " out=" + dir + "/x threads=2", "usage: gobench dump"},

@@ -14,12 +14,13 @@ import (
 	"github.com/galloc-go/galloc/tlsf"
 )
 
-// What is stepped through by worst: random operations on an allocator with a region of 32 MiB, of which some 20 are in use, in 10,000 blocks.
+// churn performs random operations on an allocator with a region of 32 MiB, of which about 20 MiB
+// are in use, in 10,000 blocks.
 const (
 	churnRegion = 32 << 20
 	churnSlots  = 20_000
-	churnLeast  = 16       // sizes are as frequent between 16 and 32 as between 8 and 16 KiB
-	churnMost   = 16 << 10 // bytes
+	churnMin    = 16       // bytes; sizes from 16 to 32 are as frequent as from 8 to 16 KiB
+	churnMax    = 16 << 10 // bytes
 )
 
 var churned = []string{"tlsf", "buddy", "heap"}
@@ -33,11 +34,12 @@ func newChurned(name string) (galloc.Allocator, error) {
 	case "heap":
 		return heap.Default(), nil
 	}
-	return nil, fmt.Errorf("there is no allocator %q here", name)
+	return nil, fmt.Errorf("unknown allocator %q: use one of %q", name, churned)
 }
 
-// runChurn is the command that is stepped through: operations of which one in every so many, chosen at random, goes through the functions
-// below. It is the same each time.
+// runChurn is the command that worst steps through. It calls a random one of every
+// operations/samples operations through the functions at the end of this file, and is the same each
+// time.
 func runChurn(args []string) error {
 	if len(args) != 3 {
 		return errors.New("usage: instructions churn NAME OPERATIONS SAMPLES")
@@ -45,7 +47,7 @@ func runChurn(args []string) error {
 	operations, err := strconv.Atoi(args[1])
 	samples, err2 := strconv.Atoi(args[2])
 	if err != nil || err2 != nil || samples < 1 || operations < samples {
-		return fmt.Errorf("%q: OPERATIONS and SAMPLES must be numbers, the first not less than the second", args[1:])
+		return fmt.Errorf("%q: OPERATIONS and SAMPLES must be numbers, and OPERATIONS at least SAMPLES", args[1:])
 	}
 	a, err := newChurned(args[0])
 	if err != nil {
@@ -62,7 +64,7 @@ func churn(a galloc.Allocator, operations, every int) error {
 	slots := make([]block, churnSlots)
 	r := rand.New(rand.NewPCG(1, 2))
 	random := func() galloc.Layout {
-		size := uintptr(churnLeast * math.Exp2(r.Float64()*math.Log2(churnMost/churnLeast)))
+		size := uintptr(churnMin * math.Exp2(r.Float64()*math.Log2(churnMax/churnMin)))
 		align := uintptr(16)
 		if r.IntN(16) == 0 {
 			align <<= r.IntN(9) // to 4096
@@ -111,7 +113,7 @@ func churn(a galloc.Allocator, operations, every int) error {
 	return nil
 }
 
-// The functions that stepping begins at. They are not inlined, so that each has an address.
+// Stepping begins at these functions. They are not inlined, so that each has an address.
 
 //go:noinline
 func sampledAllocate(a galloc.Allocator, l galloc.Layout) ([]byte, error) { return a.Allocate(l) }
@@ -124,5 +126,5 @@ func sampledResize(a galloc.Allocator, p unsafe.Pointer, l galloc.Layout, newSiz
 	return galloc.Resize(a, p, l, newSize)
 }
 
-// sampled is the names of these functions, in programs.
+// sampled has the names of these functions as symbols.
 var sampled = []string{"main.sampledAllocate", "main.sampledDeallocate", "main.sampledResize"}

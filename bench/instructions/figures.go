@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"go/version"
+	"maps"
 	"math"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -14,33 +16,42 @@ const (
 	platform  = "linux/amd64"
 	tolerance = 0.05
 
-	recordAnew = "record anew by make instructions ARGS=-record"
-	whatToDo   = "Find out why (valgrind --tool=callgrind tells the functions). If it is meant, " + recordAnew + ", and say why in the commit."
+	recordAgain = "record the figures again: make instructions ARGS=-record"
+	whatToDo    = "Find out why (valgrind --tool=callgrind shows the functions). If the change is meant, " +
+		recordAgain + ", and say why in the commit."
 )
 
-// figures is what figures.txt holds: how many instructions an operation of each loop takes, in programs that a version of Go has built.
-type figures struct {
-	version string // such as go1.26: patches do not change the code much
-	counts  map[string]float64
-}
+// counts maps the name of a loop to the instructions that one of its operations takes.
+type counts map[string]float64
 
-// goVersion returns the version of Go as it stands in figures.
+// figures is the contents of figures.txt: counts for each language version of Go, such as go1.26,
+// that builds the program. Patch releases hardly change the code.
+type figures map[string]counts
+
+// goVersion returns the version of Go as figures has it.
 func goVersion() string { return version.Lang(runtime.Version()) }
 
-// String returns the text of the file. The first line that is no comment is the version; .ci/test reads it too.
+// String returns the text of the file. .ci/test reads its version lines too.
 func (f figures) String() string {
 	var b strings.Builder
-	b.WriteString("# Instructions of one operation on " + platform + ", as loops.go says. If they change, " + recordAnew + ".\n")
-	fmt.Fprintf(&b, "version %s\n", f.version)
-	for _, l := range loops {
-		fmt.Fprintf(&b, "%s %.1f\n", l.name, f.counts[l.name])
+	b.WriteString("# Instructions of one operation on " + platform +
+		", by version of Go. loops.go has the operations.\n")
+	b.WriteString("# If they change, " + recordAgain + ", with each version.\n")
+	for _, v := range slices.SortedFunc(maps.Keys(f), version.Compare) {
+		fmt.Fprintf(&b, "\nversion %s\n", v)
+		for _, l := range loops {
+			fmt.Fprintf(&b, "%s %.1f\n", l.name, f[v][l.name])
+		}
 	}
 	return b.String()
 }
 
-// parseFigures reads what String has written. Every loop must have a figure.
+// parseFigures reads the text that String returns. Each version must have a figure for every loop:
+// the figures returned beside an error are the versions that have.
 func parseFigures(text string) (figures, error) {
-	f := figures{counts: map[string]float64{}}
+	f := figures{}
+	var errs []error
+	var now counts
 	for line := range strings.Lines(text) {
 		line = strings.TrimSpace(line)
 		if line == "" || line[0] == '#' {
@@ -48,38 +59,60 @@ func parseFigures(text string) (figures, error) {
 		}
 		name, value, _ := strings.Cut(line, " ")
 		if name == "version" {
-			f.version = value
+			if f[value] != nil || version.Lang(value) != value || value == "" {
+				errs = append(errs, fmt.Errorf("%q is not a new version of Go", line))
+			}
+			now = counts{}
+			f[value] = now
 			continue
 		}
 		n, err := strconv.ParseFloat(value, 64)
 		if err != nil || !(n > 0) || math.IsInf(n, 1) {
-			return f, fmt.Errorf("%q is not a name and a number of instructions", line)
+			errs = append(errs, fmt.Errorf("%q is not a name and a number of instructions", line))
+			continue
 		}
-		f.counts[name] = n
+		if now == nil {
+			errs = append(errs, fmt.Errorf("no line before %q has the version of Go: %s", line, recordAgain))
+			now = counts{}
+		}
+		now[name] = n
 	}
-	if f.version == "" {
-		return f, errors.New("no line says the version of Go: " + recordAnew)
-	}
-	for _, l := range loops {
-		if f.counts[l.name] == 0 {
-			return f, fmt.Errorf("no figure for %s: %s", l.name, recordAnew)
+	for v, now := range f {
+		if err := now.check(); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", v, err))
+			delete(f, v)
 		}
 	}
-	if len(f.counts) != len(loops) {
-		return f, errors.New("there are figures of loops that are not in loops.go: " + recordAnew)
+	if len(f) == 0 {
+		errs = append(errs, errors.New("no figures: "+recordAgain))
 	}
-	return f, nil
+	return f, errors.Join(errs...)
 }
 
-// judge returns a complaint if the count is not as recorded, or "". A count that is too low is wrong as well: what was won is held only if
-// the figure follows it down.
+// check returns an error unless there is a figure for every loop, and no other.
+func (c counts) check() error {
+	for _, l := range loops {
+		if c[l.name] == 0 {
+			return fmt.Errorf("no figure for %s: %s", l.name, recordAgain)
+		}
+	}
+	if len(c) != len(loops) {
+		return errors.New("there are figures of loops that are not in loops.go: " + recordAgain)
+	}
+	return nil
+}
+
+// judge returns a complaint if the count differs from the recorded one, or "". A count that is too
+// low is wrong as well: the figure must follow it, or a later rise would go unnoticed.
 func judge(name string, now, recorded float64) string {
 	change := now/recorded - 1
 	switch {
 	case change > tolerance:
-		return fmt.Sprintf("%s takes %.1f instructions, %.1f %% more than the %.1f recorded.", name, now, 100*change, recorded)
+		return fmt.Sprintf("%s takes %.1f instructions, %.1f %% more than the %.1f recorded.",
+			name, now, 100*change, recorded)
 	case change < -tolerance:
-		return fmt.Sprintf("%s takes %.1f instructions, %.1f %% less than the %.1f recorded, which do not hold it there.", name, now, -100*change, recorded)
+		return fmt.Sprintf("%s takes %.1f instructions, %.1f %% less than the %.1f recorded: the figure must follow.",
+			name, now, -100*change, recorded)
 	}
 	return ""
 }

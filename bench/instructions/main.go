@@ -1,20 +1,24 @@
-// Command instructions counts the instructions of galloc's fast path, and compares them with recorded figures: make instructions.
+// Command instructions counts the instructions of galloc's fast path, and compares them with
+// recorded figures: make instructions.
 //
 //	instructions [-record]
 //	instructions loop NAME N
 //	instructions worst [NAME...]
 //	instructions churn NAME OPERATIONS SAMPLES
 //
-// A count says less than a time, but it is the same on every machine and under any load, so a gate can hold what was won. The second form is
-// what is counted: the program builds itself, and runs that under valgrind's callgrind, for N operations and for twice as many. The
-// difference is N operations, without what starting and ending a program takes. loops.go has the operations, figures.go the
-// comparison, figures.txt the figures.
+// A count means less than a time, but it is the same on every machine and under any load, so a gate
+// can compare it. The first form builds this program, and runs the second form under valgrind's
+// callgrind, for N operations and for 2N. The difference is the count of N operations, without the
+// start and the end of the program. loops.go has the operations, figures.go the comparison,
+// figures.txt the figures.
 //
-// The third form counts what operations take at worst, and not on average: the fourth form is a program that does many of them at random, and
-// samples are stepped through with ptrace. See worst.go and churn.go.
+// The third form counts the worst case instead of the average: it runs the fourth form, which
+// performs operations at random, and steps through samples of them with ptrace. See worst.go and
+// churn.go.
 package main
 
 import (
+	"bytes"
 	"errors"
 	"flag"
 	"fmt"
@@ -29,15 +33,16 @@ import (
 )
 
 const (
-	figuresFile = "instructions/figures.txt" // from the folder bench
+	figuresFile = "instructions/figures.txt" // relative to the folder bench
 	operations  = 500_000                    // N: a multiple of the blocks of each batch
-	tries       = 3                          // of a count
+	tries       = 3                          // for each count
 	loopCommand = "loop"
 
 	churnCommand = "churn"
 )
 
-// What is stepped through stays on the thread that the program has started on, which is the one that is traced.
+// The main goroutine of churn stays on the first thread of the program, since only that thread is
+// traced.
 func init() {
 	if len(os.Args) > 1 && os.Args[1] == churnCommand {
 		runtime.LockOSThread()
@@ -64,15 +69,15 @@ func run(args []string, stdout io.Writer) error {
 		}
 	}
 	f := flag.NewFlagSet("instructions", flag.ContinueOnError)
-	record := f.Bool("record", false, "write what is counted to bench/"+figuresFile+", instead of comparing it with what is there")
+	record := f.Bool("record", false, "write the counts to bench/"+figuresFile+" instead of comparing them")
 	if err := f.Parse(args); err != nil {
 		return err
 	}
 	if f.NArg() > 0 {
-		return fmt.Errorf("there are flags only, and %q is none: see -h", f.Arg(0))
+		return fmt.Errorf("unexpected argument %q: see -h", f.Arg(0))
 	}
 	if p := runtime.GOOS + "/" + runtime.GOARCH; p != platform {
-		return fmt.Errorf("the fast path is counted on %s only, and this is %s", platform, p)
+		return fmt.Errorf("instructions are counted on %s only, and this is %s", platform, p)
 	}
 	text, err := os.ReadFile(figuresFile)
 	if err != nil {
@@ -82,8 +87,8 @@ func run(args []string, stdout io.Writer) error {
 	if err != nil && !*record {
 		return fmt.Errorf("bench/%s: %w", figuresFile, err)
 	}
-	if v := goVersion(); old.version != v && !*record {
-		return fmt.Errorf("the figures are of %s, and this is %s, whose code is another: %s", old.version, v, recordAnew)
+	if v := goVersion(); old[v] == nil && !*record {
+		return fmt.Errorf("no figures for %s in bench/%s: %s", v, figuresFile, recordAgain)
 	}
 	dir, err := os.MkdirTemp("", "galloc-instructions-")
 	if err != nil {
@@ -95,14 +100,14 @@ func run(args []string, stdout io.Writer) error {
 		return err
 	}
 	if *record {
-		return recordAll(program, stdout)
+		return recordAll(program, old, stdout)
 	}
-	return compareAll(program, old, stdout)
+	return compareAll(program, old[goVersion()], stdout)
 }
 
-// recordAll writes the file of figures.
-func recordAll(program string, stdout io.Writer) error {
-	now := figures{version: goVersion(), counts: map[string]float64{}}
+// recordAll counts the figures of this version of Go again and writes the file.
+func recordAll(program string, f figures, stdout io.Writer) error {
+	now := counts{}
 	for _, l := range loops {
 		var c counter
 		for range tries {
@@ -110,14 +115,16 @@ func recordAll(program string, stdout io.Writer) error {
 				return err
 			}
 		}
-		now.counts[l.name] = c.each()
+		now[l.name] = c.each()
 		fmt.Fprintf(stdout, "%-10s %7.1f   %s\n", l.name, c.each(), l.what)
 	}
-	return os.WriteFile(figuresFile, []byte(now.String()), 0o644)
+	f[goVersion()] = now
+	return os.WriteFile(figuresFile, []byte(f.String()), 0o644)
 }
 
-// compareAll returns an error if there is a loop whose count is not as recorded, even after some tries.
-func compareAll(program string, old figures, stdout io.Writer) error {
+// compareAll returns an error if the count of a loop differs from the recorded one, even after
+// several tries.
+func compareAll(program string, old counts, stdout io.Writer) error {
 	var wrong []string
 	for _, l := range loops {
 		var c counter
@@ -126,11 +133,11 @@ func compareAll(program string, old figures, stdout io.Writer) error {
 			if err := c.count(program, l); err != nil {
 				return err
 			}
-			if complaint = judge(l.name, c.each(), old.counts[l.name]); complaint == "" {
+			if complaint = judge(l.name, c.each(), old[l.name]); complaint == "" {
 				break
 			}
 		}
-		fmt.Fprintf(stdout, "%-10s %7.1f, recorded %7.1f   %s\n", l.name, c.each(), old.counts[l.name], l.what)
+		fmt.Fprintf(stdout, "%-10s %7.1f, recorded %7.1f   %s\n", l.name, c.each(), old[l.name], l.what)
 		if complaint != "" {
 			wrong = append(wrong, complaint)
 		}
@@ -141,24 +148,26 @@ func compareAll(program string, old figures, stdout io.Writer) error {
 	return nil
 }
 
-// build builds this program. The instructions depend on the settings, so these do not come from the environment.
+// build builds this program. Its instructions depend on the build settings, so it does not take
+// these from the environment.
 func build(program string) error {
 	cmd := exec.Command("go", "build", "-o", program, "./instructions")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64", "GOAMD64=v1", "GOFLAGS=", "GOEXPERIMENT=")
+	cmd.Env = append(os.Environ(),
+		"CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64", "GOAMD64=v1", "GOFLAGS=", "GOEXPERIMENT=")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("go build ./instructions: %w\n%s", err, out)
 	}
 	return nil
 }
 
-// A counter has what was counted for N operations of a loop, and for twice as many: the least of all tries, since what the runtime's
-// other threads do meanwhile depends on time, and can only add something.
+// A counter has the counts for N operations of a loop, and for 2N: the least of all tries, since
+// the runtime's other threads run for a time that varies, and can only add instructions.
 type counter struct{ once, twice int64 }
 
-// each returns how many instructions an operation takes.
+// each returns the number of instructions of one operation.
 func (c *counter) each() float64 { return float64(c.twice-c.once) / operations }
 
-// count is one try.
+// count counts once more.
 func (c *counter) count(program string, l loop) error {
 	once, err := collect(program, l, operations)
 	if err != nil {
@@ -175,20 +184,35 @@ func (c *counter) count(program string, l loop) error {
 	return nil
 }
 
-// collect returns how many instructions the program executes that runs n operations of the loop.
+// collect returns the number of instructions of a program that runs n operations of the loop.
 func collect(program string, l loop, n int) (int64, error) {
-	cmd := exec.Command("valgrind", "--command-line-only=yes", "--tool=callgrind", "--callgrind-out-file=/dev/null",
-		program, loopCommand, l.name, strconv.Itoa(n))
-	// One P, no garbage collection, and no signals from the runtime to itself: what remains is the loop, and the runtime's monitor.
-	cmd.Env = append(os.Environ(), "GOMAXPROCS=1", "GOGC=off", "GOMEMLIMIT=off", "GODEBUG=asyncpreemptoff=1")
-	out, err := cmd.CombinedOutput()
+	var out []byte
+	var err error
+	for range tries {
+		out, err = start(program, l, n)
+		// Under load, valgrind now and then ends the program by SIGILL, in the runtime's use of the
+		// time stamp counter.
+		if err == nil || !bytes.Contains(out, []byte("SIGILL")) {
+			break
+		}
+	}
 	switch {
 	case errors.Is(err, exec.ErrNotFound):
-		return 0, errors.New("valgrind is not here: install it (Debian: valgrind)")
+		return 0, errors.New("valgrind was not found: install it (Debian: valgrind)")
 	case err != nil:
-		return 0, fmt.Errorf("%s: %w\n%s", strings.Join(cmd.Args, " "), err, out)
+		return 0, fmt.Errorf("loop %s: %w\n%s", l.name, err, out)
 	}
 	return parseCollected(string(out))
+}
+
+// start runs the program under valgrind and returns what it prints.
+func start(program string, l loop, n int) ([]byte, error) {
+	cmd := exec.Command("valgrind", "--command-line-only=yes", "--tool=callgrind", "--callgrind-out-file=/dev/null",
+		program, loopCommand, l.name, strconv.Itoa(n))
+	// One P, no garbage collection, and no signals from the runtime to itself: only the loop and
+	// the runtime's monitor run.
+	cmd.Env = append(os.Environ(), "GOMAXPROCS=1", "GOGC=off", "GOMEMLIMIT=off", "GODEBUG=asyncpreemptoff=1")
+	return cmd.CombinedOutput()
 }
 
 var collected = regexp.MustCompile(`(?m)^==\d+== Collected : (\d+)$`)
@@ -197,7 +221,7 @@ var collected = regexp.MustCompile(`(?m)^==\d+== Collected : (\d+)$`)
 func parseCollected(out string) (int64, error) {
 	m := collected.FindStringSubmatch(out)
 	if m == nil {
-		return 0, fmt.Errorf("valgrind does not say how many instructions it has collected:\n%s", out)
+		return 0, fmt.Errorf("valgrind did not print the number of instructions:\n%s", out)
 	}
 	return strconv.ParseInt(m[1], 10, 64)
 }

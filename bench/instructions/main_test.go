@@ -13,8 +13,8 @@ import (
 	"github.com/galloc-go/galloc/tlsf"
 )
 
-// What is in the repository can be compared with, and is as this program writes it.
-func TestFiguresAreOfTheLoops(t *testing.T) {
+// The recorded figures are complete, and as this program writes them.
+func TestRecordedFigures(t *testing.T) {
 	text, err := os.ReadFile("figures.txt")
 	if err != nil {
 		t.Fatal(err)
@@ -28,10 +28,11 @@ func TestFiguresAreOfTheLoops(t *testing.T) {
 	}
 }
 
-func TestFiguresThatAreIncompleteAreRefused(t *testing.T) {
-	whole := figures{version: "go1.26", counts: map[string]float64{}}
+func TestIncompleteFiguresAreRefused(t *testing.T) {
+	whole := figures{"go1.26": counts{}, "go1.27": counts{}}
 	for i, l := range loops {
-		whole.counts[l.name] = float64(i) + 0.5
+		whole["go1.26"][l.name] = float64(i) + 0.5
+		whole["go1.27"][l.name] = float64(i) + 1
 	}
 	text := whole.String()
 	if f, err := parseFigures(text); err != nil || f.String() != text {
@@ -39,6 +40,10 @@ func TestFiguresThatAreIncompleteAreRefused(t *testing.T) {
 	}
 	for _, c := range [][2]string{
 		{"version go1.26\n", ""},
+		{"version go1.26\n", "version \n"},
+		{"version go1.26\n", "version 1.26\n"},
+		{"version go1.26\n", "version go1.26.8\n"},
+		{"version go1.26\n", "version go1.27\n"},
 		{"pair 0.5\n", ""},
 		{"pair 0.5\n", "pair 0.5\npears 3\n"},
 		{"pair 0.5\n", "pair 0\n"},
@@ -56,6 +61,18 @@ func TestFiguresThatAreIncompleteAreRefused(t *testing.T) {
 	}
 }
 
+// Recording the figures of one version keeps the other versions, except incomplete ones.
+func TestCompleteVersionsAreKept(t *testing.T) {
+	f := figures{"go1.26": counts{}, "go1.27": counts{"pair": 1}}
+	for _, l := range loops {
+		f["go1.26"][l.name] = 1
+	}
+	kept, err := parseFigures(f.String())
+	if err == nil || len(kept) != 1 || kept["go1.26"] == nil {
+		t.Errorf("%v: %v", kept, err)
+	}
+}
+
 func TestCountsMustBeAsRecorded(t *testing.T) {
 	for _, c := range []struct {
 		now  float64
@@ -66,7 +83,7 @@ func TestCountsMustBeAsRecorded(t *testing.T) {
 		{104.9, ""},
 		{105.2, "pair takes 105.2 instructions, 5.2 % more than the 100.0 recorded."},
 		{200, "pair takes 200.0 instructions, 100.0 % more than the 100.0 recorded."},
-		{94.5, "pair takes 94.5 instructions, 5.5 % less than the 100.0 recorded, which do not hold it there."},
+		{94.5, "pair takes 94.5 instructions, 5.5 % less than the 100.0 recorded: the figure must follow."},
 	} {
 		if got := judge("pair", c.now, 100); got != c.want {
 			t.Errorf("%.1f: %q", c.now, got)
@@ -74,7 +91,7 @@ func TestCountsMustBeAsRecorded(t *testing.T) {
 	}
 }
 
-func TestTheCountIsReadFromWhatCallgrindPrints(t *testing.T) {
+func TestParseCollected(t *testing.T) {
 	const out = "==12== Events    : Ir\n==12== Collected : 67135427\n==12== \n==12== I   refs:      67,135,427\n"
 	if n, err := parseCollected(out); n != 67135427 || err != nil {
 		t.Errorf("%d, %v", n, err)
@@ -84,11 +101,11 @@ func TestTheCountIsReadFromWhatCallgrindPrints(t *testing.T) {
 	}
 }
 
-// Each loop frees what it allocates: otherwise it would be another operation that is counted.
+// Each loop frees the blocks that it allocates: otherwise it would count another operation.
 func TestLoopsLeaveNothing(t *testing.T) {
 	for _, l := range loops {
 		if l.name == "sampled" {
-			continue // it registers an allocator, which has to come first in a process, and once
+			continue // it registers an allocator, which works only once, and first, in a process
 		}
 		before := heap.Default().Stats()
 		if err := runLoop([]string{l.name, "7000"}); err != nil {
@@ -105,7 +122,7 @@ func TestLoopsLeaveNothing(t *testing.T) {
 	}
 }
 
-// What is stepped through keeps about half of its slots filled, frees all at the end, and is refused under wrong names and numbers.
+// churn frees all blocks at the end, and runChurn refuses wrong names and numbers.
 func TestChurnLeavesNothing(t *testing.T) {
 	for _, name := range churned {
 		a, err := newChurned(name)
@@ -118,12 +135,12 @@ func TestChurnLeavesNothing(t *testing.T) {
 		}
 		left := 0
 		switch a := a.(type) {
-		case *tlsf.Allocator:
-			left = a.Stats().UsedBlocks
-			a.Release()
-		case *buddy.Allocator:
-			left = a.Stats().UsedBlocks
-			a.Release()
+		case *tlsf.Region:
+			left = a.Stats().LiveBlocks
+			a.Close()
+		case *buddy.Region:
+			left = a.Stats().LiveBlocks
+			a.Close()
 		default:
 			left = int(heap.Default().Stats().LiveBlocks - before)
 		}
@@ -131,15 +148,17 @@ func TestChurnLeavesNothing(t *testing.T) {
 			t.Errorf("%s: %d blocks are left", name, left)
 		}
 	}
-	for _, args := range [][]string{nil, {"tlsf", "10"}, {"pears", "10", "10"}, {"tlsf", "x", "10"}, {"tlsf", "10", "0"}, {"tlsf", "10", "11"}} {
+	for _, args := range [][]string{
+		nil, {"tlsf", "10"}, {"pears", "10", "10"}, {"tlsf", "x", "10"}, {"tlsf", "10", "0"}, {"tlsf", "10", "11"},
+	} {
 		if runChurn(args) == nil {
 			t.Errorf("%q is no error", args)
 		}
 	}
 }
 
-// Each sample is stepped through once. How many instructions it takes may differ a little: where a block of a higher alignment can be
-// depends on where the region is.
+// stepThrough counts each sample once. The counts can differ a little: the place of a block with a
+// high alignment depends on the address of the region.
 func TestSamplesAreSteppedThrough(t *testing.T) {
 	if p := runtime.GOOS + "/" + runtime.GOARCH; p != platform {
 		t.Skipf("on %s only", platform)
@@ -173,9 +192,10 @@ func TestSamplesAreSteppedThrough(t *testing.T) {
 	}
 }
 
-func TestRowsTellTheWorst(t *testing.T) {
+func TestRowReportsTheWorst(t *testing.T) {
 	var b strings.Builder
-	if worst := row(&b, "tlsf", "all", []int{30, 10, 20, 10, 10}); worst != 3 || strings.Join(strings.Fields(b.String()), " ") != "tlsf all 5 10 10 30 30 3.00" {
+	worst := row(&b, "tlsf", "all", []int{30, 10, 20, 10, 10})
+	if worst != 3 || strings.Join(strings.Fields(b.String()), " ") != "tlsf all 5 10 10 30 30 3.00" {
 		t.Errorf("%v: %q", worst, b.String())
 	}
 	if worst := row(&b, "tlsf", "all", nil); worst != 0 {

@@ -13,8 +13,8 @@ import (
 	"unsafe"
 )
 
-// stepThrough runs a program, and each time that it comes to one of the functions in sampled goes on by single instructions until that
-// function returns. It returns how many of those were galloc's, in the order of sampled.
+// stepThrough runs a program, and executes each call of one of the functions in sampled by single
+// steps. It returns the number of galloc's instructions of each call, in the order of sampled.
 func stepThrough(program string, args ...string) ([][]int, error) {
 	runtime.LockOSThread() // one thread traces
 	defer runtime.UnlockOSThread()
@@ -23,14 +23,16 @@ func stepThrough(program string, args ...string) ([][]int, error) {
 		return nil, err
 	}
 	cmd := exec.Command(program, args...)
-	// As in collect. The first thread is the one that is traced, and runs the main goroutine: see main.
+	// As in collect. The first thread is traced, and runs the main goroutine: see init.
 	cmd.Env = append(os.Environ(), "GOMAXPROCS=1", "GOGC=off", "GOMEMLIMIT=off", "GODEBUG=asyncpreemptoff=1")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Ptrace: true}
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	t := &tracee{pid: cmd.Process.Pid, text: text, counts: make([][]int, len(sampled)), code: make([][1]byte, len(sampled))}
+	t := &tracee{
+		pid: cmd.Process.Pid, text: text, counts: make([][]int, len(sampled)), code: make([][1]byte, len(sampled)),
+	}
 	if err := t.run(); err != nil {
 		_ = cmd.Process.Kill()
 		return nil, fmt.Errorf("stepping through %s: %w", strings.Join(cmd.Args, " "), err)
@@ -38,10 +40,10 @@ func stepThrough(program string, args ...string) ([][]int, error) {
 	return t.counts, nil
 }
 
-// text is where a program has its functions.
+// text has the addresses of a program's functions.
 type text struct {
-	sampled []uint64    // the first instruction of each of those
-	galloc  [][2]uint64 // from and to, of the functions of galloc's packages, in order
+	sampled []uint64    // the first instruction of each function in sampled
+	galloc  [][2]uint64 // the start and the end of each function of galloc's packages, in order
 }
 
 func readText(program string) (t text, err error) {
@@ -49,7 +51,7 @@ func readText(program string) (t text, err error) {
 	if err != nil {
 		return t, err
 	}
-	defer func() { _ = f.Close() }() // what is only read loses nothing
+	defer func() { _ = f.Close() }() // the file was only read
 	symbols, err := f.Symbols()
 	if err != nil {
 		return t, err
@@ -65,14 +67,16 @@ func readText(program string) (t text, err error) {
 	}
 	slices.SortFunc(t.galloc, func(a, b [2]uint64) int { return int(int64(a[0]) - int64(b[0])) })
 	if slices.Contains(t.sampled, 0) || t.galloc == nil {
-		return t, errors.New("the functions are not among the symbols")
+		return t, errors.New("the program has no symbols of the functions")
 	}
 	return t, nil
 }
 
-// isGalloc reports whether the instruction at pc is galloc's.
+// isGalloc reports whether the instruction at pc belongs to galloc.
 func (t *text) isGalloc(pc uint64) bool {
-	i, found := slices.BinarySearchFunc(t.galloc, pc, func(f [2]uint64, pc uint64) int { return int(int64(f[0]) - int64(pc)) })
+	i, found := slices.BinarySearchFunc(t.galloc, pc, func(f [2]uint64, pc uint64) int {
+		return int(int64(f[0]) - int64(pc))
+	})
 	return found || i > 0 && pc < t.galloc[i-1][1]
 }
 
@@ -80,7 +84,7 @@ func (t *text) isGalloc(pc uint64) bool {
 type tracee struct {
 	pid    int
 	text   text
-	code   [][1]byte // what stood where the breakpoints are
+	code   [][1]byte // the code that the breakpoints replace
 	counts [][]int
 }
 
@@ -90,7 +94,7 @@ const breakpoint = 0xcc // the instruction int3
 func (t *tracee) run() error {
 	var status syscall.WaitStatus
 	if _, err := syscall.Wait4(t.pid, &status, 0, nil); err != nil || !status.Stopped() {
-		return fmt.Errorf("it has not started: %v", err)
+		return fmt.Errorf("the program has not started: %v", err)
 	}
 	for i, at := range t.text.sampled {
 		if _, err := syscall.PtracePeekText(t.pid, uintptr(at), t.code[i][:]); err != nil {
@@ -108,7 +112,7 @@ func (t *tracee) run() error {
 		case status.Exited() && status.ExitStatus() == 0:
 			return nil
 		case !status.Stopped():
-			return fmt.Errorf("it has ended by %v, status %d", status.Signal(), status.ExitStatus())
+			return fmt.Errorf("the program ended by %v, status %d", status.Signal(), status.ExitStatus())
 		}
 		if err := t.sample(); err != nil {
 			return err
@@ -116,7 +120,7 @@ func (t *tracee) run() error {
 	}
 }
 
-// resume goes on until the next breakpoint, or the end. Signals are passed on.
+// resume runs the program to the next breakpoint, or to its end, and passes signals on.
 func (t *tracee) resume() (status syscall.WaitStatus, err error) {
 	for signal := 0; ; signal = int(status.StopSignal()) {
 		if err := syscall.PtraceCont(t.pid, signal); err != nil {
@@ -131,7 +135,7 @@ func (t *tracee) resume() (status syscall.WaitStatus, err error) {
 	}
 }
 
-// sample steps from the breakpoint where the program has stopped to the end of that function.
+// sample steps from the breakpoint where the program has stopped to the end of the function.
 func (t *tracee) sample() error {
 	var regs syscall.PtraceRegs
 	if err := syscall.PtraceGetRegs(t.pid, &regs); err != nil {
@@ -140,7 +144,7 @@ func (t *tracee) sample() error {
 	start := regs.Rip - 1
 	which := slices.Index(t.text.sampled, start)
 	if which < 0 {
-		return fmt.Errorf("it has stopped at %#x, where there is no breakpoint", start)
+		return fmt.Errorf("the program stopped at %#x, where there is no breakpoint", start)
 	}
 	var back [8]byte
 	if _, err := syscall.PtracePeekData(t.pid, uintptr(regs.Rsp), back[:]); err != nil {
@@ -179,20 +183,25 @@ func (t *tracee) poke(at uint64, b byte) error {
 	return err
 }
 
-// step executes one instruction. This and pc are called some ten million times, so they do without the runtime: what they wait for comes soon.
+// step executes one instruction. step and pc are called some ten million times, so they bypass the
+// runtime's scheduler: they wait only for a short time.
 func (t *tracee) step() error {
 	for signal := uintptr(0); ; {
-		if _, _, errno := syscall.RawSyscall6(syscall.SYS_PTRACE, syscall.PTRACE_SINGLESTEP, uintptr(t.pid), 0, signal, 0, 0); errno != 0 {
+		_, _, errno := syscall.RawSyscall6(
+			syscall.SYS_PTRACE, syscall.PTRACE_SINGLESTEP, uintptr(t.pid), 0, signal, 0, 0)
+		if errno != 0 {
 			return errno
 		}
 		var status uint32 // as the kernel writes it: C's int
 		// SAFETY: the kernel writes to it during the call.
-		if _, _, errno := syscall.RawSyscall6(syscall.SYS_WAIT4, uintptr(t.pid), uintptr(unsafe.Pointer(&status)), 0, 0, 0, 0); errno != 0 {
+		_, _, errno = syscall.RawSyscall6(
+			syscall.SYS_WAIT4, uintptr(t.pid), uintptr(unsafe.Pointer(&status)), 0, 0, 0, 0)
+		if errno != 0 {
 			return errno
 		}
 		switch s := syscall.WaitStatus(status); {
 		case !s.Stopped():
-			return errors.New("it has ended in the middle")
+			return errors.New("the program ended within a sample")
 		case s.StopSignal() == syscall.SIGTRAP:
 			return nil
 		default:
@@ -205,7 +214,9 @@ func (t *tracee) step() error {
 func (t *tracee) pc() (uint64, error) {
 	var pc uint64
 	// SAFETY: the kernel writes to it during the call.
-	_, _, errno := syscall.RawSyscall6(syscall.SYS_PTRACE, syscall.PTRACE_PEEKUSR, uintptr(t.pid), unsafe.Offsetof(syscall.PtraceRegs{}.Rip), uintptr(unsafe.Pointer(&pc)), 0, 0)
+	_, _, errno := syscall.RawSyscall6(
+		syscall.SYS_PTRACE, syscall.PTRACE_PEEKUSR, uintptr(t.pid),
+		unsafe.Offsetof(syscall.PtraceRegs{}.Rip), uintptr(unsafe.Pointer(&pc)), 0, 0)
 	if errno != 0 {
 		return 0, errno
 	}

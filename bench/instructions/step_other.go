@@ -4,7 +4,7 @@ package main
 
 import "errors"
 
-// stepThrough is for Linux on amd64 only.
+// stepThrough returns an error: it exists on Linux on amd64 only.
 func stepThrough(string, ...string) ([][]int, error) {
 	return nil, errors.New("programs are stepped through on " + platform + " only")
 }

@@ -11,13 +11,14 @@ import (
 
 const (
 	worstOperations = 10_000_000
-	worstSamples    = 20_000 // of tlsf that takes some minutes: a step is a stop
-	worstBar        = 3      // times the median, of tlsf
+	worstSamples    = 20_000 // takes some minutes for tlsf: each step stops the program
+	worstBar        = 3      // for tlsf: times the median
 )
 
-// runWorst steps through samples of the operations of churn, one instruction after the other, and prints how many instructions of galloc's
-// an operation took: not on average, but at worst. It fails if tlsf, whose operations are to take a bounded time, needs more than the bar.
-// What the Go runtime does is not counted, as it is called by none of them but the heap.
+// runWorst steps through samples of the operations of churn, one instruction after the other, and
+// prints the largest number of galloc's instructions that an operation took. It fails if tlsf,
+// whose operations take bounded time, exceeds worstBar. The instructions of the Go runtime are not
+// counted: only the heap calls it.
 func runWorst(names []string, stdout io.Writer) error {
 	if len(names) == 0 {
 		names = churned
@@ -31,8 +32,10 @@ func runWorst(names []string, stdout io.Writer) error {
 	if err := build(program); err != nil {
 		return err
 	}
-	fmt.Fprintf(stdout, "Instructions of one operation: %d samples of %d random operations.\n\n", worstSamples, worstOperations)
-	fmt.Fprintf(stdout, "%-6s %-11s %8s %7s %7s %7s %7s  %s\n", "", "", "samples", "least", "median", "p99.9", "most", "most/median")
+	fmt.Fprintf(stdout, "Instructions of one operation: %d samples of %d random operations.\n\n",
+		worstSamples, worstOperations)
+	fmt.Fprintf(stdout, "%-6s %-11s %8s %7s %7s %7s %7s  %s\n",
+		"", "", "samples", "min", "median", "p99.9", "max", "max/median")
 	for _, name := range names {
 		counts, err := stepThrough(program, churnCommand, name, fmt.Sprint(worstOperations), fmt.Sprint(worstSamples))
 		if err != nil {
@@ -44,21 +47,23 @@ func runWorst(names []string, stdout io.Writer) error {
 			all = append(all, c...)
 		}
 		if worst := row(stdout, name, "all", all); name == "tlsf" && worst > worstBar {
-			return fmt.Errorf("the worst operation of tlsf takes %.2f times the instructions of the median, and may take %d times", worst, worstBar)
+			return fmt.Errorf("the worst operation of tlsf takes %.2f times the instructions of the median: "+
+				"at most %d times is allowed", worst, worstBar)
 		}
 	}
 	return nil
 }
 
-// row prints what there is to say of counts, and returns the most by the median.
+// row prints a row about counts, and returns the largest count divided by the median.
 func row(w io.Writer, name, what string, counts []int) float64 {
 	if len(counts) == 0 {
 		return 0
 	}
 	slices.Sort(counts)
 	n := len(counts)
-	median, most := counts[n/2], counts[n-1]
-	worst := float64(most) / float64(median)
-	fmt.Fprintf(w, "%-6s %-11s %8d %7d %7d %7d %7d  %.2f\n", name, what, n, counts[0], median, counts[n*999/1000], most, worst)
+	median, largest := counts[n/2], counts[n-1]
+	worst := float64(largest) / float64(median)
+	fmt.Fprintf(w, "%-6s %-11s %8d %7d %7d %7d %7d  %.2f\n",
+		name, what, n, counts[0], median, counts[n*999/1000], largest, worst)
 	return worst
 }

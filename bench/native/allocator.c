@@ -1,5 +1,4 @@
-// What malloc this is. An allocator is known by the functions that only it has, so that a process that ought to run on one
-// by LD_PRELOAD, and does not, says so.
+// The name of this malloc. An allocator is identified by functions that only it has, so that a failed LD_PRELOAD is noticed.
 
 #include <dlfcn.h>
 #include <stdio.h>
@@ -10,8 +9,8 @@
 void (*sized_free)(void *, size_t);
 void (*sized_free_flags)(void *, size_t, int);
 
-// find puts the address of a function into *function, NULL if nothing in the process has that name. ISO C has no cast
-// from an object's address to a function's; POSIX sees to it that they look the same.
+// find puts the address of a function into *function, or NULL if the process has none of that name. ISO C has no cast from
+// the address of an object to that of a function; POSIX guarantees the same representation.
 static bool find(const char *name, void *function) {
 	void *p = dlsym(RTLD_DEFAULT, name);
 	memcpy(function, &p, sizeof p);

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Builds native three times, plain, for errors of memory and of undefined behaviour, and for races, and sees that each does the
-# work that the Go side does, by the golden values of that. Run it anywhere; it needs gcc and make.
+# Builds native three times: plain, with the sanitizers for memory and undefined behavior, and with the one for races. Checks that
+# each does the same work as the Go side, by its golden values. Run it in any directory; it needs gcc and make.
 set -eu
 cd "$(dirname "$0")"
 golden=../../internal/workload/testdata/golden.txt
@@ -16,12 +16,12 @@ build() { # NAME FLAGS
 	make -s OUT="$dir/$1" CFLAGS="$2"
 }
 
-# counts prints what an answer says that must be the same everywhere.
+# counts prints the parts of an answer that must be the same everywhere.
 counts() {
 	sed -E 's/.*"ops":([0-9]+),.*"allocs":([0-9]+),"bytes":([0-9]+),.*"error":""\}/ops=\1 allocs=\2 bytes=\3/'
 }
 
-# run runs a command of one word, and the rest of what sanitizers say goes to the error.
+# run runs a command of one word. The output of sanitizers goes to the error.
 run() {
 	command=$1
 	shift
@@ -37,7 +37,7 @@ expect() {
 	[ "$got" = "$expected" ] || die "$command $*: expected $expected, got $got"
 }
 
-# work does all small workloads, as they are and with each call timed.
+# work does all small workloads, with and without timed calls.
 work() { # COMMAND
 	lines=0
 	while IFS= read -r line; do
@@ -53,7 +53,7 @@ work() { # COMMAND
 	calls "$1" 60 xmalloc-test threads=2 batches=3 batch=5
 }
 
-# calls COMMAND EXPECTED ARGS... sees how many calls have been timed.
+# calls COMMAND EXPECTED ARGS... checks the number of timed calls.
 calls() {
 	command=$1 expected=$2
 	shift 2
@@ -62,7 +62,7 @@ calls() {
 	[ "$got" = "$expected" ] || die "$command $*: expected $expected calls, got $got"
 }
 
-# refused COMMAND PART ARGS... sees that it fails, with an error that has PART in it.
+# refused COMMAND PART ARGS... checks that the command fails, with an error that contains PART.
 refused() {
 	command=$1 part=$2
 	shift 2
@@ -77,8 +77,8 @@ refused() {
 
 errors() { # COMMAND
 	refused "$1" 'usage: native NAME'
-	refused "$1" 'no workload \"nosuch\", but larson' nosuch
-	refused "$1" 'no parameter \"nosuch\", but threads' pair nosuch=1
+	refused "$1" 'unknown workload \"nosuch\": the workloads are larson' nosuch
+	refused "$1" 'no parameter \"nosuch\": the parameters are threads' pair nosuch=1
 	refused "$1" 'write size=...' pair size
 	refused "$1" 'from 1 to' pair size=0
 	refused "$1" 'not \"-1\"' pair size=-1
@@ -86,10 +86,10 @@ errors() { # COMMAND
 	refused "$1" 'not \"99999999999999999999\"' pair seed=99999999999999999999
 	refused "$1" 'min must be less' larson min=5 max=5
 	refused "$1" 'divisible' rptest allocs=2126
-	refused "$1" 'as many as threads' sh6bench calls=1 threads=2
+	refused "$1" 'calls must not be less than threads' sh6bench calls=1 threads=2
 	refused "$1" 'program=FILE' trace
 	refused "$1" 'cannot be opened' trace program="$dir/nosuch"
-	refused "$1" 'one of them' trace null=1 latency=1
+	refused "$1" 'one of them' trace sink=1 latency=1
 }
 
 # le BYTES NUMBER prints a number in little-endian.
@@ -115,7 +115,7 @@ instr() { # SIZE ALIGN SLOT OP SHARED
 	le 8 "$1" && le 8 "$2" && le 4 "$3" && le 1 "$4" && le 1 "$5" && le 2 0
 }
 
-# programs writes a program of one thread, and one of two that hand blocks to each other.
+# programs writes a program of one thread, and one of two threads that pass blocks to each other.
 programs() {
 	{
 		program_head 1 0 6 10000
@@ -165,11 +165,11 @@ programs() {
 
 traces() { # COMMAND
 	expect "$1" 'ops=6 allocs=12 bytes=30492' trace program="$dir/one" rounds=3
-	expect "$1" 'ops=6 allocs=8 bytes=20328' trace program="$dir/one" rounds=2 null=1
+	expect "$1" 'ops=6 allocs=8 bytes=20328' trace program="$dir/one" rounds=2 sink=1
 	expect "$1" 'ops=6 allocs=400 bytes=509600' trace program="$dir/two" rounds=100
 	calls "$1" 12 trace program="$dir/one" rounds=2
 	calls "$1" 12 trace program="$dir/two" rounds=2
-	refused "$1" 'one thread' trace program="$dir/two" null=1
+	refused "$1" 'one thread' trace program="$dir/two" sink=1
 	refused "$1" 'begins otherwise' trace program="$dir/otherwise"
 	refused "$1" 'too early' trace program="$dir/short"
 	refused "$1" 'after its end' trace program="$dir/long"
@@ -183,7 +183,7 @@ all() { # COMMAND
 	traces "$1"
 }
 
-# sized sees that larson calls a sized free if it is to, with the right sizes. It is one that counts, under each of the names.
+# sized checks that larson calls a sized free if it must, with the right sizes. A counting one is preloaded under each name.
 sized() {
 	cat >"$dir/sized.c" <<-'END'
 		#include <malloc.h>
@@ -232,11 +232,11 @@ all "$dir/address/native"
 
 build thread '-O1 -g -fsanitize=thread'
 racy=$dir/thread/native
-# Where addresses are more random than the sanitizer expects, it runs only without.
+# The sanitizer needs less random addresses than some systems have.
 "$racy" pair iterations=1 >/dev/null 2>&1 || racy="setarch -R $racy"
 all "$racy"
 
-# Every allocator that is there must do the same work.
+# Every installed allocator must do the same work.
 for so in $(ldconfig -p 2>/dev/null | sed -nE 's/.* => (.*lib(jemalloc|mimalloc|tcmalloc_minimal)\.so\.[0-9]+)$/\1/p' | sort -u); do
 	work "env LD_PRELOAD=$so $dir/plain/native"
 	traces "env LD_PRELOAD=$so $dir/plain/native"

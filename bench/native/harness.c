@@ -1,4 +1,4 @@
-// What all workloads stand on.
+// The common part of all workloads.
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -19,11 +19,11 @@ void *map_pages(size_t n, size_t size) {
 	size_t bytes;
 	unsigned char *p = MAP_FAILED;
 	if (!__builtin_mul_overflow(n, size, &bytes)) {
-		bytes += bytes == 0; // there is no empty mapping
+		bytes += bytes == 0; // mappings cannot be empty
 		p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	}
 	if (p == MAP_FAILED)
-		fail("the harness needs %zu times %zu bytes for itself, which the system does not give: use smaller parameters", n, size);
+		fail("the harness cannot map %zu times %zu bytes for itself: use smaller parameters", n, size);
 	for (size_t i = 0; i < bytes; i += 4096)
 		((volatile unsigned char *)p)[i] = 0;
 	return p;
@@ -83,7 +83,7 @@ void clock_stop(void) {
 	measured_ns += clock_ns() - began_ns;
 }
 
-// Threads that are released at once.
+// Threads that start at once.
 
 static struct {
 	pthread_mutex_t lock;
@@ -133,11 +133,11 @@ void together(void (*before)(struct thread *), void (*work)(struct thread *), vo
 	team.ready = team.done = 0;
 	team.released = false;
 	for (size_t i = 0; i < crew_size; i++) {
-		pthread_t id; // the thread itself notes who it is
+		pthread_t id; // the thread records its own id
 		crew[i].handed_over = false;
 		int err = pthread_create(&id, NULL, team_member, &crew[i]);
 		if (err != 0)
-			fail("thread %zu could not be started: %s", i, strerror(err));
+			fail("thread %zu cannot be started: %s", i, strerror(err));
 	}
 	pthread_mutex_lock(&team.lock);
 	while (team.ready < crew_size)
@@ -174,7 +174,7 @@ static uint64_t status(const char *key) {
 void base_memory(void) {
 	int file = open("/proc/self/clear_refs", O_WRONLY);
 	if (file >= 0) {
-		// Without it the peak is that of the whole life of the process, which is hardly more.
+		// Otherwise the peak covers the whole process, which is hardly more.
 		ssize_t ignored __attribute__((unused)) = write(file, "5", 1);
 		close(file);
 	}

@@ -1,4 +1,4 @@
-// larson: a server whose threads come and go.
+// larson: a server whose threads end and leave their blocks to the next.
 
 #include <string.h>
 
@@ -72,8 +72,8 @@ static void setup(void) {
 
 static void *next_generation(void *arg);
 
-// generation does the work of one generation, and starts the next. It returns whether there was none to start; otherwise t is
-// the heir's from then on.
+// generation does the work of one generation and starts the next. It returns true if it was the last; otherwise t belongs to
+// the next generation.
 static bool generation(struct thread *t) {
 	struct rng rng = t->rng;
 	struct slot *slots = t->slots;
@@ -91,7 +91,7 @@ static bool generation(struct thread *t) {
 
 	struct line *line = t->own;
 	if (line->has_parent)
-		pthread_join(line->parent, NULL); // it ended long ago; this gives back its stack, and t is ours alone
+		pthread_join(line->parent, NULL); // it has ended; this releases its stack
 	line->has_parent = false;
 	if (++line->generation == params[GENERATIONS].value)
 		return true;
@@ -101,7 +101,7 @@ static bool generation(struct thread *t) {
 	pthread_t heir;
 	int err = pthread_create(&heir, NULL, next_generation, t);
 	if (err != 0)
-		fail("larson: a thread could not be started: %s", strerror(err));
+		fail("larson: a thread cannot be started: %s", strerror(err));
 	return false;
 }
 

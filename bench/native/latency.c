@@ -1,9 +1,9 @@
-// How long single calls take.
+// The times of single calls.
 
 #include "native.h"
 
 static double ns_per_tick = 1;
-static uint64_t overhead; // what two readings with nothing between them cost
+static uint64_t overhead; // the cost of two readings with nothing between them
 
 void latency_start(void) {
 	uint64_t from_ns = clock_ns(), from = ticks(), to_ns;
@@ -36,7 +36,7 @@ static uint64_t bucket_least(size_t bucket) {
 }
 
 void latency_add(struct histogram *h, uint64_t ticks) {
-	// The clocks of two processors may differ by a little, and a thread can move between readings.
+	// The clocks of two processors may differ slightly, and a thread can move between readings.
 	if ((int64_t)ticks < 0 || ticks < overhead)
 		ticks = 0;
 	else

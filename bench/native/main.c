@@ -11,8 +11,8 @@
 #include "native.h"
 
 static const struct workload *const workloads[] = {
-	&larson,     &xmalloc_test, &mstress,      &rptest,       &sh6bench, &cache_scratch, &cache_thrash,
-	&alloc_test, &glibc_simple, &glibc_thread, &malloc_large, &pair,     &batch,         &trace,
+	&larson,       &xmalloc_test, &mstress, &rptest, &sh6bench,    &cache_scratch, &cache_thrash, &alloc_test, &glibc_simple,
+	&glibc_thread, &malloc_large, &slots,   &growth, &random_free, &pair,          &batch,        &trace,
 };
 
 enum { WORKLOADS = sizeof workloads / sizeof workloads[0] };
@@ -27,7 +27,7 @@ struct param common[] = {
 
 static const struct workload *chosen; // NULL until the name has been read
 
-// The answer is put together here and written at once.
+// The answer, which is written at once.
 static struct {
 	char text[8192];
 	size_t len;
@@ -65,7 +65,7 @@ static void send_answer(void) {
 	for (size_t sent = 0; sent < answer.len;) {
 		ssize_t n = write(STDOUT_FILENO, answer.text + sent, answer.len - sent);
 		if (n < 0 && errno != EINTR)
-			_exit(1); // nobody is there who could be told
+			_exit(1); // the error cannot be reported
 		if (n > 0)
 			sent += (size_t)n;
 	}
@@ -103,7 +103,7 @@ static void choose(const char *name) {
 	}
 	if (name == NULL)
 		fail("usage: native NAME [key=value...], where NAME is one of %s", all);
-	fail("there is no workload \"%s\", but %s", name, all);
+	fail("unknown workload \"%s\": the workloads are %s", name, all);
 }
 
 static struct param *find_param(struct param *params, const char *key, size_t len) {
@@ -126,7 +126,7 @@ static void set(const char *setting) {
 			strcat(strcat(all, q == common ? "" : ", "), q->name);
 		for (struct param *q = chosen->params; q != NULL && q->name != NULL; q++)
 			strcat(strcat(all, ", "), q->name);
-		fail("%s has no parameter \"%.*s\", but %s", chosen->name, (int)len, setting, all);
+		fail("%s has no parameter \"%.*s\": the parameters are %s", chosen->name, (int)len, setting, all);
 	}
 	if (equals == NULL)
 		fail("%s: \"%s\" has no value: write %s=...", chosen->name, setting, p->name);
@@ -138,7 +138,7 @@ static void set(const char *setting) {
 	char *end;
 	errno = 0;
 	p->value = strtoull(value, &end, 10);
-	// strtoull takes signs and spaces too.
+	// strtoull also accepts signs and spaces.
 	if (*value < '0' || *value > '9' || *end != 0 || errno != 0 || p->value < p->least || p->value > p->most)
 		fail("%s: %s must be a number from %llu to %llu, not \"%s\"", chosen->name, p->name, (unsigned long long)p->least,
 			(unsigned long long)p->most, value);
@@ -156,7 +156,7 @@ static void say_number(const char *key, uint64_t n) {
 	say(",\"%s\":%llu", key, (unsigned long long)n);
 }
 
-// add_up adds what a thread has counted to the boss's counts.
+// add_up adds the counts of a thread to the boss's counts.
 static void add_up(const struct thread *t) {
 	boss.allocs += t->allocs;
 	boss.bytes += t->bytes;

@@ -18,7 +18,7 @@ enum { TRANSFERS = 1000 };
 
 static uint64_t **transfer; // accessed atomically
 
-// What a thread keeps for itself; the arrays are long enough for one iteration.
+// The state of a thread; the arrays are long enough for one iteration.
 struct stress {
 	uint64_t **data, **retained;
 } __attribute__((aligned(128)));
@@ -72,7 +72,7 @@ static void free_items(struct thread *t, uint64_t *p) {
 	uint64_t n = p[0] ^ COOKIE;
 	for (uint64_t k = 0; k < n; k++) {
 		if (p[k] != ((n - k) ^ COOKIE))
-			fail("mstress: word %llu of a block is not what was written: the allocator is broken", (unsigned long long)k);
+			fail("mstress: word %llu of a block is not the word that was written: the allocator is broken", (unsigned long long)k);
 	}
 	block_free(t, p);
 	t->ops++;
@@ -127,7 +127,7 @@ static void run(void) {
 		for (size_t i = 0; i < crew_size; i++) {
 			int err = pthread_create(&crew[i].self, NULL, iteration, &crew[i]);
 			if (err != 0)
-				fail("mstress: a thread could not be started: %s", strerror(err));
+				fail("mstress: a thread cannot be started: %s", strerror(err));
 		}
 		for (size_t i = 0; i < crew_size; i++)
 			pthread_join(crew[i].self, NULL);

@@ -17,7 +17,7 @@ static struct param batch_params[] = {
 	{0},
 };
 
-// times returns how often, and less often for large blocks.
+// times returns the number of iterations, which is less for large blocks.
 static uint64_t times(const struct param *params) {
 	uint64_t size = params[SIZE].value, n = params[ITERATIONS].value;
 	return size < 32768 ? n : n / (size / 16384);

@@ -1,4 +1,4 @@
-// rptest: sizes from a table, alignments, and lists handed from thread to thread.
+// rptest: sizes from a table, alignments, and lists passed from thread to thread.
 
 #include "native.h"
 
@@ -20,7 +20,7 @@ enum { SIZES = 2000, PERCENTS = 311, MOST_PERCENT = 150 };
 static uint32_t sizes[SIZES];
 static uint32_t percents[PERCENTS];
 
-// Blocks that one thread has allocated and another will free.
+// Blocks that one thread allocates and another frees.
 struct foreign {
 	struct foreign *next;
 	size_t count;
@@ -29,16 +29,16 @@ struct foreign {
 
 struct part {
 	struct foreign *inbox; // of arrays from other threads, accessed atomically
-	unsigned char *arrays; // to be sent, one after the other, and again
+	unsigned char *arrays; // used in turn
 	size_t sent;
 	size_t next_size;
-	size_t to; // in turn: how many threads from here, less one
+	size_t to; // the next list goes to the thread with this distance, plus 1
 	bool is16; // the alignment of the next small block
 } __attribute__((aligned(128)));
 
 static struct part *parts;
 static size_t foreign_bytes;
-static size_t arrays; // of each thread: those of one iteration may be on their way still while the next one goes on, but not longer
+static size_t arrays; // per thread: arrays of an iteration may be in use until the end of the next one
 static pthread_barrier_t meeting;
 
 static void prepare(void) {

@@ -14,7 +14,7 @@ static struct param params[] = {
 static void prepare(void) {
 	uint64_t threads = common[THREADS].value;
 	if (params[CALLS].value < threads)
-		fail("sh6bench: calls must be at least as many as threads");
+		fail("sh6bench: calls must not be less than threads");
 	crew_prepare(threads, params[CALLS].value / threads);
 }
 
@@ -28,7 +28,7 @@ static void empty(struct thread *t, struct slot *s) {
 static void work(struct thread *t) {
 	uint64_t passes = t->slot_count, min = params[MIN].value, max = params[MAX].value;
 	struct slot *begin = t->slots, *end = begin + t->slot_count;
-	struct slot *mp = begin, *save_start = begin, *save_end = begin; // what is between save_start and save_end stays for a while
+	struct slot *mp = begin, *save_start = begin, *save_end = begin; // blocks between save_start and save_end are kept for a pass
 	for (uint64_t pass = 0; pass < passes; pass++) {
 		for (uint64_t base = 1; base < max; base = base * 3 / 2 + 1) {
 			for (uint64_t size = base; size >= min; size /= 2) {

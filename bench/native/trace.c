@@ -1,6 +1,6 @@
-// trace: the recorded allocations of a real program, from a file that WriteTo of the Go package trace has written.
+// trace: the recorded allocations of a real program, from a file of WriteTo in the Go package internal/replay.
 //
-// The loops do what those of trace/replay.go do, access for access.
+// The loops make the same accesses as those of internal/replay/replay.go.
 
 #include <fcntl.h>
 #include <sched.h>
@@ -15,12 +15,12 @@
 #error "program files are little-endian, and are used as they are"
 #endif
 
-enum { PROGRAM, ROUNDS, NULL_ALLOCATOR };
+enum { PROGRAM, ROUNDS, SINK_ALLOCATOR };
 
 static struct param params[] = {
 	[PROGRAM] = {.name = "program", .is_text = true},
 	[ROUNDS] = {.name = "rounds", .value = 5, .least = 1, .most = 100000},
-	[NULL_ALLOCATOR] = {.name = "null", .most = 1},
+	[SINK_ALLOCATOR] = {.name = "sink", .most = 1},
 	{0},
 };
 
@@ -51,7 +51,7 @@ struct instr {
 
 _Static_assert(sizeof(struct head) == 40 && sizeof(struct code_head) == 16 && sizeof(struct instr) == 24, "as in the file");
 
-// What one thread does. A survivor is an instr of which only size, align and slot mean something.
+// The code of one thread. A survivor is an instr of which only size, align and slot are used.
 struct code {
 	const struct instr *instrs, *survivors;
 	uint64_t instr_count, survivor_count;
@@ -64,16 +64,16 @@ static size_t threads;
 static void **shared; // accessed atomically; NULL until the block is born
 static size_t shared_count;
 static uint64_t events;
-static void *null_block;
+static void *sink_block;
 
 uint64_t *round_ns;
 size_t round_count;
 
 _Noreturn static void damaged(const char *what) {
-	fail("trace: %s is not a program file, or it is damaged (%s): make it anew with gobench dump", params[PROGRAM].text, what);
+	fail("trace: %s is not a program file, or it is damaged (%s): make it again with gobench dump", params[PROGRAM].text, what);
 }
 
-// check_code sees to it that the loops need not check anything, and counts the allocations.
+// check_code checks the code, so that the loops need not, and counts the allocations.
 static void check_code(struct code *c, uint32_t slots, uint64_t largest) {
 	bool in_realloc = false;
 	for (uint64_t i = 0; i < c->instr_count; i++) {
@@ -98,7 +98,7 @@ static void check_code(struct code *c, uint32_t slots, uint64_t largest) {
 	}
 }
 
-// take returns the next n*size bytes of the file, and fails if there are not so many.
+// take returns the next n*size bytes of the file, and fails if there are fewer.
 static const unsigned char *take(const unsigned char **at, uint64_t *left, uint64_t n, uint64_t size) {
 	if (n > *left / size)
 		damaged("it ends too early");
@@ -120,8 +120,8 @@ static void load(const unsigned char *at, uint64_t left) {
 	memcpy(&head, take(&at, &left, 1, sizeof head), sizeof head);
 	if (memcmp(head.magic, "mallocprogram1\n", sizeof head.magic) != 0)
 		damaged("it begins otherwise");
-	if (head.threads > 1 && params[NULL_ALLOCATOR].value)
-		fail("trace: null=1 is for programs of one thread, and this one has %u", head.threads);
+	if (head.threads > 1 && params[SINK_ALLOCATOR].value)
+		fail("trace: sink=1 is for programs of one thread, and this one has %u", head.threads);
 	threads = head.threads;
 	events = head.events;
 	shared_count = head.shared;
@@ -145,16 +145,16 @@ static void load(const unsigned char *at, uint64_t left) {
 	}
 	if (left > 0)
 		damaged("it goes on after its end");
-	if (params[NULL_ALLOCATOR].value)
-		null_block = map_pages(head.largest + 1, 1);
+	if (params[SINK_ALLOCATOR].value)
+		sink_block = map_pages(head.largest + 1, 1);
 }
 
 static void prepare(void) {
 	const char *name = params[PROGRAM].text;
-	if (params[NULL_ALLOCATOR].value && common[LATENCY].value)
-		fail("trace: null=1 calls no allocator that latency=1 could time: leave one of them out");
+	if (params[SINK_ALLOCATOR].value && common[LATENCY].value)
+		fail("trace: sink=1 calls no allocator that latency=1 could time: leave one of them out");
 	if (name == NULL)
-		fail("trace: say which one: program=FILE, with a file that gobench dump has made");
+		fail("trace: write program=FILE, with a file of gobench dump");
 	int file = open(name, O_RDONLY);
 	struct stat stat;
 	if (file < 0 || fstat(file, &stat) != 0)
@@ -181,8 +181,8 @@ static inline void touch(unsigned char *p, uint64_t size) {
 	((volatile unsigned char *)p)[size - 1] = 1;
 }
 
-// Calls of the allocator, each for an instruction. malloc has alignments up to that of max_align_t, and 16 everywhere that
-// matters; there is no realloc that keeps a greater one.
+// Calls of the allocator, each for an instruction. malloc aligns to max_align_t, which is 16 on all relevant platforms; no
+// realloc keeps a greater alignment.
 
 static inline void *allocate(const struct instr *in) {
 	if (likely(in->align <= 4))
@@ -199,27 +199,27 @@ static inline void *allocate_zeroed(const struct instr *in) {
 }
 
 static inline void *reallocate(void *old, const struct instr *into) {
-	return realloc(old, into->size == 0 ? 1 : into->size); // realloc to nothing would free, and give no block
+	return realloc(old, into->size == 0 ? 1 : into->size); // realloc to 0 bytes would free the block
 }
 
-// The null allocator: not inlined, so that a call of it is a call.
+// The sink allocator. It is not inlined, so that its calls cost a call.
 
-static __attribute__((noinline, noclone)) void *null_allocate(const struct instr *in) {
+static __attribute__((noinline, noclone)) void *sink_allocate(const struct instr *in) {
 	__asm__ volatile("" ::"r"(in));
-	return null_block;
+	return sink_block;
 }
 
-static __attribute__((noinline, noclone)) void null_free(void *p) {
+static __attribute__((noinline, noclone)) void sink_free(void *p) {
 	__asm__ volatile("" ::"r"(p));
 }
 
-static __attribute__((noinline, noclone)) void *null_reallocate(void *old, const struct instr *into) {
+static __attribute__((noinline, noclone)) void *sink_reallocate(void *old, const struct instr *into) {
 	__asm__ volatile("" ::"r"(into));
 	return old;
 }
 
-// replay is the loop for one thread, compiled twice: with the null allocator, and with the process's.
-static inline __attribute__((always_inline)) void replay(struct thread *t, const struct code *c, const bool null) {
+// replay is the loop for one thread, compiled twice: with the sink allocator, and with malloc.
+static inline __attribute__((always_inline)) void replay(struct thread *t, const struct code *c, const bool sink) {
 	const struct instr *in = c->instrs, *end = in + c->instr_count;
 	void **table = c->table;
 	for (; in < end; in++) {
@@ -227,8 +227,8 @@ static inline __attribute__((always_inline)) void replay(struct thread *t, const
 		switch (in->op) {
 		case ALLOC:
 		case ZEROED:
-			if (null)
-				p = null_allocate(in);
+			if (sink)
+				p = sink_allocate(in);
 			else if (in->op == ALLOC)
 				CALL(t, p = allocate(in));
 			else
@@ -239,16 +239,16 @@ static inline __attribute__((always_inline)) void replay(struct thread *t, const
 			table[in->slot] = p;
 			break;
 		case FREE:
-			if (null)
-				null_free(table[in->slot]);
+			if (sink)
+				sink_free(table[in->slot]);
 			else
 				CALL(t, free(table[in->slot]));
 			table[in->slot] = NULL;
 			break;
 		case REALLOC: {
 			const struct instr *old = in++;
-			if (null)
-				p = null_reallocate(table[old->slot], in);
+			if (sink)
+				p = sink_reallocate(table[old->slot], in);
 			else
 				CALL(t, p = reallocate(table[old->slot], in));
 			if (!likely(p != NULL))
@@ -262,7 +262,7 @@ static inline __attribute__((always_inline)) void replay(struct thread *t, const
 	}
 }
 
-static __attribute__((noinline)) void replay_null(struct thread *t, const struct code *c) {
+static __attribute__((noinline)) void replay_sink(struct thread *t, const struct code *c) {
 	replay(t, c, true);
 }
 
@@ -280,7 +280,7 @@ static inline void *take_block(const struct instr *in, void **table) {
 	}
 	while ((p = __atomic_load_n(&shared[in->slot], __ATOMIC_ACQUIRE)) == NULL)
 		sched_yield(); // a thread that fails ends the process
-	shared[in->slot] = NULL; // nobody else has a use for it any more
+	shared[in->slot] = NULL; // no other thread reads it
 	return p;
 }
 
@@ -320,7 +320,7 @@ static void replay_thread(struct thread *t) {
 static void free_survivors(const struct code *c) {
 	for (uint64_t i = 0; i < c->survivor_count; i++) {
 		uint32_t slot = c->survivors[i].slot;
-		if (null_block == NULL)
+		if (sink_block == NULL)
 			free(c->table[slot]);
 		c->table[slot] = NULL;
 	}
@@ -331,7 +331,7 @@ static int by_value(const void *a, const void *b) {
 	return (x > y) - (x < y);
 }
 
-// median leaves the rounds as they are.
+// median does not change the rounds.
 static uint64_t median(void) {
 	uint64_t *sorted = MAP_ARRAY(uint64_t, round_count);
 	memcpy(sorted, round_ns, round_count * sizeof *sorted);
@@ -349,8 +349,8 @@ static void run(void) {
 		} else if (threads == 1) {
 			time_calls(&crew[0], true);
 			clock_start();
-			if (null_block != NULL)
-				replay_null(&crew[0], &codes[0]);
+			if (sink_block != NULL)
+				replay_sink(&crew[0], &codes[0]);
 			else
 				replay_malloc(&crew[0], &codes[0]);
 			clock_stop();

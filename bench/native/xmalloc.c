@@ -1,4 +1,4 @@
-// xmalloc-test: blocks made by some threads and freed by others.
+// xmalloc-test: blocks allocated by some threads and freed by others.
 
 #include <string.h>
 
@@ -27,7 +27,7 @@ static struct {
 	pthread_cond_t not_full, not_empty;
 	struct batch_array *full, *unused; // both last in, first out
 	uint64_t waiting;                  // in full
-	uint64_t to_come;                  // batches that no consumer has taken yet
+	uint64_t to_come;                  // batches that no consumer has popped yet
 } list = {.lock = PTHREAD_MUTEX_INITIALIZER, .not_full = PTHREAD_COND_INITIALIZER, .not_empty = PTHREAD_COND_INITIALIZER};
 
 static void prepare(void) {
@@ -49,7 +49,7 @@ static void produce(struct thread *t) {
 	uint64_t batch = params[BATCH].value, fixed = params[SIZE].value;
 	for (uint64_t i = 0; i < params[BATCHES].value; i++) {
 		pthread_mutex_lock(&list.lock);
-		struct batch_array *a = list.unused; // there is always one: see prepare
+		struct batch_array *a = list.unused; // never NULL: see prepare
 		list.unused = a->next;
 		pthread_mutex_unlock(&list.lock);
 
@@ -84,7 +84,7 @@ static void consume(struct thread *t) {
 		list.full = a->next;
 		list.waiting--;
 		if (--list.to_come == 0)
-			pthread_cond_broadcast(&list.not_empty); // the other consumers wait in vain
+			pthread_cond_broadcast(&list.not_empty); // so that the other consumers end
 		pthread_cond_signal(&list.not_full);
 		pthread_mutex_unlock(&list.lock);
 

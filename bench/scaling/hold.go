@@ -11,27 +11,27 @@ import (
 	"github.com/galloc-go/galloc/internal/engine"
 )
 
-// holds is how long critical sections take, in ns. They are upper bounds: each is the cost of a call that leads to one, so what
-// is done before and after the lock is held counts too.
+// holds are the times of critical sections, in ns. They are upper bounds: each is the time of a
+// call that enters the section, and so includes the work before and after the lock is held.
 type holds struct {
 	centrals []centralHold // by size
-	span     float64       // pages: a span taken or put back
-	large    float64       // pages: a block of 40 to 256 KiB taken or put back
+	span     float64       // pages: a span allocated or freed
+	large    float64       // pages: a block of 40 to 256 KiB allocated or freed
 	equip    float64       // the first allocation of a P after its cache was taken away
 }
 
-// A centralHold is for the centrals of one class: taking n blocks out, or putting them back, takes fixed + n*each; or fixed +
-// n*inOrder, if the blocks come back in the order in which they were allocated.
+// A centralHold is for the centrals of one class. Allocating or freeing n blocks takes fixed +
+// n*each, or fixed + n*inOrder if the blocks are freed in the order in which they were allocated.
 type centralHold struct {
 	size          uintptr
 	fixed         float64
 	each, inOrder float64
-	batch         float64 // blocks per lock in the measurement, for who reads the table
+	batch         float64 // blocks per lock in the measurement, for the table
 }
 
 const (
 	align  = 8
-	trials = 7 // the least time of them counts: others can only make it longer
+	trials = 7 // the least time counts: disturbances only lengthen it
 )
 
 func measureHolds() (holds, error) {
@@ -49,7 +49,7 @@ func measureHolds() (holds, error) {
 	return h, nil
 }
 
-// centralFor returns the hold that was measured for the size closest to that, by ratio.
+// centralFor returns the hold that was measured for the closest size, by ratio.
 func (h *holds) centralFor(size uintptr) centralHold {
 	return slices.MinFunc(h.centrals, func(a, b centralHold) int {
 		distance := func(c centralHold) float64 { return math.Abs(math.Log2(float64(c.size) / float64(size))) }
@@ -57,7 +57,7 @@ func (h *holds) centralFor(size uintptr) centralHold {
 	})
 }
 
-// A bench is a heap that a measurement is made on. It never gives memory back by itself.
+// A bench is a heap for a measurement. It never releases memory by itself.
 type bench struct {
 	heap   *engine.Heap
 	random *rand.Rand
@@ -68,17 +68,19 @@ func newBench(checked bool) *bench {
 	return &bench{heap: engine.New(engine.Config{Checked: checked, Decay: -1}), random: rand.New(rand.NewPCG(41, 41))}
 }
 
-// counts returns how often locks of centrals and that of the pages were taken so far, and how many blocks were moved.
+// counts returns how often the locks of centrals and the lock of the pages were taken so far, and
+// how many blocks were moved.
 func (b *bench) counts() (centrals, pages, blocks float64) {
 	b.heap.ReadStats(&b.stats)
 	for _, c := range b.stats.Classes {
 		centrals += float64(c.Locks)
-		blocks += float64(c.Taken + c.Given)
+		blocks += float64(c.Refilled + c.Flushed)
 	}
 	return centrals, float64(b.stats.PageLocks), blocks
 }
 
-// measureCentral measures a section for one block, on a heap without caches, and one for a batch, on a heap with.
+// measureCentral measures a section for one block, on a heap without caches, and for a batch, on a
+// heap with caches.
 func measureCentral(size uintptr) (centralHold, error) {
 	one, _, err := perLock(size, true, true, 0)
 	if err != nil {
@@ -101,7 +103,7 @@ func measureCentral(size uintptr) (centralHold, error) {
 	return c, nil
 }
 
-// fastCall returns what a call costs that the cache answers.
+// fastCall returns the time of a call that needs only the cache.
 func fastCall(size uintptr) float64 {
 	b := newBench(false)
 	defer b.heap.Close()
@@ -117,8 +119,9 @@ func fastCall(size uintptr) float64 {
 	return least
 }
 
-// perLock returns what a visit to a central costs, when blocks come back in random order or not, and how many blocks are moved
-// at a visit. Every other block stays allocated, so that hardly a span comes or goes. call is what the call costs besides.
+// perLock returns the time of a visit to a central, with blocks freed in random order or not, and
+// the number of blocks moved per visit. Every other block stays allocated, so that few spans are
+// allocated or freed. call is the time of the call itself.
 func perLock(size uintptr, checked, shuffled bool, call float64) (cost, batch float64, err error) {
 	b := newBench(checked)
 	defer b.heap.Close()
@@ -152,11 +155,11 @@ func perLock(size uintptr, checked, shuffled bool, call float64) (cost, batch fl
 		took := float64(time.Since(start).Nanoseconds())
 		locks1, pages1, blocks1 := b.counts()
 		if trial < 3 {
-			continue // magazines become longer at first
+			continue // magazines grow at first
 		}
 		if pages1-pages > (locks1-locks)/100 || locks1 == locks {
-			return 0, 0, fmt.Errorf("blocks of %d bytes: %v visits to centrals, and %v to the pages, where next to none were to be: the heap has changed",
-				size, locks1-locks, pages1-pages)
+			return 0, 0, fmt.Errorf("blocks of %d bytes: %v visits to centrals and %v to the pages, "+
+				"where there should be almost none: the heap has changed", size, locks1-locks, pages1-pages)
 		}
 		if c := (took - call*2*float64(n)) / (locks1 - locks); c < cost {
 			cost, batch = c, (blocks1-blocks)/(locks1-locks)
@@ -165,8 +168,8 @@ func perLock(size uintptr, checked, shuffled bool, call float64) (cost, batch fl
 	return max(cost, 0), batch, nil
 }
 
-// replace keeps 512 blocks alive, of a size that size gives, and replaces them at random; it returns the least time per lock of
-// the pages, without the locks of the centrals, each of which takes central.
+// replace keeps 512 blocks alive, of sizes from size, and replaces them at random. It returns the
+// least time per lock of the pages, without the time of the locks of the centrals, central each.
 func replace(b *bench, size func() uintptr, central float64) float64 {
 	defer b.heap.Close()
 	const live, n = 512, 4000
@@ -207,7 +210,8 @@ func measureLarge() float64 {
 	return replace(b, func() uintptr { return uintptr(40+b.random.IntN(217)) << 10 }, 0)
 }
 
-// measureSpan replaces blocks of 24 to 32 KiB, of which a span has few, so that spans come and go.
+// measureSpan replaces blocks of 24 to 32 KiB. A span has few of them, so that spans are allocated
+// and freed.
 func measureSpan(central float64) float64 {
 	b := newBench(true)
 	return replace(b, func() uintptr { return uintptr(24+b.random.IntN(9)) << 10 }, central)

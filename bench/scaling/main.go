@@ -1,19 +1,22 @@
-// Command scaling asks how galloc's heap would behave on machines with more processors than this one.
+// Command scaling predicts how galloc's heap behaves on machines with more processors than this
+// one.
 //
 //	go -C bench run ./scaling
 //
-// What needs many processors is what they do to one another, and in this heap they meet at locks only. So three things are
-// measured here, on whatever processors there are, and the fourth is computed:
+// Processors affect one another only through the locks of the heap. So three things are measured,
+// on any number of processors, and the fourth is computed:
 //
-//  1. how long each lock is held (hold.go), single-threaded and warm;
-//  2. how often each lock is taken for an operation of a workload, with 1, 2, 8, 32 and 128 Ps: the counters of the heap say so
-//     (sample.go);
-//  3. what an operation costs a P without company: one that is alone and does the work of a few threads in turn, or two with a
-//     processor each;
-//  4. what it would cost if all the Ps ran at once, and which lock would be busy all the time first (model.go).
+//  1. the time for which each lock is held (hold.go), single-threaded and warm;
+//  2. the number of times each lock is taken per operation of a workload, with 1, 2, 8, 32 and 128
+//     Ps, from the counters of the heap (sample.go);
+//  3. the cost of an operation without contention: on one P that does the work of a few threads in
+//     turn, or on two with a processor each;
+//  4. the cost of an operation if all the Ps ran at once, and the lock that saturates first
+//     (model.go).
 //
-// What is counted with more Ps than processors is on the dark side: each P does little between two ticks of the heap, which take
-// its cache away if it has not been on a processor, so magazines stay short and spans change hands.
+// The counts with more Ps than processors are pessimistic: each P does little between two ticks of
+// the heap, which take away the cache of a P that has not run, so magazines stay short and spans
+// change their owners.
 package main
 
 import (
@@ -30,8 +33,9 @@ import (
 
 const childName = "child"
 
-// aloneLike is how many threads a workload has on the one P that tells what an operation costs without company: enough for what
-// they do to one another, such as freeing the blocks of others, and few enough for the caches of one processor.
+// aloneLike is the number of threads of a workload on one P, which measures the cost of an
+// operation without contention: enough threads to interact, for example by freeing the blocks of
+// others, and few enough for the caches of one processor.
 const aloneLike = 4
 
 func main() {
@@ -48,15 +52,16 @@ func study(args []string) error {
 	flags := flag.NewFlagSet("scaling", flag.ContinueOnError)
 	ps := flags.String("ps", "1,2,8,32,128", "numbers of Ps, from 1 on, in ascending order")
 	which := flags.String("run", "", "only workloads that match this `regexp`")
-	transfer := flags.Duration("transfer", 100*time.Nanosecond, "assumed: what it costs that a lock was held by another processor last")
-	factor := flags.Float64("holds", 1, "what the measured times that locks are held are multiplied with, for caches that are colder")
-	pages := flags.Float64("pages", 1, "what the visits to the lock of the pages are multiplied with: what if there were fewer?")
-	rounds := flags.Int("rounds", 3, "how often each is measured with 1 and 2 Ps; the least time counts")
+	transfer := flags.Duration("transfer", 100*time.Nanosecond,
+		"assumed cost of taking a lock that another processor held last")
+	factor := flags.Float64("holds", 1, "`factor` of the measured times for which locks are held, for colder caches")
+	pages := flags.Float64("pages", 1, "`factor` of the visits to the lock of the pages")
+	rounds := flags.Int("rounds", 3, "number of measurements with 1 and 2 Ps; the least time counts")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
 	if flags.NArg() != 0 || *rounds < 1 || *factor <= 0 || *pages <= 0 || *transfer < 0 {
-		return errors.New("no arguments, rounds of at least 1, and positive factors: see -h")
+		return errors.New("there must be no arguments, at least 1 round, and positive factors: see -h")
 	}
 	counts, err := parseCounts(*ps)
 	if err != nil {
@@ -104,13 +109,15 @@ func study(args []string) error {
 	return nil
 }
 
-// parseCounts reads the numbers of Ps. The first is 1, since what an operation costs alone is needed.
+// parseCounts parses the numbers of Ps. The first must be 1, to measure the cost without
+// contention.
 func parseCounts(text string) ([]int, error) {
 	var counts []int
 	for part := range strings.SplitSeq(text, ",") {
 		n, err := strconv.Atoi(strings.TrimSpace(part))
-		if err != nil || n < 1 || n > 1024 || len(counts) == 0 && n != 1 || len(counts) > 0 && n <= counts[len(counts)-1] {
-			return nil, fmt.Errorf("-ps %s: give numbers from 1 to 1024 in ascending order, the first of which is 1", text)
+		if err != nil || n < 1 || n > 1024 || len(counts) == 0 && n != 1 ||
+			len(counts) > 0 && n <= counts[len(counts)-1] {
+			return nil, fmt.Errorf("-ps %s: write numbers from 1 to 1024 in ascending order, beginning with 1", text)
 		}
 		counts = append(counts, n)
 	}

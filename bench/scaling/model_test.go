@@ -8,8 +8,9 @@ import (
 
 func near(a, b float64) bool { return math.Abs(a-b) <= 1e-9*max(math.Abs(a), math.Abs(b)) }
 
-// With one lock the network is the machine repairman, whose answer is known in closed form: with rho = S/Z, the probability that
-// the lock is idle is 1 / Σ n!/(n-i)! rho^i, and what it does when it is busy is what all get done.
+// With one lock the network is the machine repairman, whose answer is known in closed form: with
+// rho = S/Z, the probability that the lock is idle is 1 / Σ n!/(n-i)! rho^i, and what it does when
+// it is busy is what all get done.
 func TestOneLockIsTheMachineRepairman(t *testing.T) {
 	const think, hold = 300.0, 50.0
 	d := demand{think: think, locks: []lock{{visits: 1, hold: hold}}}
@@ -71,13 +72,17 @@ func TestThereIsAlwaysSomethingToThink(t *testing.T) {
 }
 
 func TestTheDemandOfASample(t *testing.T) {
-	h := &holds{centrals: []centralHold{{size: 16, fixed: 40, each: 5}, {size: 1024, fixed: 60, each: 7}}, span: 100, large: 200}
+	h := &holds{
+		centrals: []centralHold{{size: 16, fixed: 40, each: 5}, {size: 1024, fixed: 60, each: 7}}, span: 100,
+		large: 200,
+	}
 	alone := sample{Ps: 1, Ops: 1000, Ns: 50_000, PageLocks: 10, Runs: 10, Taken: 10}
 	many := sample{
 		Ps: 8, Ops: 1000, Ns: 9e9, PageLocks: 20, Runs: 30, Taken: 16, Spans: 4,
 		Classes: []classSample{{Size: 24, Locks: 10, Blocks: 80}, {Size: 4096, Locks: 100, Blocks: 100}},
 	}
-	d := (&studied{work: work{spread: 1}, alone: alone, samples: []sample{alone, many}}).demand(1, h, assumptions{factor: 2, pages: 0.5})
+	d := (&studied{work: work{spread: 1}, alone: alone, samples: []sample{alone, many}}).demand(1, h,
+		assumptions{factor: 2, pages: 0.5})
 	// A quarter of the runs are spans, and there are 1.5 runs for each lock.
 	want := []lock{
 		{name: "pages", visits: 0.02 / 2, hold: 2 * 1.5 * 175},
@@ -97,7 +102,10 @@ func TestTheDemandOfASample(t *testing.T) {
 }
 
 func TestTheQuickerOfOneAndTwoPsIsTheBase(t *testing.T) {
-	s := studied{alone: sample{Ps: 1, Ops: 1, Ns: 70}, samples: []sample{{Ps: 1, Ops: 1, Ns: 10}, {Ps: 2, Ops: 1, Ns: 20}, {Ps: 8, Ops: 1, Ns: 1}}}
+	s := studied{
+		alone:   sample{Ps: 1, Ops: 1, Ns: 70},
+		samples: []sample{{Ps: 1, Ops: 1, Ns: 10}, {Ps: 2, Ops: 1, Ns: 20}, {Ps: 8, Ops: 1, Ns: 1}},
+	}
 	if runtime.NumCPU() >= 2 {
 		if got := s.base(2); got.Ps != 2 {
 			t.Errorf("%+v", got)

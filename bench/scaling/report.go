@@ -8,7 +8,7 @@ import (
 	"text/tabwriter"
 )
 
-// assumptions are what is not measured.
+// assumptions are the parameters that are not measured.
 type assumptions struct {
 	transfer float64 // ns; see lock.held
 	factor   float64 // of holds
@@ -22,7 +22,7 @@ type studied struct {
 	samples []sample
 }
 
-// demand returns what the workload asks for with as many Ps as in sample i.
+// demand returns the demand of the workload with the Ps of sample i.
 func (s *studied) demand(i int, h *holds, a assumptions) demand {
 	locks := s.locks(s.samples[i], h, a)
 	locks[0].visits *= a.pages
@@ -30,9 +30,10 @@ func (s *studied) demand(i int, h *holds, a assumptions) demand {
 	return newDemand(base.perP(), s.locks(base, h, a), locks)
 }
 
-// base returns the sample that tells what an operation costs without company: that of the P alone, or that of two Ps with a
-// processor each if they were quicker. Threads that take turns on one P sometimes leave more to one another than threads that
-// run at once: in rptest, lists of blocks. The quicker one asks more of the locks, so the error is on the side of caution.
+// base returns the sample for the cost of an operation without contention: on one P, or on two Ps
+// with a processor each if that was faster. Threads that take turns on one P sometimes pass more to
+// one another than threads that run at once: in rptest, lists of blocks. The faster sample has the
+// higher demand on the locks, so the prediction is cautious.
 func (s *studied) base(cpus int) sample {
 	for _, x := range s.samples {
 		if x.Ps == 2 && cpus >= 2 && x.perP() < s.alone.perP() {
@@ -42,7 +43,7 @@ func (s *studied) base(cpus int) sample {
 	return s.alone
 }
 
-// locks returns the locks as they were used in the sample, that of the pages first.
+// locks returns the locks as used in the sample, the lock of the pages first.
 func (s *studied) locks(now sample, h *holds, a assumptions) []lock {
 	locks := []lock{pagesLock(now, h, a)}
 	for _, c := range now.Classes {
@@ -59,7 +60,7 @@ func (s *studied) locks(now sample, h *holds, a assumptions) []lock {
 	return locks
 }
 
-// pagesLock returns the lock of the pages as it was used.
+// pagesLock returns the lock of the pages as used in the sample.
 func pagesLock(s sample, h *holds, a assumptions) lock {
 	l := lock{name: "pages", visits: s.PageLocks / s.Ops}
 	if s.PageLocks > 0 && s.Taken > 0 {
@@ -74,21 +75,23 @@ func table() *tabwriter.Writer {
 }
 
 func printHolds(h holds) {
-	fmt.Println("How long locks are held, at most: ns (fixed + each * blocks for a batch)")
+	fmt.Println("Upper bounds of the times for which locks are held, in ns (fixed + each * blocks for a batch)")
 	t := table()
 	fmt.Fprintln(t, "central, size\tfixed\teach\tif in order\tblocks in a batch\tits ns\t")
 	for _, c := range h.centrals {
-		fmt.Fprintf(t, "%d\t%.0f\t%.1f\t%.1f\t%.0f\t%.0f\t\n", c.size, c.fixed, c.each, c.inOrder, c.batch, c.fixed+c.each*c.batch)
+		fmt.Fprintf(t, "%d\t%.0f\t%.1f\t%.1f\t%.0f\t%.0f\t\n",
+			c.size, c.fixed, c.each, c.inOrder, c.batch, c.fixed+c.each*c.batch)
 	}
 	t.Flush()
-	fmt.Printf("pages: a span %.0f, a large block %.0f; a first call that makes a cache: %.0f, at most four times in a decay period for each P\n\n",
-		h.span, h.large, h.equip)
+	fmt.Printf("pages: a span %.0f, a large block %.0f; ", h.span, h.large)
+	fmt.Printf("a first call that creates a cache: %.0f, at most four times in a decay period for each P\n\n", h.equip)
 }
 
 func printCounts(all []*studied) {
-	fmt.Println("What was counted, for 1000 operations")
+	fmt.Println("Counts per 1000 operations")
 	t := table()
-	fmt.Fprintln(t, "workload\tPs\tCPUs\tns/op of a P\tcentrals locked\tnot free\tblocks each\tpages locked\tnot free\tspans made\tadopted\tRSS/P\tGo memory/P\t")
+	fmt.Fprintln(t, "workload\tPs\tCPUs\tns/op of a P\tcentrals locked\tnot free\tblocks each\t"+
+		"pages locked\tnot free\tspans made\tadopted\tRSS/P\tGo memory/P\t")
 	for _, s := range all {
 		for i, x := range append([]sample{s.alone}, s.samples...) {
 			c, k := x.centrals(), 1000/x.Ops
@@ -97,21 +100,22 @@ func printCounts(all []*studied) {
 			if i == 0 && !s.work.trace {
 				name = fmt.Sprintf("%d for %d", x.Ps, aloneLike)
 			}
-			fmt.Fprintf(t, "%s\t%s\t%.1f\t%.1f\t%.2f\t%.1f%%\t%.0f\t%.3f\t%.1f%%\t%.3f\t%.4f\t%s\t%s\t\n", s.work.name, name, x.CPUs, x.perP(),
-				c.Locks*k, percent(c.Waits, c.Locks), c.Blocks/max(c.Locks, 1), x.PageLocks*k, percent(x.PageWaits, x.PageLocks),
-				c.Spans*k, c.Adopted*k, megabytes(x.Peak/ps), megabytes(x.Go/ps))
+			fmt.Fprintf(t, "%s\t%s\t%.1f\t%.1f\t%.2f\t%.1f%%\t%.0f\t%.3f\t%.1f%%\t%.3f\t%.4f\t%s\t%s\t\n",
+				s.work.name, name, x.CPUs, x.perP(), c.Locks*k, percent(c.Waits, c.Locks), c.Blocks/max(c.Locks, 1),
+				x.PageLocks*k, percent(x.PageWaits, x.PageLocks), c.Spans*k, c.Adopted*k, megabytes(x.Peak/ps),
+				megabytes(x.Go/ps))
 		}
 	}
 	t.Flush()
 	fmt.Println()
 }
 
-// perP returns how long an operation took a P while it had a processor.
+// perP returns the time of an operation of a P on a processor.
 func (s sample) perP() float64 { return s.Ns / s.Ops * float64(min(s.Ps, runtime.NumCPU())) }
 
 func printPredictions(all []*studied, h holds, a assumptions) {
-	fmt.Printf("What an operation would cost a P if all ran at once, in ns, when a lock costs %.0f ns more from another processor's cache, and is held %.1f times as long as measured\n",
-		a.transfer, a.factor)
+	fmt.Printf("Predicted time of an operation of a P if all ran at once, in ns, if a lock from another processor's cache\n"+
+		"costs %.0f ns more, and is held %.1f times as long as measured\n", a.transfer, a.factor)
 	t := table()
 	fmt.Fprint(t, "workload\t")
 	for _, x := range all[0].samples {

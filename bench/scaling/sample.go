@@ -15,26 +15,34 @@ import (
 	"strings"
 	"time"
 
+	"github.com/galloc-go/galloc/cmd/galloc/traces"
 	"github.com/galloc-go/galloc/heap"
+	"github.com/galloc-go/galloc/internal/replay"
 	"github.com/galloc-go/galloc/internal/rss"
 	"github.com/galloc-go/galloc/internal/workload"
 	"github.com/galloc-go/galloc/trace"
-	"github.com/galloc-go/galloc/traces"
 )
 
-// A work is a workload of bench/WORKLOADS.md, or a recorded program, whose number of threads is its own.
+// A work is a workload of bench/WORKLOADS.md, or a recorded program, whose number of threads is
+// fixed.
 type work struct {
 	name     string
 	trace    bool
-	settings func(ps int) []string // as many threads as Ps, and about the same work with any number
-	spread   float64               // of the Ps, the part whose centrals are used; see lock
+	settings func(ps int) []string // one thread per P, and about the same work for any number
+	spread   float64               // the part of the Ps whose centrals are used; see lock
 	inOrder  bool                  // blocks are freed in the order in which they were allocated
 }
 
 var works = []work{
 	{"larson", false, func(ps int) []string { return settings(ps, "generations", 128, 2) }, 1, false},
-	{"mstress", false, func(ps int) []string { return append(settings(ps, "iterations", 256, 2), "scale=50") }, 1, false},
-	{"rptest", false, func(ps int) []string { return append(settings(ps, "iterations", 256, 2), "loops=250") }, 1, false},
+	{
+		"mstress", false, func(ps int) []string { return append(settings(ps, "iterations", 256, 2), "scale=50") }, 1,
+		false,
+	},
+	{
+		"rptest", false, func(ps int) []string { return append(settings(ps, "iterations", 256, 2), "loops=250") }, 1,
+		false,
+	},
 	// Half of the goroutines are consumers. All blocks belong to the Ps of the others.
 	{"xmalloc-test", false, func(ps int) []string { return settings(max(ps/2, 1), "batches", 4096, 32) }, 0.5, true},
 	{"glibc-thread", false, func(ps int) []string { return settings(ps, "iterations", 16_000_000, 100_000) }, 1, false},
@@ -45,21 +53,21 @@ func settings(threads int, key string, all, least int) []string {
 	return []string{"threads=" + strconv.Itoa(threads), key + "=" + strconv.Itoa(max(all/threads, least))}
 }
 
-// A sample is what a run of a workload with so many Ps has shown.
+// A sample is the result of a run of a workload.
 type sample struct {
 	Ps   int
-	CPUs float64 // that the process had on average, from its start to its end
+	CPUs float64 // used by the process, on average
 	Ops  float64
-	Ns   float64 // until the last was done
-	Peak float64 // resident bytes, 0 if that cannot be known
-	Go   float64 // bytes on the Go heap for the heap's own needs
+	Ns   float64 // elapsed
+	Peak float64 // resident bytes, 0 if not measured
+	Go   float64 // bytes of the heap on the Go heap
 
 	PageLocks, PageWaits float64
-	Runs, Spans, Taken   float64 // runs taken and put back at the pages, and of those taken, the spans and all
+	Runs, Spans, Taken   float64 // runs allocated and freed; allocated spans; allocated runs
 	Classes              []classSample
 }
 
-// A classSample is for the centrals of one class.
+// A classSample has the counts of the centrals of one class.
 type classSample struct {
 	Size           uintptr
 	Locks, Waits   float64
@@ -79,8 +87,8 @@ func (s *sample) centrals() (sum classSample) {
 	return sum
 }
 
-// best runs the workload several times in processes of their own, as with so many Ps, though there may be fewer, and returns the
-// sample of the quickest.
+// best runs the workload several times, each in a new process with ps Ps and the settings for like
+// Ps, and returns the fastest sample.
 func best(w work, like, ps, rounds int) (least sample, err error) {
 	for i := range rounds {
 		s, err := ask(w, like, ps)
@@ -131,18 +139,18 @@ func child(args []string, stdout io.Writer) int {
 
 func run(args []string) (s sample, err error) {
 	if len(args) == 0 {
-		return s, errors.New("no workload is named")
+		return s, errors.New("a workload must be named")
 	}
 	i := slices.IndexFunc(works, func(w work) bool { return w.name == args[0] })
 	if i < 0 {
-		return s, fmt.Errorf("there is no workload %q", args[0])
+		return s, fmt.Errorf("unknown workload %q", args[0])
 	}
 	if works[i].trace {
-		return replay(args[0])
+		return replayTrace(args[0])
 	}
 	var before, after heap.Stats
 	r, err := workload.Run(args[0], args[1:], func(done float64) {
-		switch done { // 0.1 when the clock is about to start, 0.9 when it has been stopped
+		switch done { // 0.1 just before the clock starts, 0.9 after it has stopped
 		case 0.1:
 			before = heap.Default().Stats()
 		case 0.9:
@@ -160,8 +168,9 @@ func run(args []string) (s sample, err error) {
 	return s, nil
 }
 
-// replay replays a trace, each of its threads on a goroutine of its own. The first round is not counted.
-func replay(name string) (s sample, err error) {
+// replayTrace replays a trace with a goroutine for each of its threads. The first round is not
+// counted.
+func replayTrace(name string) (s sample, err error) {
 	f, err := traces.Files().Open(path.Join(".", name+".trace.gz"))
 	if err != nil {
 		return s, err
@@ -171,11 +180,11 @@ func replay(name string) (s sample, err error) {
 	if err != nil {
 		return s, err
 	}
-	p, err := trace.CompileThreads(name, reader)
+	p, err := replay.CompileThreads(name, reader)
 	if err != nil {
 		return s, err
 	}
-	r, err := trace.NewThreadReplay(p)
+	r, err := replay.NewThreadReplay(p)
 	if err != nil {
 		return s, err
 	}
@@ -202,14 +211,14 @@ func replay(name string) (s sample, err error) {
 	return s, nil
 }
 
-// between returns what has happened from one moment to another.
+// between returns the difference of two statistics.
 func between(before, after *heap.Stats) sample {
 	s := sample{
 		Ps: runtime.GOMAXPROCS(0), Go: float64(after.GoMemory),
 		PageLocks: float64(after.PageLocks - before.PageLocks), PageWaits: float64(after.PageWaits - before.PageWaits),
-		Taken: float64(after.RunsTaken - before.RunsTaken),
+		Taken: float64(after.RunsAllocated - before.RunsAllocated),
 	}
-	s.Runs = s.Taken + float64(after.RunsGiven-before.RunsGiven)
+	s.Runs = s.Taken + float64(after.RunsFreed-before.RunsFreed)
 	for i, a := range after.Classes {
 		b := before.Classes[i]
 		if a.Locks == b.Locks {
@@ -218,7 +227,7 @@ func between(before, after *heap.Stats) sample {
 		s.Spans += float64(a.SpansMade - b.SpansMade)
 		s.Classes = append(s.Classes, classSample{
 			Size: a.Size, Locks: float64(a.Locks - b.Locks), Waits: float64(a.Waits - b.Waits),
-			Blocks:  float64(a.Taken + a.Given - b.Taken - b.Given),
+			Blocks:  float64(a.Refilled + a.Flushed - b.Refilled - b.Flushed),
 			Adopted: float64(a.Adopted - b.Adopted), Spans: float64(a.SpansMade - b.SpansMade),
 		})
 	}

@@ -13,8 +13,9 @@ import (
 	"strings"
 )
 
-// build makes the programs in the directory dir, and tells each allocator which is its. An error says that there is no point in going
-// on; what cannot be measured is said in the missing of its allocator. The working directory is the root of the repository.
+// build builds the programs in the directory dir and sets each allocator's program, library and
+// missing. An error means that nothing can be measured. The working directory is the root of the
+// repository.
 func build(ctx context.Context, dir string, allocs []*allocator) (native string, err error) {
 	native = filepath.Join(dir, "native")
 	_, ccErr := command(ctx, "make", "-s", "-C", "bench/native", "OUT="+dir)
@@ -25,7 +26,8 @@ func build(ctx context.Context, dir string, allocs []*allocator) (native string,
 	jemalloc := filepath.Join(dir, "gobench-jemalloc")
 	var jemallocErr error
 	if slices.ContainsFunc(allocs, func(a *allocator) bool { return a.Name == "cgo-jemalloc" }) {
-		_, jemallocErr = command(ctx, "go", "-C", "bench", "build", "-tags", "galloc_jemalloc", "-o", jemalloc, "./gobench")
+		_, jemallocErr = command(ctx, "go", "-C", "bench", "build", "-tags", "galloc_jemalloc", "-o", jemalloc,
+			"./gobench")
 	}
 	cache := libraryCache()
 	for _, a := range allocs {
@@ -33,15 +35,15 @@ func build(ctx context.Context, dir string, allocs []*allocator) (native string,
 		lib, listed := libraries[a.Name]
 		switch {
 		case (a.Native || a.C) && ccErr != nil:
-			a.missing = "bench/native could not be built (Debian: gcc, make, libc6-dev): " + lastLine(ccErr)
+			a.missing = "bench/native cannot be built (Debian: gcc, make, libc6-dev): " + lastLine(ccErr)
 		case a.Name == "cgo-jemalloc":
 			a.program = jemalloc
 			if jemallocErr != nil {
-				a.missing = "gobench could not be linked with jemalloc (Debian: libjemalloc-dev): " + lastLine(jemallocErr)
+				a.missing = "gobench cannot be linked with jemalloc (Debian: libjemalloc-dev): " + lastLine(jemallocErr)
 			}
 		case listed:
 			if a.library = findLibrary(lib.file, cache); a.library == "" {
-				a.missing = lib.file + " is not here (Debian: " + lib.debian + ")"
+				a.missing = lib.file + " is not installed (Debian: " + lib.debian + ")"
 			}
 		}
 	}
@@ -53,7 +55,7 @@ func lastLine(err error) string {
 	return strings.TrimSpace(lines[len(lines)-1])
 }
 
-// command runs a command, and returns what it printed on stdout. The error has what it printed at all.
+// command runs a command and returns its stdout. The error has its stdout and stderr.
 func command(ctx context.Context, name string, args ...string) ([]byte, error) {
 	out, err := exec.CommandContext(ctx, name, args...).Output()
 	var exit *exec.ExitError
@@ -65,15 +67,15 @@ func command(ctx context.Context, name string, args ...string) ([]byte, error) {
 
 const traceEnding = ".trace.gz"
 
-// traceRows compiles the traces in the folders, each for one thread and, if it has several and they are to be measured, for these, and
-// returns their rows.
+// traceRows compiles the traces in the folders, each for one thread and, unless quick, for its
+// threads if it has several, and returns their rows.
 func traceRows(ctx context.Context, dir, gobench string, folders []string, cpus int, quick bool) ([]row, error) {
 	seen := map[string]bool{}
 	kinds := 1
 	if cpus > 1 && !quick {
 		kinds = 2
 	}
-	var single, threaded []row
+	var single, faces, threaded []row
 	for _, folder := range folders {
 		paths, err := filepath.Glob(filepath.Join(folder, "*"+traceEnding))
 		if err != nil {
@@ -90,7 +92,8 @@ func traceRows(ctx context.Context, dir, gobench string, folders []string, cpus 
 			seen[name] = true
 			for threads := range kinds {
 				program := filepath.Join(dir, fmt.Sprintf("%s-%d.program", name, threads))
-				if _, err := command(ctx, gobench, "dump", "file="+path, "out="+program, fmt.Sprintf("threads=%d", threads)); err != nil {
+				args := []string{"dump", "file=" + path, "out=" + program, fmt.Sprintf("threads=%d", threads)}
+				if _, err := command(ctx, gobench, args...); err != nil {
 					return nil, err
 				}
 				n, err := threadsOf(program)
@@ -98,17 +101,21 @@ func traceRows(ctx context.Context, dir, gobench string, folders []string, cpus 
 				case err != nil:
 					return nil, err
 				case threads == 0:
-					single = append(single, traceRow(name, program, 1, cpus, quick))
+					r := traceRow(name, program, 1, cpus, quick)
+					single = append(single, r)
+					if !quick {
+						faces = append(faces, r.faceRows()...)
+					}
 				case n > 1:
 					threaded = append(threaded, traceRow(name, program, n, cpus, quick))
 				}
 			}
 		}
 	}
-	return append(single, threaded...), nil
+	return slices.Concat(single, faces, threaded), nil
 }
 
-// threadsOf reads from the head of a program file how many threads it has.
+// threadsOf returns the number of threads of a program file.
 func threadsOf(path string) (int, error) {
 	f, err := os.Open(path)
 	if err != nil {

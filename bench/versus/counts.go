@@ -6,15 +6,16 @@ import (
 	"strings"
 )
 
-// disagreements returns a line for each row whose runs with the same settings did not allocate the same blocks: the C and the Go
-// of a workload differ then, or a run is not what it should be, and times must not be compared.
+// disagreements returns a line for each row whose runs with the same settings did not allocate the
+// same blocks. Then a workload differs in C and in Go, or a run went wrong, and the times must not
+// be compared.
 func (r *results) disagreements() []string {
 	type work struct{ row, settings string }
 	type count struct{ allocs, bytes uint64 }
 	who := map[work]map[count][]string{}
 	var order []work
 	for _, s := range r.Samples {
-		if s.Answer.Error != "" || strings.HasPrefix(s.Alloc, "null") { // a loop that allocates nothing need not count
+		if s.Answer.Error != "" || strings.HasPrefix(s.Alloc, sinkName) { // it allocates nothing
 			continue
 		}
 		w := work{s.Row, strings.Join(s.Settings, " ")}
@@ -34,7 +35,8 @@ func (r *results) disagreements() []string {
 		}
 		var parts []string
 		for c, names := range who[w] {
-			parts = append(parts, fmt.Sprintf("%s: %d blocks of %d bytes in all", strings.Join(names, ", "), c.allocs, c.bytes))
+			parts = append(parts,
+				fmt.Sprintf("%s: %d blocks of %d bytes in all", strings.Join(names, ", "), c.allocs, c.bytes))
 		}
 		slices.Sort(parts)
 		lines = append(lines, w.row+": "+strings.Join(parts, "; "))

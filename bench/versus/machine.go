@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// machine is what the figures were measured on.
+// machine is the computer on which the figures were measured.
 type machine struct {
 	CPU    string
 	CPUs   int
@@ -36,7 +36,7 @@ func thisMachine(cpus int) machine {
 	return m
 }
 
-// field returns what stands behind the name and a colon in the first line that has it.
+// field returns the value of the first line "name: value", or otherwise.
 func field(text, name, otherwise string) string {
 	for line := range strings.Lines(text) {
 		if key, value, found := strings.Cut(line, ":"); found && strings.TrimSpace(key) == name {
@@ -46,14 +46,15 @@ func field(text, name, otherwise string) string {
 	return otherwise
 }
 
-// native libraries, by the allocator's name.
+// libraries are the native libraries, by allocator.
 var libraries = map[string]struct{ file, debian string }{
 	"jemalloc": {"libjemalloc.so.2", "libjemalloc2"},
 	"mimalloc": {"libmimalloc.so.2", "libmimalloc2.0"},
 	"tcmalloc": {"libtcmalloc_minimal.so.4", "libtcmalloc-minimal4"},
 }
 
-// findLibrary returns the path of a shared library, or "": from the list that ldconfig -p prints, or from where they usually are.
+// findLibrary returns the path of a shared library, from the output of ldconfig -p or in the usual
+// folders, or "".
 func findLibrary(file, cache string) string {
 	for line := range strings.Lines(cache) {
 		name, path, found := strings.Cut(strings.TrimSpace(line), " => ")
@@ -69,7 +70,8 @@ func findLibrary(file, cache string) string {
 	return ""
 }
 
-// foreign says whether a line of ldconfig -p is about a library for programs of another architecture, such as 32-bit ones.
+// foreign reports whether a line of ldconfig -p is about a library of another architecture, such as
+// a 32-bit one.
 func foreign(name string) bool {
 	flags := map[string]string{"amd64": "x86-64", "arm64": "AArch64"}
 	flag, known := flags[runtime.GOARCH]
@@ -90,7 +92,7 @@ func libraryCache() string {
 	return ""
 }
 
-// firstLine returns the first line that a command prints, or "".
+// firstLine returns the first line of a command's output, or "".
 func firstLine(name string, args ...string) string {
 	out, err := exec.Command(name, args...).Output()
 	if err != nil {
@@ -100,7 +102,7 @@ func firstLine(name string, args ...string) string {
 	return strings.TrimSpace(line)
 }
 
-// versions returns those of the compilers; the allocators say theirs themselves.
+// versions returns the versions of the compilers. The allocators' versions are in their answers.
 func versions() []string {
 	list := []string{firstLine("go", "version"), firstLine("gcc", "--version")}
 	return slices.DeleteFunc(list, func(s string) bool { return s == "" })

@@ -1,14 +1,16 @@
-// Command versus measures galloc's heap against other allocators, in C and in Go, and writes the report: make versus.
+// Command versus measures galloc's heap against other allocators, in C and in Go, and writes
+// BENCHMARKS.md: make versus.
 //
-// Each measurement is a process of its own, native (C) or gobench (Go), that does one workload of bench/WORKLOADS.md on one
-// allocator. plan.go says what is measured, passes.go in which order, run.go how one process is run; stats.go, counts.go and marks.go
-// make figures of the answers, and report.go writes them down.
+// Each measurement is a process, native (C) or gobench (Go), that does one workload of
+// bench/WORKLOADS.md on one allocator. plan.go lists the rows and allocators, passes.go orders the
+// measurements, build.go builds the programs and run.go runs a process; figures.go, stats.go,
+// counts.go and targets.go compute figures from the answers; csv.go writes and reads them, and
+// report.go and chart.go write the page.
 package main
 
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -37,7 +39,10 @@ func main() {
 	}
 }
 
-// patience is how long a process may take to be repeated.
+// dateFormat is the form of dates.
+const dateFormat = "2 January 2006"
+
+// patience is the time after which a run is not repeated.
 const patience = 10 * time.Second
 
 // options is the command line.
@@ -46,9 +51,11 @@ type options struct {
 	reps    int
 	rows    *regexp.Regexp
 	allocs  []string
+	natives []*allocator // of the user
 	traces  []string
-	json    string
+	csv     string
 	out     string
+	targets bool
 	from    string
 	timeout time.Duration
 	budget  time.Duration
@@ -59,24 +66,41 @@ func parseFlags(args []string) (options, error) {
 	o := options{given: args}
 	f := flag.NewFlagSet("versus", flag.ContinueOnError)
 	f.Usage = func() {
-		fmt.Fprintln(f.Output(), "make versus [ARGS=\"flags\"]: measures allocators against each other, as bench/WORKLOADS.md says.\nPaths are relative to the root of the repository. Flags:")
+		fmt.Fprintln(f.Output(),
+			"make versus [ARGS=\"flags\"]: measures allocators with the workloads of bench/WORKLOADS.md.\n"+
+				"Paths are relative to the root of the repository. Flags:")
 		f.PrintDefaults()
 	}
-	f.BoolVar(&o.quick, "quick", false, "under 3 minutes: fewer rows, 3 repetitions, the report on stdout")
-	f.IntVar(&o.reps, "reps", 0, "repetitions; 0 stands for 5, or 3 with -quick. Slow allocators get half as many")
-	rows := f.String("rows", "", "a regular `expression`: only rows whose name or group (traces, workloads, pair, batch) matches")
+	f.BoolVar(&o.quick, "quick", false, "under 3 minutes: fewer rows, 3 repetitions, a short report on stdout")
+	f.IntVar(&o.reps, "reps", 0, "repetitions; 0 means 5, or 3 with -quick. Slow allocators get half as many")
+	rows := f.String("rows", "",
+		"a regular `expression`: only rows whose name or group (traces, workloads, pair, batch) matches it")
 	list := f.String("alloc", "", "only these allocators, a comma-separated `list`")
-	traces := f.String("traces", "traces,bench/traces", "the `folders` with the traces, files *"+traceEnding+", as a comma-separated list")
-	f.StringVar(&o.json, "json", "", "write all raw answers to this `file`")
-	f.StringVar(&o.out, "o", "", "write the report to this `file`; - is stdout (default BENCHMARKS.md, with -quick -)")
-	f.StringVar(&o.from, "from", "", "measure nothing: write the report of what -json has written to this `file`")
-	f.DurationVar(&o.timeout, "timeout", 2*time.Minute, "the most that one process may take")
-	f.DurationVar(&o.budget, "budget", 0, "begin no repetition that would not be done by then (default 38m, with -quick 2m45s)")
+	f.Func("native", "also measure the shared library at `NAME=PATH`, which replaces malloc; may be repeated",
+		func(s string) error {
+			a, err := nativeOf(s)
+			if err == nil {
+				o.natives = append(o.natives, a)
+			}
+			return err
+		})
+	traces := f.String("traces", "cmd/galloc/traces,bench/traces",
+		"the `folders` with the traces, files *"+traceEnding+", as a comma-separated list")
+	f.StringVar(&o.out, "o", "",
+		"write the report to this `file`, and charts beside the CSV file; - is a short one to stdout\n"+
+			"(default BENCHMARKS.md, with -quick -)")
+	f.StringVar(&o.csv, "csv", "",
+		"write the figures to this CSV `file` (default bench/results/DATE.csv, none with -o -)")
+	f.StringVar(&o.from, "from", "", "measure nothing: write the report of the figures in this CSV `file`")
+	f.BoolVar(&o.targets, "targets", false, "print the project's targets and what was measured, too")
+	f.DurationVar(&o.timeout, "timeout", 2*time.Minute, "time limit of one process")
+	f.DurationVar(&o.budget, "budget", 0,
+		"begin no repetition that would end after this time (default 38m, with -quick 2m45s)")
 	if err := f.Parse(args); err != nil {
 		return o, err
 	}
 	if f.NArg() > 0 {
-		return o, fmt.Errorf("there are flags only, and %q is none: see -h", f.Arg(0))
+		return o, fmt.Errorf("%q is not a flag: see -h", f.Arg(0))
 	}
 	var err error
 	if o.rows, err = regexp.Compile(*rows); err != nil {
@@ -89,7 +113,7 @@ func parseFlags(args []string) (options, error) {
 		o.traces = strings.Split(*traces, ",")
 	}
 	if o.reps < 0 {
-		return o, errors.New("-reps: a number from 1, or 0 for the default")
+		return o, errors.New("-reps: write a number from 1, or 0 for the default")
 	}
 	if o.quick {
 		o.reps, o.out, o.budget = cmp.Or(o.reps, 3), cmp.Or(o.out, "-"), cmp.Or(o.budget, 165*time.Second)
@@ -106,41 +130,84 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	if err := toRoot(); err != nil {
 		return err
 	}
-	var r *results
-	if o.from != "" {
-		text, err := os.ReadFile(o.from)
-		if err != nil {
-			return err
-		}
-		r = &results{}
-		if err := json.Unmarshal(text, r); err != nil {
-			return fmt.Errorf("%s: not what -json writes: %w", o.from, err)
-		}
-	} else if r, err = measure(ctx, o); err != nil {
-		return err
-	}
-	if o.json != "" {
-		text, err := json.MarshalIndent(r, "", " ")
-		if err != nil {
-			return err
-		}
-		if err := os.WriteFile(o.json, append(text, '\n'), 0o644); err != nil {
-			return err
-		}
-	}
-	text := report(r)
-	if o.out == "-" {
-		_, err = io.WriteString(stdout, text)
-	} else {
-		err = os.WriteFile(o.out, []byte(text), 0o644)
-	}
+	f, err := obtain(ctx, o)
 	if err != nil {
 		return err
 	}
-	if lines := r.disagreements(); len(lines) > 0 {
-		return fmt.Errorf("not all have allocated the same blocks, so their times must not be compared:\n  %s", strings.Join(lines, "\n  "))
+	if err := write(f, o, stdout); err != nil {
+		return err
+	}
+	if len(f.Faults) > 0 {
+		return fmt.Errorf("not all have allocated the same blocks, so their times must not be compared:\n  %s",
+			strings.Join(f.Faults, "\n  "))
 	}
 	return nil
+}
+
+// obtain measures the figures, or reads them from a file.
+func obtain(ctx context.Context, o options) (*figures, error) {
+	if o.from == "" {
+		r, err := measure(ctx, o)
+		if err != nil {
+			return nil, err
+		}
+		return r.figures(), nil
+	}
+	text, err := os.ReadFile(o.from)
+	if err != nil {
+		return nil, err
+	}
+	f, err := readCSV(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", o.from, err)
+	}
+	return f, nil
+}
+
+// write writes the figures, the report and its charts.
+func write(f *figures, o options, stdout io.Writer) error {
+	data := cmp.Or(o.from, o.csv)
+	if data == "" && o.out != "-" {
+		day, err := time.Parse(dateFormat, f.Date)
+		if err != nil {
+			return err
+		}
+		data = filepath.Join("bench", "results", day.Format(time.DateOnly)+".csv")
+	}
+	if data != "" && o.from == "" {
+		if err := writeFile(data, f.csv()); err != nil {
+			return err
+		}
+	}
+	if o.targets {
+		if _, err := io.WriteString(stdout, targetsText(f)); err != nil {
+			return err
+		}
+	}
+	if o.out == "-" {
+		_, err := io.WriteString(stdout, brief(f))
+		return err
+	}
+	folder := filepath.Dir(data)
+	from, err := filepath.Rel(filepath.Dir(o.out), folder)
+	if err != nil {
+		return err
+	}
+	for name, svg := range f.charts() {
+		if err := writeFile(filepath.Join(folder, name), svg); err != nil {
+			return err
+		}
+	}
+	return writeFile(o.out, report(f, filepath.Base(data), func(name string) string {
+		return filepath.ToSlash(filepath.Join(from, name))
+	}))
+}
+
+func writeFile(path, text string) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(path, []byte(text), 0o644)
 }
 
 // toRoot makes the root of the repository the working directory.
@@ -151,7 +218,7 @@ func toRoot() error {
 	}
 	for !exists(filepath.Join(dir, "bench", "WORKLOADS.md")) {
 		if dir == filepath.Dir(dir) {
-			return errors.New("this is not in a checkout of galloc: use make versus there")
+			return errors.New("this is not a checkout of galloc: run make versus in one")
 		}
 		dir = filepath.Dir(dir)
 	}
@@ -168,9 +235,9 @@ func measure(ctx context.Context, o options) (*results, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = os.RemoveAll(dir) }() // what is left of it, the system's cleaning takes
+	defer func() { _ = os.RemoveAll(dir) }() // if this fails, temporary files stay
 	r := &results{
-		Date: time.Now().Format("2 January 2006"), Quick: o.quick, Machine: thisMachine(n), Versions: versions(),
+		Date: time.Now().Format(dateFormat), Machine: thisMachine(n), Versions: versions(),
 		Command: strings.TrimSpace("go -C bench run ./versus " + strings.Join(o.given, " ")),
 	}
 	chosen, err := chooseAllocators(o)
@@ -193,7 +260,7 @@ func measure(ctx context.Context, o options) (*results, error) {
 		bar.note("%s", line)
 	}
 	if n < 2 {
-		r.Missing = append(r.Missing, "rows with 2 CPUs are left out: there is one")
+		r.Missing = append(r.Missing, "rows with 2 CPUs are left out: there is only one")
 	}
 	traces, err := traceRows(ctx, dir, filepath.Join(dir, "gobench"), o.traces, n, o.quick)
 	if ctx.Err() != nil {
@@ -215,16 +282,19 @@ func measure(ctx context.Context, o options) (*results, error) {
 	return r, nil
 }
 
-// chooseAllocators returns those that are named, or those of -quick, or all.
+// chooseAllocators returns the named allocators, or the allocators of -quick, or all.
 func chooseAllocators(o options) ([]*allocator, error) {
 	all := allocators()
+	// Before the first that is not native.
+	i := slices.IndexFunc(all, func(a *allocator) bool { return a.Name == "go" })
+	all = slices.Insert(all, i, o.natives...)
 	for _, name := range o.allocs {
 		if !slices.ContainsFunc(all, func(a *allocator) bool { return a.Name == name }) {
 			var names []string
 			for _, a := range all {
 				names = append(names, a.Name)
 			}
-			return nil, fmt.Errorf("-alloc: there is no %q; choose from %s", name, strings.Join(names, ","))
+			return nil, fmt.Errorf("-alloc: unknown allocator %q: choose from %s", name, strings.Join(names, ","))
 		}
 	}
 	return slices.DeleteFunc(all, func(a *allocator) bool {

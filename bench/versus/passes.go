@@ -5,18 +5,20 @@ import (
 	"time"
 )
 
-// plan is what is to be measured, and how often.
+// plan is a set of measurements.
 type plan struct {
-	rows     []row
-	allocs   []*allocator
-	reps     int           // repetitions; of brief allocators half as many
-	latency  bool          // latency too, in latencyRuns of the repetitions, and settling in the first
-	budget   time.Duration // no repetition is begun that would not be done by then
-	patience time.Duration // what takes an allocator longer is not repeated
+	rows   []row
+	allocs []*allocator
+	reps   int // repetitions; half as many for brief allocators
+	// Also measure latency, in latencyRuns of the repetitions, and settling in the first.
+	latency  bool
+	budget   time.Duration // no repetition begins that would end after this time
+	patience time.Duration // a run that takes longer is not repeated
 }
 
-// jobs returns those of repetition rep: for each row all allocators one after the other, beginning with another one each time, so
-// that whatever the machine does besides hits all of them, and none always comes first.
+// jobs returns the jobs of repetition rep: for each row all allocators in turn, beginning with
+// another allocator each time, so that disturbances of the machine affect all of them, and none is
+// always the first.
 func (p plan) jobs(rep int, latency bool) []job {
 	var all []job
 	for i, r := range p.rows {
@@ -30,7 +32,8 @@ func (p plan) jobs(rep int, latency bool) []job {
 			}
 		}
 		for k := range here {
-			all = append(all, job{row: r, alloc: here[(k+rep+i)%len(here)], latency: latency, settle: latency && rep == 0})
+			all = append(all,
+				job{row: r, alloc: here[(k+rep+i)%len(here)], latency: latency, settle: latency && rep == 0})
 		}
 	}
 	return all
@@ -38,12 +41,14 @@ func (p plan) jobs(rep int, latency bool) []job {
 
 const latencyRuns = 3
 
-// all returns the jobs of each pass: the first repetition, that for latency, and the other repetitions, some with one for latency. So all
-// that can be known is known early, and what the time does not suffice for is only more of the same.
+// all returns the jobs of each pass: the first repetition, the first one for latency, and the other
+// repetitions, some followed by one for latency. So every cell is measured early, and the budget
+// only limits repetitions.
 func (p plan) all() [][]job {
 	var passes [][]job
 	add := func(jobs []job) {
-		if len(jobs) > 0 { // there may be no rows for latency, and only allocators that skip this repetition
+		// There may be no rows for latency, or only allocators that skip this repetition.
+		if len(jobs) > 0 {
 			passes = append(passes, jobs)
 		}
 	}
@@ -56,10 +61,12 @@ func (p plan) all() [][]job {
 	return passes
 }
 
-// carryOut does the jobs, and returns the samples and how many repetitions there are of what was repeated.
-func (p plan) carryOut(ctx context.Context, run func(context.Context, job) sample, now func() time.Time, bar *bar) (samples []sample, reps int) {
+// carryOut does the jobs, and returns the samples and the number of repetitions.
+func (p plan) carryOut(ctx context.Context, run func(context.Context, job) sample, now func() time.Time,
+	bar *bar,
+) (samples []sample, reps int) {
 	began := now()
-	took := map[string]time.Duration{} // the last time, by job
+	took := map[string]time.Duration{} // time of the last run, by job
 	impatient := map[string]bool{}     // jobs that are not repeated
 	passes := p.all()
 	for n, pass := range passes {
@@ -75,7 +82,8 @@ func (p plan) carryOut(ctx context.Context, run func(context.Context, job) sampl
 			break
 		}
 		for i, j := range todo {
-			bar.show(j.String(), float64(i)/float64(len(todo)), n+1, len(passes), estimate(todo[i:], passes[n+1:], took))
+			bar.show(j.String(), float64(i)/float64(len(todo)), n+1, len(passes),
+				estimate(todo[i:], passes[n+1:], took))
 			start := now()
 			s := run(ctx, j)
 			if ctx.Err() != nil {
@@ -94,7 +102,8 @@ func (p plan) carryOut(ctx context.Context, run func(context.Context, job) sampl
 	return samples, reps
 }
 
-// estimate says how long the jobs will take: as long as the last time, and those that have not been done as long as the mean of the others.
+// estimate returns the expected time of the jobs: the time of the last run, or the mean of all jobs
+// for a job that has not run yet.
 func estimate(rest []job, passes [][]job, took map[string]time.Duration) time.Duration {
 	var known, sum time.Duration
 	for _, t := range took {

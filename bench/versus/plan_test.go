@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"io"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -40,7 +41,7 @@ func TestAllocatorsTakeTurnsAndNoneIsLeftOut(t *testing.T) {
 	}
 }
 
-// pretend carries out a plan with processes that take as long as said, on a clock of its own.
+// pretend carries out a plan on a simulated clock, with processes that take the given times.
 func pretend(p plan, take func(j job) (time.Duration, answer)) (done map[string]int, reps int) {
 	clock := time.Unix(0, 0)
 	done = map[string]int{}
@@ -65,7 +66,8 @@ func TestWhatTakesLongOrFailsIsNotRepeatedAndTheBudgetHolds(t *testing.T) {
 		}
 		return 10 * time.Second, answer{}
 	})
-	if reps != 10 || done["heap larson, 1 thread"] != 1 || done["glibc larson, 1 thread"] != 1 || done["jemalloc larson, 1 thread"] != 1 {
+	if reps != 10 || done["heap larson, 1 thread"] != 1 || done["glibc larson, 1 thread"] != 1 ||
+		done["jemalloc larson, 1 thread"] != 1 {
 		t.Errorf("%v in %d repetitions, want each once", done, reps)
 	}
 	p.patience = time.Hour
@@ -76,7 +78,10 @@ func TestWhatTakesLongOrFailsIsNotRepeatedAndTheBudgetHolds(t *testing.T) {
 }
 
 func TestLatencyComesSecond(t *testing.T) {
-	p := plan{rows: []row{{Name: "larson", Threads: 2, Latency: true}}, allocs: allocators()[:2], reps: 4, latency: true}
+	p := plan{
+		rows: []row{{Name: "larson", Threads: 2, Latency: true}}, allocs: allocators()[:2], reps: 4,
+		latency: true,
+	}
 	var got []string
 	for _, pass := range p.all() {
 		switch j := pass[0]; {
@@ -111,7 +116,8 @@ func TestFlags(t *testing.T) {
 		t.Errorf("-quick: %+v, %v", o, err)
 	}
 	o, err = parseFlags(nil)
-	if err != nil || o.reps != 5 || o.out != "BENCHMARKS.md" || o.budget >= 40*time.Minute || !slices.Equal(o.traces, []string{"traces", "bench/traces"}) {
+	if err != nil || o.reps != 5 || o.out != "BENCHMARKS.md" || o.budget >= 40*time.Minute ||
+		!slices.Equal(o.traces, []string{"cmd/galloc/traces", "bench/traces"}) {
 		t.Errorf("no flags: %+v, %v", o, err)
 	}
 	if o, err = parseFlags([]string{"-traces="}); err != nil || len(o.traces) != 0 {
@@ -122,7 +128,24 @@ func TestFlags(t *testing.T) {
 			t.Errorf("%s: no error", bad)
 		}
 	}
-	if _, err := chooseAllocators(options{allocs: []string{"hoard"}}); err == nil || !strings.Contains(err.Error(), "mimalloc") {
+	for given, want := range map[string]string{
+		"mine": "write NAME=PATH", "mine=/nowhere/at/all": "write NAME=PATH", "mimalloc=plan_test.go": "such as mimalloc-3",
+	} {
+		if _, err := parseFlags([]string{"-native", given}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("-native %s: %v, want %q", given, err, want)
+		}
+	}
+	o, err = parseFlags([]string{"-native", "mine=plan_test.go", "-native=other=plan_test.go", "-alloc=heap,mine,other"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	chosen, err := chooseAllocators(o)
+	if err != nil || len(chosen) != 3 || chosen[1].Name != "mine" || !chosen[2].Native ||
+		!filepath.IsAbs(chosen[2].library) {
+		t.Errorf("-native: %v, %v", chosen, err)
+	}
+	if _, err := chooseAllocators(options{allocs: []string{"hoard"}}); err == nil ||
+		!strings.Contains(err.Error(), "mimalloc") {
 		t.Errorf("-alloc hoard: %v, want the names", err)
 	}
 }

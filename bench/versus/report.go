@@ -1,59 +1,131 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
+	"math"
 	"regexp"
 	"slices"
 	"strings"
 	"time"
 )
 
-// report writes results down as Markdown.
-func report(r *results) string {
-	t := newTable(r)
+// link returns the address of a file beside the CSV file, as the page refers to it.
+type link func(name string) string
+
+// report returns the page, which shows the charts of [figures.charts].
+func report(f *figures, data string, to link) string {
 	w := &page{}
 	w.line("# Benchmarks\n")
-	w.line("galloc's heap against other allocators: in C, where each preloads `malloc`, and in Go. This page was written by")
-	w.line("`make versus`, from measurements made on %s; do not edit it.", r.Date)
-	w.gap()
-	w.faults(t)
-	w.summary(t)
-	w.reading(t)
-	w.marks(t)
-	w.traces(t)
-	w.workloads(t)
-	w.sizes(t)
-	w.means(t)
-	w.latency(t)
-	w.memory(t)
-	w.loop(t)
-	w.losses(t)
-	w.setting(t)
-	w.figures(t)
+	w.text(
+		"galloc's heap beside other allocators: in C, where each replaces `malloc`, and in Go. `make versus` wrote this page " +
+			"from the figures in [" + data + "](" + to(
+			data,
+		) + "), measured on " + f.Date + "; `go -C bench run ./versus -from " + to(data) +
+			"` writes it again.",
+	)
+	w.faults(f)
+	w.summary(f)
+	w.losses(f)
+	w.times(f, to)
+	w.memory(f, to)
+	w.latency(f)
+	w.reading(f)
+	w.setting(f)
 	return strings.TrimRight(w.String(), "\n") + "\n"
 }
 
-// faults says what went wrong, above all else.
-func (w *page) faults(t table) {
-	if lines := t.disagreements(); len(lines) > 0 {
-		w.line("**Not all have allocated the same blocks, so these rows cannot be compared:**")
-		w.gap()
-		for _, s := range lines {
+// brief returns the report for a terminal: tables instead of charts.
+func brief(f *figures) string {
+	w := &page{}
+	w.faults(f)
+	w.summary(f)
+	for _, g := range f.groups() {
+		w.heading(g.title)
+		w.grids(f, g.rows)
+	}
+	w.losses(f)
+	for _, s := range f.Missing {
+		w.line("- %s", s)
+	}
+	return strings.TrimRight(w.String(), "\n") + "\n"
+}
+
+// A group is rows that are shown together.
+type group struct {
+	title string
+	file  string // the chart
+	about string
+	rows  []row
+}
+
+// groups returns the groups that have rows.
+func (f *figures) groups() []group {
+	all := []group{
+		{
+			"traces", "traces.svg",
+			"The allocations of real programs, replayed on one thread in the order in which they were recorded.",
+			f.in(traceGroup, 1),
+		},
+		{
+			"traces, sizes at run time", "runtime.svg",
+			"The same blocks, where Go makes a Layout of the size and an alignment of 16 in each call, as malloc finds its " +
+				"class in each call.",
+			f.in(runTimeGroup, 0),
+		},
+		{
+			"traces, slices", "slices.svg",
+			"The same blocks, where Go calls MakeSlice[byte], which clears them, GrowSlice and FreeSlice.",
+			f.in(sliceGroup, 0),
+		},
+		{
+			"traces with threads", "threads.svg",
+			"The same with the program's threads, on two CPUs.",
+			f.in(traceGroup, 2),
+		},
+		{
+			"workloads on one CPU", "workloads-1.svg",
+			"The well-known benchmarks of allocators, as bench/WORKLOADS.md defines them, with one thread.",
+			f.in(workGroup, 1),
+		},
+		{
+			"workloads on two CPUs", "workloads-2.svg",
+			"The same with two threads.",
+			f.in(workGroup, 2),
+		},
+		{
+			"pairs", "pairs.svg",
+			"Allocate a block, write its first byte, free it: the least that an allocator can cost, by size in bytes.",
+			f.in(pairGroup, 0),
+		},
+		{
+			"batches", "batches.svg",
+			"Allocate 1000 blocks, then free them in the same order, by size in bytes.",
+			f.in(batchGroup, 0),
+		},
+	}
+	return slices.DeleteFunc(all, func(g group) bool { return len(g.rows) == 0 })
+}
+
+// faults lists failures, before everything else.
+func (w *page) faults(f *figures) {
+	if len(f.Faults) > 0 {
+		w.text("**Not all have allocated the same blocks, so these rows cannot be compared:**")
+		for _, s := range f.Faults {
 			w.line("- %s", s)
 		}
 		w.gap()
 	}
 	var failed []string
-	for _, r := range t.Rows {
-		for _, a := range t.Allocs {
-			for _, e := range slices.Compact(t.cell(r, a.Name).errors) {
-				failed = append(failed, fmt.Sprintf("%s, %s: %s", a.Name, r.id(), oneLine(e)))
+	for _, r := range f.Rows {
+		for _, a := range f.Allocs {
+			if e := f.cell(r, a.Name).err; e != "" {
+				failed = append(failed, fmt.Sprintf("%s, %s: %s", a.Name, r.id(), e))
 			}
 		}
 	}
 	if len(failed) > 0 {
-		w.line("These runs failed; their cells say so or are empty:")
-		w.gap()
+		w.text("These runs failed:")
 		for _, s := range failed {
 			w.line("- %s", s)
 		}
@@ -61,72 +133,264 @@ func (w *page) faults(t table) {
 	}
 }
 
-func (w *page) summary(t table) {
-	reached, measured := 0, 0
-	marks := t.marks()
-	for _, m := range marks {
-		if m.measured() {
-			measured++
-			if m.reached() {
-				reached++
-			}
-		}
-	}
-	lost, compared := 0, 0
-	for _, r := range t.Rows {
-		switch loses, known := t.loses(r); {
-		case !known:
-		case loses:
-			lost++
-			fallthrough
+// near is the ratio up to which two times count as about equal.
+const near = 1.05
+
+func (w *page) summary(f *figures) {
+	w.heading("Summary")
+	var ahead, even, behind int
+	for _, r := range f.Rows {
+		switch q := f.ns(r, heapName) / f.bestNs(r); {
+		case math.IsNaN(q):
+		case q <= 1:
+			ahead++
+		case q <= near:
+			even++
 		default:
-			compared++
+			behind++
 		}
 	}
-	w.line("Of %d bars that the project has set itself, %d were measured and %d of these are reached. Of %d rows that were measured", len(marks), measured, reached, compared)
-	w.line("natively too, the heap is behind the fastest native allocator in %d.", lost)
+	if n := ahead + even + behind; n > 0 {
+		w.text(
+			fmt.Sprintf(
+				"Of %d rows that were measured in C too, the heap is the fastest in %d, within 5 %% of the fastest "+
+					"native allocator in %d, and slower by more in %d: see the next section. Time per operation divided by the heap's, "+
+					"geometric means (above 1, the heap is faster), and peak memory:",
+				n,
+				ahead,
+				even,
+				behind,
+			),
+		)
+	}
+	w.means(f)
+	var after []string
+	mariadb := f.named(traceGroup, "mariadb", 1)
+	for _, a := range f.Allocs {
+		if v := f.cell(mariadb, a.Name).end; !math.IsNaN(v) {
+			after = append(after, a.Name+" "+megabytes(v))
+		}
+	}
+	if len(after) > 0 {
+		w.text(fmt.Sprintf("Still resident %d s after everything of the trace mariadb was freed, in MB: %s.",
+			settleMs/1000, strings.Join(after, ", ")))
+	}
 	w.gap()
 }
 
-// revision is what the version of jemalloc ends with, too long for a table.
+// means writes the geometric means of the allocators that are drawn.
+func (w *page) means(f *figures) {
+	groups := f.groups()
+	head := []string{"times the heap's"}
+	for _, g := range groups {
+		head = append(head, g.title)
+	}
+	w.table(append(head, "peak memory, traces"), "l"+strings.Repeat("r", len(groups)+1))
+	mean := func(rows []row, of func(row, string) float64, alloc string) string {
+		return ratio(
+			geomean(
+				over(rows, func(r row) float64 { return of(r, alloc) }, func(r row) float64 { return of(r, heapName) })),
+		)
+	}
+	for _, a := range f.Allocs {
+		if !slices.Contains(drawn, a.Name) {
+			continue
+		}
+		line := []string{a.Name}
+		for _, g := range groups {
+			line = append(line, mean(g.rows, f.ns, a.Name))
+		}
+		w.cells(append(line, mean(f.in(traceGroup, 1), f.peak, a.Name))...)
+	}
+	w.gap()
+}
+
+// losses lists the rows in which the heap is slower, or needs more memory.
+func (w *page) losses(f *figures) {
+	type loss struct {
+		row   string
+		heap  string
+		best  string
+		other string
+		ratio float64
+	}
+	list := func(rows []row, of func(row, string) float64, text func(float64) string, limit float64) (all []loss, less int) {
+		for _, r := range rows {
+			best, name := f.best(func(a string) float64 { return of(r, a) })
+			switch q := of(r, heapName) / best; {
+			case q > limit && !math.IsInf(q, 0):
+				all = append(all, loss{r.id(), text(of(r, heapName)), name, text(best), q})
+			case q > 1:
+				less++
+			}
+		}
+		slices.SortStableFunc(all, func(a, b loss) int { return cmp.Compare(b.ratio, a.ratio) })
+		return all, less
+	}
+	show := func(unit string, all []loss) {
+		w.table([]string{"row", "heap, " + unit, "best native", unit, "heap / best"}, "lrlrr")
+		for _, l := range all {
+			w.cells(l.row, l.heap, l.best, l.other, ratio(l.ratio))
+		}
+		w.gap()
+	}
+	w.heading("Where galloc loses")
+	slow, less := list(f.Rows, f.ns, number, near)
+	switch {
+	case len(slow) == 0:
+		w.text("No native allocator is faster by more than 5 % in any row that was measured in C too.")
+	default:
+		w.text(
+			fmt.Sprintf(
+				"Rows in which the fastest native allocator is faster than the heap by more than 5 %%, the worst first. "+
+					"In %d other rows it is faster by less.",
+				less,
+			),
+		)
+		show("ns/op", slow)
+	}
+	const noticed, small = 1.2, 1e6
+	large := slices.DeleteFunc(f.heavy(), func(r row) bool { return !(f.peak(r, heapName) > small) })
+	if big, _ := list(large, f.peak, megabytes, noticed); len(big) > 0 {
+		w.text(
+			"Rows in which the heap's peak memory exceeds 1 MB and the leanest native allocator's by more than 20 %:")
+		show("MB", big)
+	}
+}
+
+// times has the charts of times.
+func (w *page) times(f *figures, to link) {
+	w.heading("Time")
+	w.text("Each bar is the time of an allocator divided by the heap's: it points right where the heap is faster. " +
+		"The number under the name of a row is the heap's time per operation. Allocators that are not drawn are in the CSV file.")
+	for _, g := range f.groups() {
+		w.line("### %s\n", strings.ToUpper(g.title[:1])+g.title[1:])
+		w.text(g.about)
+		w.line("![%s: times relative to the heap](%s)\n", g.title, to(g.file))
+	}
+	f.loop(w)
+}
+
+// loop writes the cost of the replay itself.
+func (f *figures) loop(w *page) {
+	var parts []string
+	for _, r := range f.in(traceGroup, 1) {
+		in, c := f.ns(r, sinkName), f.ns(r, sinkName+"-c")
+		if !math.IsNaN(in) && !math.IsNaN(c) {
+			parts = append(parts, fmt.Sprintf("%s %s and %s", r.id(), number(in), number(c)))
+		}
+	}
+	if len(parts) > 0 {
+		w.text(
+			"The times of traces include the loop of the replay and touching the memory. With an allocator that returns one block " +
+				"for everything, that is, in Go and in C, in ns: " + strings.Join(
+				parts,
+				", ",
+			) + ".",
+		)
+	}
+}
+
+const memoryFile = "memory.svg"
+
+func (w *page) memory(f *figures, to link) {
+	w.heading("Memory")
+	w.text("The most resident memory, beyond what was resident before the first allocation, divided by the heap's. " +
+		"Rows in which the heap needs less than 1 MB are left out.")
+	w.line("![peak memory relative to the heap](%s)\n", to(memoryFile))
+	var rows []row
+	for _, r := range f.heavy() {
+		if !math.IsNaN(f.cell(r, heapName).end) {
+			rows = append(rows, r)
+		}
+	}
+	if len(rows) > 0 {
+		w.text(
+			fmt.Sprintf("Memory that is still resident %d s after everything was freed, in MB of 10^6 bytes:",
+				settleMs/1000),
+		)
+		w.grid(f, "MB", rows, func(a *allocator) bool { return a.Listen }, func(r row, a string) string {
+			return megabytes(f.cell(r, a).end)
+		})
+	}
+}
+
+func (w *page) latency(f *figures) {
+	var rows []row
+	for _, r := range f.Rows {
+		if !math.IsNaN(f.cell(r, heapName).p999) {
+			rows = append(rows, r)
+		}
+	}
+	if len(rows) == 0 {
+		return
+	}
+	w.heading("Latency")
+	w.text(
+		fmt.Sprintf(
+			"The time that 999 of 1000 calls of the allocator do not exceed, in ns, each call timed by itself in separate "+
+				"runs; medians of up to %d runs. The CSV file has other percentiles, and the longest call, which is as likely to be "+
+				"the machine's doing as the allocator's.",
+			latencyRuns,
+		),
+	)
+	w.grid(f, "ns", rows, func(a *allocator) bool { return a.Listen }, func(r row, a string) string {
+		return number(f.cell(r, a).p999)
+	})
+}
+
+// revision is the end of jemalloc's version, too long for a table.
 var revision = regexp.MustCompile(`-\d+-g[0-9a-f]{16,}`)
 
-func (w *page) reading(t table) {
+func (w *page) reading(f *figures) {
 	w.heading("How to read it")
-	w.line("Each figure comes from a process of its own, which does one workload on one allocator; [bench/WORKLOADS.md](bench/WORKLOADS.md)")
-	w.line("says what the workloads do. The same work is done by a program in C and one in Go, which must have allocated the same number")
-	w.line("of blocks and bytes: this is checked. So a figure contains the loop of its language, what the memory costs to touch, and the calls.")
-	w.gap()
-	w.line("Repetitions: %d. In each, all allocators take turns on one row, then on the next. What is slow beside the rest takes part in every", t.Reps)
-	w.line("other one, with fewer operations where that makes no difference, and what takes more than %d s in the first only.", patience/time.Second)
-	w.line("Times are ns per operation, medians; in brackets, what")
-	w.line("that is times the heap's: above 1, the heap is faster. With two threads, it is the time that passes divided by")
-	w.line("the operations of both. A row marked with \\* is one in which the fastest native allocator is faster than the heap.")
-	w.line("1 thread has one CPU, several threads have two. The spread stands [at the end](#every-figure).")
-	w.gap()
+	w.text("Each figure comes from a process that does one workload on one allocator; " +
+		"[bench/WORKLOADS.md](bench/WORKLOADS.md) defines the workloads. A program in C and one in Go do the same work: " +
+		"it is checked that both allocate the same number of blocks and bytes. So a figure contains the loop of its language, " +
+		"the cost of touching the memory, and the calls.")
+	w.text(
+		fmt.Sprintf(
+			"There were %d repetitions. In each, all allocators take turns on one row, then on the next. Slow allocators "+
+				"take part in every other repetition, with fewer operations where that makes no difference, and a run that takes more "+
+				"than %d s is not repeated. Times are medians, in ns per operation; means over rows are geometric. With two threads, "+
+				"the time is the elapsed time divided by the operations of both. One thread has one CPU, several have two.",
+			f.Reps,
+			patience/time.Second,
+		),
+	)
 	w.table([]string{"allocator", "what it is", "version"}, "lll")
-	for _, a := range t.Allocs {
-		name := ""
-		for _, r := range t.Rows {
-			if name = t.cell(r, a.Name).name; name != "" {
-				break
-			}
-		}
-		w.cells(a.Name, a.About, revision.ReplaceAllString(name, ""))
-	}
-	w.gap()
-	for _, s := range t.Missing {
-		w.line("- %s", s)
+	for _, a := range f.Allocs {
+		w.cells(a.Name, a.About, revision.ReplaceAllString(f.Calls[a.Name], ""))
 	}
 	w.gap()
 }
 
-func (w *page) marks(t table) {
-	w.heading("The bars")
-	w.line("Means are geometric, and those of traces are over the traces in the order in which they were recorded.")
+// setting writes where and how the figures were measured.
+func (w *page) setting(f *figures) {
+	w.heading("Where and how it was measured")
+	w.table([]string{"", ""}, "ll")
+	w.cells("processor", fmt.Sprintf("%s, %d CPUs", f.Machine.CPU, f.Machine.CPUs))
+	w.cells("memory", f.Machine.Memory)
+	w.cells("system", f.Machine.System)
+	for _, v := range f.Versions {
+		w.cells("compiler", v)
+	}
+	w.cells("date", f.Date)
+	w.cells("command", "`"+f.Command+"`")
+	for _, s := range f.Missing {
+		w.cells("missing", s)
+	}
+	for _, s := range f.Notes {
+		w.cells("note", s)
+	}
 	w.gap()
-	w.table([]string{"what", "bar", "measured", ""}, "lrrl")
-	for _, m := range t.marks() {
+}
+
+// targetsText returns the project's targets as a table: -targets.
+func targetsText(f *figures) string {
+	w := &page{}
+	w.table([]string{"what", "target", "measured", ""}, "lrrl")
+	for _, m := range f.targets() {
 		sign, verdict := "≤", "not reached"
 		if m.AtLeast {
 			sign = "≥"
@@ -139,90 +403,5 @@ func (w *page) marks(t table) {
 		}
 		w.cells(m.What, fmt.Sprintf("%s %.2f", sign, m.Limit), ratio(m.Value), verdict)
 	}
-	w.gap()
-}
-
-func (w *page) traces(t table) {
-	if len(t.in(traceGroup, 0)) == 0 {
-		return
-	}
-	w.heading("Traces")
-	w.line("What real programs allocated, replayed on one thread in the order in which it was recorded.")
-	w.gap()
-	w.times(t, t.in(traceGroup, 1))
-	if threaded := t.in(traceGroup, 2); len(threaded) > 0 {
-		w.line("The same with a thread for each that the program had, on two CPUs:")
-		w.gap()
-		w.times(t, threaded)
-	}
-}
-
-func (w *page) workloads(t table) {
-	for _, n := range []int{1, 2} {
-		rows := t.in(workGroup, n)
-		if len(rows) == 0 {
-			continue
-		}
-		if n == 1 {
-			w.heading("Workloads on one CPU")
-		} else {
-			w.heading("Workloads on two CPUs")
-		}
-		w.times(t, rows)
-	}
-}
-
-func (w *page) sizes(t table) {
-	for _, g := range []struct{ group, title, about string }{
-		{pairGroup, "Pairs", "Allocate a block, write its first byte, free it: the least that an allocator can cost, by size."},
-		{batchGroup, "Batches", "Allocate 1000 blocks, then free them in the same order."},
-	} {
-		if rows := t.in(g.group, 0); len(rows) > 0 {
-			w.heading(g.title)
-			w.line("%s", g.about)
-			w.gap()
-			w.times(t, rows)
-		}
-	}
-}
-
-// means is one table of all groups.
-func (w *page) means(t table) {
-	w.heading("Means")
-	w.line("The time of each allocator divided by the heap's, geometric means: above 1, the heap is faster.")
-	w.gap()
-	groups := []struct {
-		title string
-		rows  []row
-	}{
-		{"traces", t.in(traceGroup, 1)},
-		{"traces, threads", t.in(traceGroup, 2)},
-		{"workloads, 1 CPU", t.in(workGroup, 1)},
-		{"workloads, 2 CPUs", t.in(workGroup, 2)},
-		{"pairs", t.in(pairGroup, 0)},
-		{"batches", t.in(batchGroup, 0)},
-	}
-	head := []string{"allocator"}
-	groups = slices.DeleteFunc(groups, func(g struct {
-		title string
-		rows  []row
-	},
-	) bool {
-		return len(g.rows) == 0
-	})
-	for _, g := range groups {
-		head = append(head, g.title)
-	}
-	w.table(head, "l"+strings.Repeat("r", len(groups)))
-	for _, a := range t.Allocs {
-		if a.Name == heapName || a.Single == replay {
-			continue
-		}
-		line := []string{a.Name}
-		for _, g := range groups {
-			line = append(line, ratio(geomean(over(g.rows, func(r row) float64 { return t.ns(r, a.Name) }, func(r row) float64 { return t.ns(r, heapName) }))))
-		}
-		w.cells(line...)
-	}
-	w.gap()
+	return w.String()
 }

@@ -17,7 +17,7 @@ import (
 	"github.com/galloc-go/galloc/bench/internal/cpus"
 )
 
-// An answer is what native and gobench print, as bench/WORKLOADS.md says.
+// An answer is the output of native and gobench: see bench/WORKLOADS.md.
 type answer struct {
 	Allocator string   `json:"allocator,omitempty"`
 	Workload  string   `json:"workload,omitempty"`
@@ -39,11 +39,11 @@ type answer struct {
 type job struct {
 	row     row
 	alloc   *allocator
-	latency bool // a run for latency, instead of one for time and peak
-	settle  bool // and for what stays resident
+	latency bool // a run for latency, not for time and peak
+	settle  bool // also for the memory that stays resident
 }
 
-// A sample is a job that has been done.
+// A sample is the result of a job.
 type sample struct {
 	Row      string
 	Alloc    string
@@ -60,24 +60,24 @@ func (j job) String() string {
 	return j.alloc.Name + " " + j.row.id()
 }
 
-// settleMs is how long the programs wait before they look at what stays resident: what gives memory back
-// by itself does so within about a second.
+// settleMs is the time that the programs wait before they measure the memory that stays resident.
+// Allocators that release memory by themselves do so within about a second.
 const settleMs = 2000
 
-// settings returns what decides how many blocks there are to allocate.
+// settings returns the settings that determine the blocks to allocate.
 func (j job) settings() []string {
 	s := slices.Clone(j.row.Settings)
 	if j.alloc.Brief && j.row.Slow != nil {
 		s = slices.Clone(j.row.Slow)
 	}
-	if j.alloc.Name == "go" && j.row.Group == traceGroup {
-		s = append(s, "rounds=1") // the collector makes a round take many times as long
+	if j.alloc.Name == "go" && j.row.program != "" {
+		s = append(s, "rounds=1") // with the collector, a round takes many times as long
 		s = slices.DeleteFunc(s, func(s string) bool { return strings.HasPrefix(s, "rounds=") && s != "rounds=1" })
 	}
 	return s
 }
 
-// command returns the program that does the job, its arguments, and what is added to its environment.
+// command returns the program that does the job, its arguments, and additions to its environment.
 func (j job) command(native string) (args, env []string) {
 	if j.alloc.Native || j.alloc.C {
 		args = []string{native, j.row.Workload}
@@ -85,13 +85,14 @@ func (j job) command(native string) (args, env []string) {
 			env = append(env, "LD_PRELOAD="+j.alloc.library)
 		}
 		if j.alloc.C {
-			args = append(args, "null=1")
+			args = append(args, "sink=1")
 		}
 	} else {
 		args = []string{j.alloc.program, j.alloc.Name, j.row.Workload, "cpus=" + strconv.Itoa(j.row.CPUs)}
+		args = append(args, j.row.Face...)
 	}
-	if j.row.Group == traceGroup {
-		args = append(args, "program="+j.row.program) // how many threads there are, the file says
+	if j.row.program != "" {
+		args = append(args, "program="+j.row.program) // the file has the number of threads
 	} else {
 		args = append(args, "threads="+strconv.Itoa(j.row.Threads))
 	}
@@ -111,7 +112,7 @@ type runner struct {
 	timeout time.Duration
 }
 
-// run does a job. What goes wrong is the Error of the answer.
+// run does a job. If that fails, the answer has an Error.
 func (r runner) run(ctx context.Context, j job) sample {
 	start := time.Now()
 	a, err := r.ask(ctx, j)
@@ -121,7 +122,10 @@ func (r runner) run(ctx context.Context, j job) sample {
 	if !j.settle {
 		a.EndRSS = nil
 	}
-	return sample{Row: j.row.id(), Alloc: j.alloc.Name, Latency: j.latency, Settings: j.settings(), Seconds: time.Since(start).Seconds(), Answer: a}
+	return sample{
+		Row: j.row.id(), Alloc: j.alloc.Name, Latency: j.latency, Settings: j.settings(),
+		Seconds: time.Since(start).Seconds(), Answer: a,
+	}
 }
 
 func (r runner) ask(ctx context.Context, j job) (answer, error) {
@@ -134,29 +138,33 @@ func (r runner) ask(ctx context.Context, j job) (answer, error) {
 	child.Stdout, child.Stderr = &out, &crash
 	err := cpus.While(j.row.CPUs, child.Start)
 	if errors.Is(err, cpus.ErrUnsupported) {
-		return answer{}, errors.New("make versus needs Linux: elsewhere, galloc bench measures the allocators in Go")
+		return answer{}, errors.New("make versus needs Linux: on other systems, use galloc bench")
 	}
-	if err != nil {
-		return answer{}, err
+	var ended error
+	if err == nil {
+		ended = child.Wait()
 	}
-	ended := child.Wait()
-	if ctx.Err() == context.DeadlineExceeded {
+	switch {
+	case ctx.Err() == context.DeadlineExceeded: // before or after the start
 		return answer{}, fmt.Errorf("not done after %v (-timeout)", r.timeout)
+	case err != nil:
+		return answer{}, err
 	}
 	return parse(out.Bytes(), crash.Bytes(), ended)
 }
 
-// plain is the environment without what would change how allocators and the runtime behave.
+// plain returns the environment without the variables that configure allocators and the runtime.
 func plain(env []string) []string {
 	return slices.DeleteFunc(env, func(s string) bool {
 		name, _, _ := strings.Cut(s, "=")
 		return slices.Contains([]string{
 			"LD_PRELOAD", "MALLOC_CONF", "MALLOC_ARENA_MAX", "GLIBC_TUNABLES", "GOGC", "GOMEMLIMIT", "GOMAXPROCS", "GODEBUG",
-		}, name) || strings.HasPrefix(name, "MIMALLOC_") || strings.HasPrefix(name, "TCMALLOC_") || strings.HasPrefix(name, "MALLOC_")
+		}, name) || strings.HasPrefix(name, "MIMALLOC_") || strings.HasPrefix(name, "TCMALLOC_") ||
+			strings.HasPrefix(name, "MALLOC_")
 	})
 }
 
-// parse reads what a program has printed before it ended as ended says.
+// parse reads the output of a program, whose Wait returned ended.
 func parse(out, crash []byte, ended error) (answer, error) {
 	var a answer
 	err := json.Unmarshal(out, &a)
@@ -176,7 +184,7 @@ func parse(out, crash []byte, ended error) (answer, error) {
 	case ended != nil:
 		return answer{}, ended
 	case err != nil:
-		return answer{}, fmt.Errorf("its answer is not understood: %w", err)
+		return answer{}, fmt.Errorf("its answer cannot be parsed: %w", err)
 	}
 	return a, nil
 }

@@ -22,8 +22,14 @@ func TestCommands(t *testing.T) {
 		}
 		return &a
 	}
-	larson := row{Group: workGroup, Name: "larson-sized", Workload: "larson", Settings: []string{"sized=1"}, CPUs: 2, Threads: 2}
-	pair := row{Group: pairGroup, Name: "pair 8", Workload: "pair", Settings: []string{"size=8", "iterations=9"}, Slow: []string{"size=8"}, CPUs: 1, Threads: 1}
+	larson := row{
+		Group: workGroup, Name: "larson-sized", Workload: "larson", Settings: []string{"sized=1"}, CPUs: 2,
+		Threads: 2,
+	}
+	pair := row{
+		Group: pairGroup, Name: "pair 8", Workload: "pair", Settings: []string{"size=8", "iterations=9"},
+		Slow: []string{"size=8"}, CPUs: 1, Threads: 1,
+	}
 	sqlite := traceRow("sqlite", "sqlite.program", 1, 2, false)
 	for _, c := range []struct {
 		j    job
@@ -37,7 +43,7 @@ func TestCommands(t *testing.T) {
 		{job{pair, find("modernc"), false, false}, "gobench modernc pair cpus=1 threads=1 size=8"},
 		{job{sqlite, find("heap"), false, false}, "gobench heap trace cpus=1 program=sqlite.program rounds=5"},
 		{job{sqlite, find("go"), false, false}, "gobench go trace cpus=1 program=sqlite.program rounds=1"},
-		{job{sqlite, find("null-c"), false, false}, "native trace null=1 program=sqlite.program rounds=5"},
+		{job{sqlite, find("sink-c"), false, false}, "native trace sink=1 program=sqlite.program rounds=5"},
 	} {
 		args, env := c.j.command("native")
 		if got := strings.Join(append(env, args...), " "); got != c.want {
@@ -60,7 +66,7 @@ func TestAnswersAndTheirFaults(t *testing.T) {
 		{`{"workload":"pair","ops":5,"ns":31.5,"allocs":5,"bytes":320,"peak_rss":4096,"error":""}`, "", nil, ""},
 		{`{"error":"size: a number"}`, "", failed, "size: a number"},
 		{``, "panic: oh\n\ngoroutine 1", failed, "exit status 1: panic: oh"},
-		{`{"ops":`, "", nil, "not understood"},
+		{`{"ops":`, "", nil, "cannot be parsed"},
 	} {
 		a, err := parse([]byte(c.out), []byte(c.crash), c.ended)
 		switch {
@@ -131,7 +137,12 @@ func TestEachTraceIsARowAndOneMoreIfItHasThreads(t *testing.T) {
 	for _, r := range rows {
 		got = append(got, r.id()+" on "+strconv.Itoa(r.CPUs)+" of "+filepath.Base(r.program))
 	}
-	want := []string{"mariadb on 1 of mariadb-0.program", "sqlite on 1 of sqlite-0.program", "mariadb, 34 threads on 2 of mariadb-1.program"}
+	want := []string{
+		"mariadb on 1 of mariadb-0.program", "sqlite on 1 of sqlite-0.program",
+		"mariadb, sizes at run time on 1 of mariadb-0.program", "mariadb, slices on 1 of mariadb-0.program",
+		"sqlite, sizes at run time on 1 of sqlite-0.program", "sqlite, slices on 1 of sqlite-0.program",
+		"mariadb, 34 threads on 2 of mariadb-1.program",
+	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got  %q\nwant %q", got, want)
 	}

@@ -1,5 +1,6 @@
-// What a pair of alloc and dealloc costs from C, beside malloc and free in the same process: the calls take turns in short rounds, so
-// that whatever else the machine does hits both, and the median of the rounds is printed. See run.sh.
+// The cost of a pair of alloc and dealloc from C, compared with malloc and free in the same
+// process. The calls take turns in short rounds, so that other load on the machine affects both;
+// the program prints the median of the rounds. See run.sh.
 #define _POSIX_C_SOURCE 200809L
 
 #include <pthread.h>
@@ -54,7 +55,7 @@ LOOP(ours, galloc_alloc(size, 8), galloc_dealloc(old, size, 8))
 LOOP(libc_zeroed, calloc(1, size), free(old))
 LOOP(ours_zeroed, galloc_alloc_zeroed(size, 8), galloc_dealloc(old, size, 8))
 
-// What it costs to go to Go and back: the block of size 0 takes the shortest way there is.
+// crossing measures the way to Go and back: the block of size 0 takes the shortest way.
 static double crossing(size_t size) {
 	(void)size;
 	double start = now();
@@ -80,7 +81,8 @@ static void *rows(void *arg) {
 	return NULL;
 }
 
-// Threads at the same time: more than there are processors, and so more than Go's runtime lets in at once.
+// THREADS threads run at the same time: more than there are processors, and so more than Go's
+// runtime lets in at once.
 enum { THREADS = 8 };
 
 static double (*loop)(size_t);

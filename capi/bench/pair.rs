@@ -1,4 +1,5 @@
-// The same as pair.c from Rust, beside System; and a HashMap of strings, on the global allocator, which is either of the two.
+// The same as pair.c from Rust, compared with System; and a HashMap of strings on the global
+// allocator, which is either of the two.
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -27,7 +28,8 @@ fn pairs<A: GlobalAlloc>(a: &A, size: usize) -> f64 {
     }
 }
 
-// The blocks of a round are all freed in it, so the allocator behind can be changed between rounds. What lives longer is System's.
+// A round frees all its blocks, so the allocator can be changed between rounds. Blocks that live
+// longer are System's.
 struct Switch(AtomicBool);
 
 unsafe impl GlobalAlloc for Switch {
@@ -69,7 +71,7 @@ fn row(what: &str, mut ours: impl FnMut() -> f64, mut libc: impl FnMut() -> f64)
 }
 
 fn main() {
-    map(true); // whatever is made once, is made now
+    map(true); // allocates now what is allocated once
     map(false);
     for size in [24, 1000, 100_000] {
         row(&format!("{:22} {size:6} B", "pair"), || pairs(&Galloc, size), || pairs(&System, size));

@@ -1,6 +1,6 @@
 #!/bin/sh
-# What calls of libgalloc cost from C, and from Rust if it is there, beside malloc: make capi-bench. The library is the shared one if
-# KIND=shared, and else the archive.
+# The cost of calls of libgalloc from C, and from Rust if rustc is installed, compared with malloc:
+# make capi-bench. The library is the shared one if KIND=shared, and otherwise the archive.
 
 set -eu
 cd "$(dirname "$0")/../.."

@@ -5,7 +5,8 @@
 //	go build -buildmode=c-archive -o libgalloc.a ./capi/libgalloc
 //	go build -buildmode=c-shared -o libgalloc.so ./capi/libgalloc
 //
-// The header is capi/galloc.h; "make capi PREFIX=..." builds and installs it all.
+// The header is capi/galloc.h; "make capi PREFIX=..." builds and installs the library and the
+// header.
 package main
 
 import (

@@ -1,7 +1,7 @@
 //go:build !(cgo && unix)
 
-// Command libgalloc is galloc's heap as a library for C and Rust: see package capi. It takes
-// cgo, and is not there for Windows yet.
+// Command libgalloc is galloc's heap as a library for C and Rust: see package capi. It needs cgo,
+// and is not available on Windows yet.
 package main
 
 import "os"

@@ -1,4 +1,4 @@
-// What the hosts in this folder have in common.
+// The common part of the hosts in this folder.
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>

@@ -1,4 +1,5 @@
-// A host in C of the library counting: that each call reaches the allocator in Go, once, and leaves no garbage there.
+// A host in C of the library counting: each call reaches the allocator in Go once, and leaves no
+// garbage there.
 #include <pthread.h>
 #include <stdint.h>
 #include <string.h>
@@ -25,7 +26,8 @@ static void expect(const char *what, uint64_t allocs, uint64_t zeroed, uint64_t 
 		"%s: %d %d %d %d %d, %d bytes", what, (int)c.allocs, (int)c.zeroed, (int)c.reallocs, (int)c.deallocs, (int)c.refused, (int)c.live_bytes);
 }
 
-// allocator-override of Rust's tests of 2015: what is linked is what is called, a box is one hit, and its end another.
+// allocator-override of Rust's tests of 2015: the linked allocator is the one called, a box is one
+// hit, and its end another.
 static void override(void) {
 	CHECK(strncmp(galloc_name(), "counting heap, registered at ", 29) == 0, "%s", galloc_name());
 	expect("start", 0, 0, 0, 0, 0, 0);
@@ -51,7 +53,7 @@ static void each_call_once(void) {
 	galloc_dealloc(q, 20, 8);
 	expect("dealloc", 1, 1, 1, 2, 0, 0);
 
-	// What is nothing, or cannot be, does not reach the allocator.
+	// NULL, size 0 and invalid layouts do not reach the allocator.
 	galloc_dealloc(NULL, 10, 8);
 	p = galloc_alloc(0, 8);
 	galloc_dealloc(p, 0, 8);
@@ -68,7 +70,8 @@ static void each_call_once(void) {
 	expect("refused", 3, 1, 1, 4, 1, 0);
 }
 
-// No call puts anything onto the Go heap, not even one that fails. What the runtime itself needs now and then is not in every round.
+// No call puts anything on the Go heap, not even one that fails. The runtime itself allocates now
+// and then, but not in every round.
 static void no_garbage(void) {
 	uint64_t least = UINT64_MAX;
 	for (int round = 0; round < 10; round++) {
@@ -88,7 +91,7 @@ static void no_garbage(void) {
 	CHECK(least == 0, "%d objects in a round of 20000", (int)least);
 }
 
-// The garbage collector leaves alone what only C knows.
+// The garbage collector does not touch blocks that only C refers to.
 static void collected(void) {
 	enum { N = 2000 };
 	static unsigned char *p[N];

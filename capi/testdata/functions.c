@@ -1,4 +1,5 @@
-// A host in C: what the nine functions promise, each case in a process of its own. It is linked with libgalloc.
+// A host in C: the contract of the nine functions, each case in a separate process. It is linked
+// with libgalloc.
 #include <pthread.h>
 #include <stdint.h>
 #include <string.h>
@@ -52,7 +53,7 @@ static void alignments(void) {
 		}
 		for (int i = 0; i < 4; i++) {
 			CHECK(holds(p[i], size, i), "size %zu, align %zu: blocks overlap", size, align);
-			(i % 2 ? f : g)->dealloc(p[i], size, align); // they may go both ways
+			(i % 2 ? f : g)->dealloc(p[i], size, align); // either family may free it
 		}
 	}
 }
@@ -61,7 +62,7 @@ static void zeroed(void) {
 	EACH(s, sizes) for (int round = 0; round < 20; round++) {
 		void *p = galloc_alloc_zeroed(sizes[s_], 16);
 		CHECK(p != NULL && zero(p, 0, sizes[s_]), "size %zu, round %d", sizes[s_], round);
-		fill(p, sizes[s_], 1); // so that the next one is not zero by itself
+		fill(p, sizes[s_], 1); // so that the next block is not zero by chance
 		galloc_dealloc(p, sizes[s_], 16);
 	}
 }
@@ -167,7 +168,7 @@ static void bad_layouts(void) {
 		galloc_dealloc(live, size, align); // does nothing
 		galloc_deallocate(live, size, align);
 	}
-	// There are such layouts, but no such memory.
+	// The layouts are valid, but there is no such memory.
 	if (sizeof(size_t) == 8) {
 		CHECK(galloc_alloc(PTRDIFF_MAX, 1) == NULL);
 		CHECK(galloc_alloc((size_t)1 << 60, 8) == NULL);
@@ -178,10 +179,11 @@ static void bad_layouts(void) {
 	galloc_dealloc(live, 100, 8);
 }
 
-// Threads that hand half of their blocks to the next one, and end, again and again.
+// Threads that hand half of their blocks to the next thread, and end, again and again.
 enum { THREADS = 8, SLOTS = 64, STEPS = 20000 };
 
-static void *mailbox[THREADS][SLOTS]; // blocks of 8 to 4000 bytes that begin with their size, or NULL
+// Blocks of 8 to 4000 bytes that begin with their size, or NULL.
+static void *mailbox[THREADS][SLOTS];
 
 static void *worker(void *arg) {
 	size_t id = (size_t)(uintptr_t)arg;
@@ -224,7 +226,8 @@ static void threads(void) {
 			if (mailbox[i][j] != NULL) galloc_dealloc(mailbox[i][j], *(size_t *)mailbox[i][j], 8);
 }
 
-// alloc-shrink-oob-read of Rust's tests: rows are grown and shrunk in pairs, from both ends, and all are compared after each step.
+// alloc-shrink-oob-read of Rust's tests: rows are grown and shrunk in pairs, from both ends, and
+// all are compared after each step.
 static void rows(void) {
 	enum { ROWS = 16, LARGE = 160 };
 	unsigned char *row[ROWS];

@@ -1,4 +1,5 @@
-// A host in C: forks, signals, ends of threads. Each case is a process of its own. It is linked with libgalloc.
+// A host in C: forks, signals, ends of threads. Each case is a separate process. It is linked with
+// libgalloc.
 #include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
@@ -13,7 +14,7 @@
 
 extern char **environ;
 
-// Threads that allocate all the time: what makes the child of a fork hang, if it goes to Go.
+// Threads that allocate all the time, which makes the child of a fork hang if it calls Go.
 enum { THREADS = 3 };
 
 static pthread_t threads[THREADS];
@@ -51,7 +52,8 @@ static void exec_true(void) {
 	_exit(99);
 }
 
-// in_child uses all functions where there is the arena only. old is a block of 100 bytes from before the fork, all 'x'.
+// in_child uses all functions where only the arena is available. old is a block of 100 bytes from
+// before the fork, all 'x'.
 static void in_child(char *old) {
 	alarm(60); // ends a child that hangs
 	CHECK(strstr(galloc_name(), "arena") != NULL, "%s", galloc_name());
@@ -91,7 +93,7 @@ static void fork_without_exec(void) {
 			in_child(old);
 			switch (i % 4) {
 			case 0: _exit(0);
-			case 1: exit(0); // runs what atexit has been told, and destructors
+			case 1: exit(0); // runs atexit handlers and destructors
 			case 2: exec_true();
 			}
 			pid = fork(); // a child of a child
@@ -109,7 +111,8 @@ static void fork_without_exec(void) {
 	CHECK(strstr(galloc_name(), "arena") == NULL, "%s", galloc_name());
 }
 
-// The arena ends, and then there is NULL. Threads of the child share it, and begin at once, so that they meet.
+// When the arena is used up, the result is NULL. Threads of the child share it, and begin at once,
+// so that they meet.
 enum { TAKERS = 4, TAKEN = sizeof(size_t) == 8 ? 300000 : 10000 };
 
 static unsigned char *taken[TAKERS][TAKEN];
@@ -148,7 +151,7 @@ static void arena_ends(void) {
 	expect_success(pid);
 }
 
-// Where there is no room for a large arena, it is a small one.
+// If there is no room for a large arena, the child gets a small one.
 static void arena_small(void) {
 	void *p = galloc_alloc(100, 8);
 	pid_t pid = fork();
@@ -171,7 +174,8 @@ static void arena_small(void) {
 	CHECK(setrlimit(RLIMIT_AS, &none) == 0);
 	pid = fork();
 	if (pid == 0) {
-		CHECK(galloc_alloc(100, 8) == NULL && galloc_realloc(p, 100, 8, 200) == NULL); // and no hanging, nor a crash
+		// Without an arena, a call neither hangs nor crashes.
+		CHECK(galloc_alloc(100, 8) == NULL && galloc_realloc(p, 100, 8, 200) == NULL);
 		galloc_dealloc(p, 100, 8);
 		_exit(0);
 	}
@@ -193,12 +197,13 @@ static void fork_then_exec(void) {
 	end_churn();
 }
 
-// Signals that arrive all the time, at threads in Go too; the handler has SA_ONSTACK, and allocates nothing.
+// Signals that arrive all the time, at threads in Go too. The handler has SA_ONSTACK, and allocates
+// nothing.
 static int signals;
 
 static void on_signal(int s) {
 	(void)s;
-	volatile char stack[4096]; // more than is left on a small stack
+	volatile char stack[4096]; // more than a small stack has left
 	stack[0] = 1;
 	stack[4095] = stack[0];
 	__atomic_fetch_add(&signals, 1, __ATOMIC_RELAXED);
@@ -217,13 +222,13 @@ static void signal_handlers(void) {
 	CHECK(setitimer(ITIMER_REAL, &never, NULL) == 0);
 	end_churn();
 
-	// What Go's runtime has installed, and the README says: its own handlers, on the alternate stack.
+	// Go's runtime has installed its handlers on the alternate stack, as the README says.
 	static const int go[] = {SIGSEGV, SIGBUS, SIGFPE, SIGPIPE, SIGURG}, host[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGCHLD, SIGPROF};
 	for (size_t i = 0; i < sizeof go / sizeof *go; i++) {
 		CHECK(sigaction(go[i], NULL, &was) == 0);
 		CHECK(was.sa_handler != SIG_DFL && (was.sa_flags & SA_ONSTACK) != 0, "%s: flags %#x", strsignal(go[i]), (unsigned)was.sa_flags);
 	}
-	// A host's own signals are its own.
+	// The other signals are the host's.
 	for (size_t i = 0; i < sizeof host / sizeof *host; i++) {
 		CHECK(sigaction(host[i], NULL, &was) == 0);
 		CHECK(was.sa_handler == SIG_DFL, "%s has a handler", strsignal(host[i]));
@@ -245,8 +250,9 @@ static void crash(void) {
 	CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV, "status %#x", status);
 }
 
-// Blocks that threads leave to destructors: of keys that were made before and after the first call, again and again in one
-// thread, since a destructor may leave another block; and of threads that have allocated nothing themselves.
+// Blocks that threads leave to destructors: of keys that were made before and after the first call,
+// again and again in one thread, since a destructor may leave another block; and of threads that
+// have allocated nothing themselves.
 static pthread_key_t keys[6];
 static int destroyed;
 

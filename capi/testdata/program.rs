@@ -1,4 +1,5 @@
-// A program in Rust whose global allocator is the library counting, written in Go. It counts what it asks for, and compares with what has been counted there.
+// A program in Rust whose global allocator is the library counting, written in Go. The program
+// counts its calls, and compares with the counts of the library.
 use std::alloc::{GlobalAlloc, Layout};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::os::unix::process::CommandExt;
@@ -137,7 +138,7 @@ fn alignments() {
     }
 }
 
-// Thread-locals whose destructors give back what the thread has, and allocate themselves.
+// Thread-locals whose destructors free the blocks of the thread, and allocate themselves.
 struct Local(Vec<String>);
 
 impl Drop for Local {
@@ -196,7 +197,8 @@ fn panics() {
     assert!(thread::Builder::new().spawn(|| { panic::resume_unwind(Box::new(7)) }).unwrap().join().is_err());
 }
 
-// Other processes are begun while threads allocate: once without Rust code in the child, and once with a closure that allocates there.
+// Processes are started while threads allocate: once without Rust code in the child, and once with
+// a closure that allocates there.
 fn processes() {
     let stop = Arc::new(AtomicU64::new(0));
     let busy: Vec<_> = (0..3)
@@ -225,7 +227,7 @@ fn processes() {
     }
     stop.store(1, SeqCst);
     for b in busy {
-        b.join().unwrap(); // a scope would not wait for all that ends with a thread
+        b.join().unwrap(); // a scope would not wait for the thread's destructors
     }
 }
 
@@ -235,12 +237,12 @@ fn in_place() {
         let p = Galloc.alloc(l);
         assert!(Galloc.usable_size(l) >= 10);
         assert!(!Galloc.resize_in_place(p, l, 1 << 20));
-        GLOBAL.count(&GLOBAL.allocs, p, 10); // this one went past the counter
+        GLOBAL.count(&GLOBAL.allocs, p, 10); // this call bypassed the counter
         GLOBAL.dealloc(p, l);
     }
 }
 
-// What cannot be had is an error, and then all goes on.
+// A failed allocation is an error, and the program goes on.
 fn refused() {
     let mut v: Vec<u8> = vec![1; 10];
     assert!(v.try_reserve_exact(isize::MAX as usize / 2).is_err());
@@ -260,8 +262,10 @@ fn main() {
         ("refused", refused),
     ];
     for (what, part) in parts {
-        // Each has a thread of its own, since channels and others keep something for each thread that ever had to wait.
-        thread::spawn(part).join().unwrap(); // the first time the standard library keeps some of it
+        // Each part runs in a separate thread, since channels and others keep some memory for each
+        // thread that ever had to wait.
+        // The first time, the standard library keeps some memory.
+        thread::spawn(part).join().unwrap();
         let before = balance(what);
         thread::spawn(part).join().unwrap();
         unsafe { counting_gc() };

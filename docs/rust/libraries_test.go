@@ -7,11 +7,11 @@ import (
 	"path/filepath"
 	"testing"
 
-	_ "github.com/galloc-go/galloc/capi"     // as collections in programs_test.go
+	_ "github.com/galloc-go/galloc/capi"     // see collections in programs_test.go
 	_ "github.com/galloc-go/galloc/jemalloc" // the same
 )
 
-// foo allocates from jemalloc, be it written in Go or in Rust. The host is the same in C.
+// foo, in Go or in Rust, allocates from jemalloc. Both have the same host in C.
 func TestLibrariesWithJemalloc(t *testing.T) {
 	need(t, "go", "gcc")
 	header := filepath.Join(t.TempDir(), "header.c")
@@ -38,8 +38,8 @@ func TestLibrariesWithJemalloc(t *testing.T) {
 	})
 }
 
-// One program in Rust, and one in C, run on the five functions, be they written in Go or in Rust, without being
-// linked anew.
+// One program in Rust, and one in C, run on the five functions in Go and in Rust, without being
+// linked again.
 func TestFiveFunctions(t *testing.T) {
 	need(t, "go", "gcc")
 	inGo := filepath.Dir(build(t, nil, "go", "build", "-buildmode=c-shared", "-o", "libmy_allocator.so", "./five"))

@@ -17,7 +17,7 @@ const page = "../rust.md"
 
 var update = flag.Bool("update", false, "write the files into the page")
 
-// A block of the page is a link to a file, and what is in it.
+// block matches a block of the page: a link to a file, and the content of the file.
 var block = regexp.MustCompile("(?ms)^\\[([a-z]+/[a-z_]+\\.[a-z]+)\\]\\(rust/([^)]+)\\)\\n\\n```[a-z]+\\n(.*?)^```$")
 
 func readPage(t *testing.T) string {
@@ -29,7 +29,8 @@ func readPage(t *testing.T) string {
 	return string(text)
 }
 
-// What the page shows is what is run. go test ./docs/rust -update makes it so.
+// The page shows the programs that the tests run. go test ./docs/rust -update writes them into the
+// page.
 func TestThePageShowsTheFiles(t *testing.T) {
 	text := readPage(t)
 	var shown []string
@@ -45,7 +46,7 @@ func TestThePageShowsTheFiles(t *testing.T) {
 			t.Errorf("the link of %s leads to %s", m[1], m[2])
 		}
 		if m[3] != string(content) && !*update {
-			t.Errorf("%s is not what the page shows; go test ./docs/rust -update writes it there", m[1])
+			t.Errorf("%s differs from the page; go test ./docs/rust -update writes it there", m[1])
 		}
 		return strings.TrimSuffix(b, m[3]+"```") + string(content) + "```"
 	})
@@ -70,7 +71,7 @@ func TestThePageShowsTheFiles(t *testing.T) {
 	}
 }
 
-// Names that the page says are in package galloc are there.
+// The names of package galloc on the page exist.
 func TestNamesOnThePageExist(t *testing.T) {
 	sources, err := filepath.Glob("../../*.go")
 	if err != nil {

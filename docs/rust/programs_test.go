@@ -1,5 +1,6 @@
-// Package rust holds the examples of ../rust.md: each folder is a program in Go and, where it compiles, the same one in
-// Rust. The tests run both, and compare what they print with each other, by way of the folder's output.txt.
+// Package rust holds the examples of ../rust.md: each folder is a program in Go and, where it
+// compiles, the same program in Rust. The tests run both, and compare their output with the
+// folder's output.txt.
 package rust
 
 import (
@@ -16,11 +17,12 @@ import (
 	"testing"
 	"time"
 
-	_ "github.com/galloc-go/galloc/collections" // what the programs are made of: go test runs them again when that changes
+	// The programs import this package: go test runs the tests again when it changes.
+	_ "github.com/galloc-go/galloc/collections"
 )
 
-// need skips a test without the tools that it runs. With GALLOC_REQUIRE=1 that is a failure, but not where a
-// platform has no processes.
+// need skips a test without the tools that it runs. With GALLOC_REQUIRE=1 that is a failure, except
+// on platforms without processes.
 func need(t *testing.T, tools ...string) {
 	t.Helper()
 	for _, tool := range tools {
@@ -35,20 +37,20 @@ func need(t *testing.T, tools ...string) {
 	}
 }
 
-// An outcome is what a process has printed, and how it has ended.
+// An outcome is the output of a process, and how it has ended.
 type outcome struct {
 	stdout, stderr string
 	err            error // nil if it has exited with 0
 }
 
-// run runs a command, for no more than two minutes, without what selects an allocator.
+// run runs a command, for at most two minutes, with an environment that selects no allocator.
 func run(env []string, name string, args ...string) outcome {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Env = append(append(os.Environ(), "GALLOC="), env...)
 	if filepath.IsAbs(name) {
-		cmd.Dir = filepath.Dir(name) // of a program that was built, and may dump core
+		cmd.Dir = filepath.Dir(name) // for a program that was built, and may dump core
 	}
 	cmd.WaitDelay = time.Second
 	var stdout, stderr bytes.Buffer
@@ -60,8 +62,8 @@ func run(env []string, name string, args ...string) outcome {
 	return outcome{stdout.String(), stderr.String(), err}
 }
 
-// build runs a compiler, whose arguments end in "-o" and a file's name and what else, and returns the path of
-// the file, in a folder of its own.
+// build runs a compiler, whose arguments contain "-o" and a file's name, and returns the path of
+// the file, in a new folder.
 func build(t *testing.T, env []string, command ...string) string {
 	t.Helper()
 	i := slices.Index(command, "-o") + 1
@@ -73,8 +75,9 @@ func build(t *testing.T, env []string, command ...string) string {
 	return path
 }
 
-// golden returns what the programs of a folder print. It reads all files there: go test keeps results until a file
-// changes that a test has read itself; what compilers read does not count.
+// golden returns the expected output of the programs of a folder. It reads all files there: go test
+// keeps results until a file that a test has read itself changes; files that only compilers read do
+// not count.
 func golden(t *testing.T, folder string) (output string) {
 	t.Helper()
 	files, err := os.ReadDir(folder)
@@ -93,11 +96,11 @@ func golden(t *testing.T, folder string) (output string) {
 	return output
 }
 
-// printed checks what a program has printed: to standard output, or else, if it was to end with an error, with the first
-// line on standard error added.
+// printed checks the output of a program: standard output, followed by the first line of standard
+// error if the program had to end with an error.
 func printed(t *testing.T, o outcome, ends, want string) {
 	t.Helper()
-	got, end := o.stdout, "" // of "signal: aborted (core dumped)", where cores are, the first half is enough
+	got, end := o.stdout, "" // the first half of "signal: aborted (core dumped)" is enough
 	if o.err != nil {
 		end, _, _ = strings.Cut(o.err.Error(), " (")
 	}
@@ -158,14 +161,15 @@ func TestProgramsInRust(t *testing.T) {
 	}
 }
 
-// compilesUnstable skips the test if what is unstable in Rust is no longer, or not yet, as the program wants it. A
-// compiler of the stable channel takes it too if it is told that it were not.
+// compilesUnstable skips the test if rustc no longer has, or does not have yet, the unstable
+// feature as the program uses it. With RUSTC_BOOTSTRAP=1 a compiler of the stable channel accepts
+// it too.
 func compilesUnstable(t *testing.T, source string) {
 	t.Helper()
 	o := run([]string{"RUSTC_BOOTSTRAP=1"}, "rustc", "--edition=2021", "--emit=metadata", "-o", filepath.Join(t.TempDir(), "metadata"), source)
 	var exit *exec.ExitError
 	if errors.As(o.err, &exit) {
-		t.Skipf("this rustc does not take what is unstable in %s:\n%s", source, o.stderr)
+		t.Skipf("this rustc does not accept the unstable feature of %s:\n%s", source, o.stderr)
 	}
 }
 

@@ -1,19 +1,21 @@
-// Package debug makes the heap behind a debug allocator the global allocator of the program that imports it, for nothing
-// but that:
+// Package debug makes the default heap with a memory checker in front of it the global allocator of
+// a program. The program only has to import it:
 //
 //	import _ "github.com/galloc-go/galloc/global/debug"
 //
-// Import it from package main, or from a file with a build tag. It does what GALLOC=debug does from outside, and package wrap's
-// Debug for any allocator: see there for what it finds and what it costs. Options are for these two. Package wrap's GlobalChecks
-// is for what a program wants to ask, such as for leaks at its end.
+// Import it from package main, or from a file with a build tag. It checks what GALLOC=debug checks,
+// and GALLOC=debug can set options; see package memcheck for what is found and what it costs.
+// memcheck.Global returns the checker, for a program that lists its leaks when it ends.
 //
-// A program that also imports another package below global does not link; one that calls RegisterGlobal as well panics there.
+// A program that also imports another package below global does not link. A program that also calls
+// RegisterGlobal panics there.
 package debug
 
 import (
 	_ "unsafe" // for linkname
 
 	"github.com/galloc-go/galloc"
+	"github.com/galloc-go/galloc/internal/bridge"
 )
 
 //go:linkname multiple_global_allocators github.com/galloc-go/galloc.multiple_global_allocators
@@ -21,12 +23,7 @@ var multiple_global_allocators = &selection
 
 var selection = galloc.Selection{
 	Path: "github.com/galloc-go/galloc/global/debug",
-	New:  func() galloc.GlobalAlloc { return debuggedHeap() },
+	New:  func() galloc.GlobalAlloc { return bridge.CheckedHeap().(galloc.GlobalAlloc) },
 }
-
-// debuggedHeap is a function of package galloc.
-//
-//go:linkname debuggedHeap github.com/galloc-go/galloc.debuggedHeap
-func debuggedHeap() galloc.GlobalAlloc
 
 func init() { selection.Check() }

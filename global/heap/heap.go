@@ -1,18 +1,18 @@
-// Package heap makes galloc's own heap the global allocator, by being imported:
+// Package heap makes the heap of the process, heap.Default, the global allocator of programs that
+// import it:
 //
 //	import _ "github.com/galloc-go/galloc/global/heap"
 //
-// It then is in force before any other package is initialized, whatever the build mode, and GALLOC
-// and the linker's flag say. Package main should import it, rather than a library: whoever uses a
-// library that selects cannot select another one. Any number of packages may import it.
+// The heap is the default of executables anyway. The import makes it the choice of libraries too,
+// and excludes others.
 //
-// A program that also imports another package below global, such as global/system, does not
-// link: "duplicated definition of symbol github.com/galloc-go/galloc.multiple_global_allocators",
-// from the one and the other. One that calls RegisterGlobal as well panics there. To find out who imports
-// it: go mod why github.com/galloc-go/galloc/global/heap.
+// It takes effect before any other package is initialized, in all build modes, and overrides GALLOC
+// and the linker's flag. Import it from package main, not from a library: users of a library that
+// selects cannot select another allocator. Any number of packages may import it.
 //
-// The heap is that of heap.Default, which is the default of executables anyway. To import this is of use in
-// what is built by -buildmode=c-shared or c-archive, or in a program that wants to be sure.
+// A program that imports two packages below global does not link ("duplicated definition of symbol
+// github.com/galloc-go/galloc.multiple_global_allocators"), and a call of RegisterGlobal panics. To
+// find the importer: go mod why github.com/galloc-go/galloc/global/heap.
 package heap
 
 import (

@@ -26,6 +26,6 @@ func TestTheFirstBlockIsOfTheHeap(t *testing.T) {
 }
 
 func Example() {
-	fmt.Println(galloc.GlobalName()) // and what is not obeyed, if GALLOC is set
+	fmt.Println(galloc.DescribeGlobal()) // and what is not obeyed, if GALLOC is set
 	// Output: galloc heap, selected by the import of github.com/galloc-go/galloc/global/heap
 }

@@ -1,17 +1,18 @@
-// Package jemalloc makes jemalloc the global allocator, by being imported:
+// Package jemalloc makes jemalloc the global allocator of programs that import it:
 //
 //	import _ "github.com/galloc-go/galloc/global/jemalloc"
 //
-// The program must be built with cgo and -tags galloc_jemalloc, where the library is; otherwise it
-// panics when it first allocates. jemalloc then is in force before any other package is initialized, whatever the build
-// mode, and GALLOC and the linker's flag say. Package main should import it, rather than a library: whoever uses a
-// library that selects cannot select another one. Any number of packages may import it. To have
-// the choice when the program is started, import package jemalloc instead, and set GALLOC=jemalloc.
+// The program must be built with cgo and -tags galloc_jemalloc, on a machine with the library;
+// otherwise it panics at its first allocation. To choose when the program is started, import
+// package jemalloc instead, and set GALLOC=jemalloc.
 //
-// A program that also imports another package below global, such as global/system, does not
-// link: "duplicated definition of symbol github.com/galloc-go/galloc.multiple_global_allocators",
-// from the one and the other. One that calls RegisterGlobal as well panics there. To find out who imports
-// it: go mod why github.com/galloc-go/galloc/global/jemalloc.
+// It takes effect before any other package is initialized, in all build modes, and overrides GALLOC
+// and the linker's flag. Import it from package main, not from a library: users of a library that
+// selects cannot select another allocator. Any number of packages may import it.
+//
+// A program that imports two packages below global does not link ("duplicated definition of symbol
+// github.com/galloc-go/galloc.multiple_global_allocators"), and a call of RegisterGlobal panics. To
+// find the importer: go mod why github.com/galloc-go/galloc/global/jemalloc.
 package jemalloc
 
 import (

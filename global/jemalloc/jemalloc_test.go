@@ -9,7 +9,7 @@ import (
 )
 
 func Example() {
-	_, why, _ := strings.Cut(galloc.GlobalName(), ", selected ")
+	_, why, _ := strings.Cut(galloc.DescribeGlobal(), ", selected ")
 	fmt.Println(why)
 	// Output: by the import of github.com/galloc-go/galloc/global/jemalloc
 }

@@ -1,17 +1,16 @@
-// Package stats makes the heap behind wrap.Stats the global allocator of the program that
-// imports it, and tells what that has counted:
+// Package stats makes the heap with wrap.Stats around it the global allocator of the program that
+// imports it, and returns the counts:
 //
 //	import "github.com/galloc-go/galloc/global/stats"
 //
 //	fmt.Println(stats.Snapshot())
 //
-// It is in force before any other package is initialized, so nothing is missed. Package main
-// should import it, rather than a library: whoever uses a library that selects cannot select
-// another allocator. What it costs is said at wrap.Stats; the heap loses its fastest path.
+// The allocator is in force before any other package is initialized, so every allocation is
+// counted. Package main should import it, not a library, since a program can select only one
+// allocator. Its cost is the cost of wrap.Stats; the heap also loses its fastest path.
 //
-// A program that also imports another package below global does not link; one that calls
-// RegisterGlobal as well panics there. To count what goes through another allocator, register
-// wrap.Stats of that.
+// A program that imports another package below global as well does not link. One that also calls
+// RegisterGlobal panics there. To count the use of another allocator, register wrap.Stats of it.
 package stats
 
 import (
@@ -30,19 +29,20 @@ var selection = galloc.Selection{
 	New:  count,
 }
 
-// counting is set before this package is initialized, and so must not have a value to be initialized with.
-var counting wrap.Counting
+// counter is set before this package is initialized, so it must not have an initializer.
+var counter *wrap.Counter
 
 func count() galloc.GlobalAlloc {
-	counting = wrap.Stats(heap.Default())
-	return counting
+	counter = wrap.Stats(heap.Default())
+	return counter
 }
 
 func init() { selection.Check() }
 
-// Snapshot returns what the global allocator has counted since the program began. Safe for
-// concurrent use; it costs some microseconds per P.
-func Snapshot() wrap.Snapshot { return counting.Snapshot() }
+// Snapshot returns the counts of the global allocator since the program began. It is safe for
+// concurrent use, and costs some microseconds for each P.
+func Snapshot() wrap.Snapshot { return counter.Snapshot() }
 
-// Region calls f, and returns what was counted meanwhile, by all goroutines.
-func Region(f func()) wrap.Snapshot { return counting.Region(f) }
+// During calls f and returns the difference of the counts before and after, which includes the
+// calls of other goroutines.
+func During(f func()) wrap.Snapshot { return counter.During(f) }

@@ -17,7 +17,7 @@ func TestGlobalKeepsTheContract(t *testing.T) {
 }
 
 func TestTheFirstBlockIsCounted(t *testing.T) {
-	change := stats.Region(func() { galloc.Free(nil, first) })
+	change := stats.During(func() { galloc.Free(nil, first) })
 	if change.Frees != 1 || change.Allocs != 0 || change.LiveBytes() > -800 {
 		t.Errorf("freeing 800 bytes: %v", change)
 	}
@@ -27,7 +27,7 @@ func TestTheFirstBlockIsCounted(t *testing.T) {
 }
 
 func Example() {
-	change := stats.Region(func() {
+	change := stats.During(func() {
 		s := galloc.Must(galloc.MakeSlice[int64](nil, 1000))
 		galloc.FreeSlice(nil, s)
 	})

@@ -25,7 +25,8 @@ func TestTheHeapIsNotUsed(t *testing.T) {
 }
 
 func Example() {
-	allocator, why, _ := strings.Cut(galloc.GlobalName(), ", ")
-	fmt.Println(strings.HasPrefix(allocator, "galloc.System ("), why) // libc malloc, HeapAlloc or OS pages
+	allocator, why, _ := strings.Cut(galloc.DescribeGlobal(), ", ")
+	// In parentheses follows libc malloc, HeapAlloc or OS pages.
+	fmt.Println(strings.HasPrefix(allocator, "galloc.System ("), why)
 	// Output: true selected by the import of github.com/galloc-go/galloc/global/system
 }

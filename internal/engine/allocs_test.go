@@ -7,7 +7,7 @@ import (
 	"github.com/galloc-go/galloc/internal/vm"
 )
 
-// No path takes Go memory once it has been gone before: not the slow ones, nor ticks, nor failures.
+// After its first use no path allocates Go memory: neither slow paths, nor ticks, nor failures.
 func TestNoGoMemory(t *testing.T) {
 	if Invariants {
 		t.Skip("the checks take Go memory")

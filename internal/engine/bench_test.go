@@ -2,14 +2,17 @@ package engine
 
 import (
 	"fmt"
+	"math"
+	"math/rand/v2"
 	"runtime"
+	"strconv"
 	"sync/atomic"
 	"testing"
 	"unsafe"
 )
 
 func BenchmarkPair(b *testing.B) {
-	h := Default()
+	h := &Default
 	for b.Loop() {
 		p := h.Alloc(64, 8)
 		h.Free(p, 64, 8)
@@ -17,7 +20,7 @@ func BenchmarkPair(b *testing.B) {
 }
 
 func BenchmarkBatch(b *testing.B) {
-	h := Default()
+	h := &Default
 	var ps [1000]unsafe.Pointer
 	for i := 0; i < b.N; i += 1000 {
 		for j := range ps {
@@ -30,7 +33,7 @@ func BenchmarkBatch(b *testing.B) {
 }
 
 func BenchmarkSizes(b *testing.B) {
-	h := Default()
+	h := &Default
 	for size := uintptr(8); size <= 1<<20; size *= 2 {
 		b.Run(fmt.Sprintf("size=%d", size), func(b *testing.B) {
 			b.ReportAllocs()
@@ -43,7 +46,7 @@ func BenchmarkSizes(b *testing.B) {
 }
 
 func BenchmarkParallelPair(b *testing.B) {
-	h := Default()
+	h := &Default
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
 			p := h.Alloc(64, 8)
@@ -53,7 +56,7 @@ func BenchmarkParallelPair(b *testing.B) {
 }
 
 func BenchmarkParallelLarge(b *testing.B) {
-	h := Default()
+	h := &Default
 	const size = 64 << 10
 	var s Stats
 	h.ReadStats(&s)
@@ -69,7 +72,7 @@ func BenchmarkParallelLarge(b *testing.B) {
 }
 
 func BenchmarkParallelBatch(b *testing.B) {
-	h := Default()
+	h := &Default
 	b.RunParallel(func(pb *testing.PB) {
 		var ps [1000]unsafe.Pointer
 		n := 0
@@ -88,10 +91,11 @@ func BenchmarkParallelBatch(b *testing.B) {
 	})
 }
 
-// One goroutine allocates, another frees. Blocks go over in batches through a ring that only these two use.
+// One goroutine allocates, another frees. Blocks pass in batches through a ring that only these two
+// use.
 func BenchmarkProducerConsumer(b *testing.B) {
 	const batch, ring = 64, 64
-	h := Default()
+	h := &Default
 	var blocks [ring][batch]unsafe.Pointer
 	var made, freed atomic.Int64 // batches
 	rounds := int64(b.N+batch-1) / batch
@@ -141,7 +145,7 @@ func BenchmarkGoNewParallel(b *testing.B) {
 //go:noinline
 func keep(*[64]byte) {}
 
-// BenchmarkGC is what a garbage collection costs beside a heap with many blocks, of the engine's or of Go's own.
+// BenchmarkGC measures a garbage collection beside many blocks, of the engine or of the Go heap.
 func BenchmarkGC(b *testing.B) {
 	const many = 10_000_000
 	gc := func(b *testing.B) {
@@ -176,4 +180,66 @@ func BenchmarkGC(b *testing.B) {
 		gc(b)
 		runtime.KeepAlive(all)
 	})
+}
+
+// A cache at the hard limit that evicts a block when it is refused one, and tries again.
+func BenchmarkEvictAtTheLimit(b *testing.B) {
+	for _, size := range []uintptr{64, 1000, 100 << 10} {
+		b.Run(strconv.Itoa(int(size)), func(b *testing.B) {
+			h := New(Config{})
+			defer h.Close()
+			h.SetLimit(0, 64<<20, nil)
+			var ps []unsafe.Pointer
+			for p := h.Alloc(size, 8); p != nil; p = h.Alloc(size, 8) {
+				ps = append(ps, p)
+			}
+			at := 0
+			for b.Loop() {
+				p := h.Alloc(size, 8)
+				for p == nil {
+					h.Free(ps[at], size, 8)
+					p = h.Alloc(size, 8)
+				}
+				ps[at] = p
+				at = (at + 7919) % len(ps)
+			}
+		})
+	}
+}
+
+// BenchmarkMedium replaces blocks of random sizes, 128 of which are live: the sizes of buffers.
+func BenchmarkMedium(b *testing.B) {
+	for _, c := range []struct {
+		name     string
+		from, to int // KiB
+	}{{"16-64KiB", 16, 64}, {"32KiB-1MiB", 32, 1024}, {"256KiB-2MiB", 256, 2048}} {
+		b.Run(c.name, func(b *testing.B) {
+			h := New(Config{})
+			defer h.Close()
+			r := rand.New(rand.NewPCG(1, 1))
+			sizes := make([]uintptr, 1<<12) // with as many blocks from each doubling
+			for i := range sizes {
+				sizes[i] = uintptr(float64(c.from<<10) * math.Pow(float64(c.to)/float64(c.from), r.Float64()))
+			}
+			type buffer struct {
+				p    unsafe.Pointer
+				size uintptr
+			}
+			var live [128]buffer
+			var s Stats
+			n := uint32(0)
+			for b.Loop() {
+				n++
+				x := &live[n*2654435761>>25]
+				if x.p != nil {
+					h.Free(x.p, x.size, 8)
+				}
+				x.size = sizes[n%uint32(len(sizes))]
+				x.p = h.Alloc(x.size, 8)
+			}
+			h.ReadStats(&s)
+			b.ReportMetric(float64(s.PageLocks)/float64(b.N), "locks/op")
+			b.ReportMetric(float64(s.Footprint)/float64(s.Live), "footprint/live")
+		})
+	}
 }

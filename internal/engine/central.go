@@ -1,194 +1,233 @@
-// Centrals: spans that have free blocks, by class and P. See engine.go for overview.
+// Centrals: the spans that have free blocks, by class and P. See heap.go for the overview.
 
 package engine
 
-import "sync/atomic"
+import (
+	"sync/atomic"
 
-const (
-	listNone   = iota
-	listReady  // worth taking from: at least an eighth has been free since it was empty
-	listScarce // a last resort: going there for a block or two each time costs locality
+	"github.com/galloc-go/galloc/internal/pages"
 )
 
-// churn is how many spans of a central must have gone before it is taken for granted that others will.
-const churn = 64
+// The lists of a central, in pages.Span.List.
+const (
+	listNone   = iota
+	listReady  // allocated from first: at least an eighth of the blocks was free when listed
+	listScarce // allocated from last: fetching a block or two each time costs locality
+)
 
-// A central looks after spans of one class: those that a certain P has asked for. They are in its lists if they have free blocks.
+const (
+	churn     = 64 // after churn spans have come and gone, a central asks for long ones
+	manySpans = 32 // from the spans of a class on, new ones are long
+)
+
+// A central has the spans of one class that belong to one P, since that P allocated or adopted
+// them. It lists the spans with free blocks.
 //
-// The first cache line is what the work needs, the second what Stats is told. They come in pairs to a P, so both are its own.
+// The first cache line is for the work, the second for Stats. They come in pairs, so both belong to
+// the P.
 //
-//	Σ taken - Σ given == Σ blocks - free over the spans of the class
+//	Σ refilled - Σ flushed == Σ Blocks - Free over the spans of the class
+//	span.List == listNone  <=>  span.Free == 0
+//	span.List == listReady  =>  span.Free*8 >= span.Blocks when it was listed
 type central struct {
-	mu     mutex
-	ready  list
-	scarce list
+	mu     pages.Mutex
+	ready  pages.List
+	scarce pages.List
 	free   int64        // free blocks of the spans in both lists
-	count  atomic.Int32 // spans in ready; read without the lock as a hint
-	used   atomic.Bool  // its P has taken from it since another P has last looked; see adopt
-	gone   atomic.Int32 // spans whose blocks have all come back; see newSpan
+	count  atomic.Int32 // spans in ready; other Ps read it without the lock, as a hint
+	used   atomic.Bool  // the P has allocated from it since another P last looked; see adopt
+	gone   atomic.Int32 // spans that were freed; see newSpan
 
-	taken, given uint64 // blocks, since the heap was made
-	adopted      uint64 // spans, from other Ps
-	_            [40]byte
+	refilled, flushed uint64 // blocks that magazines got and returned, since the heap was made
+	adopted           uint64 // spans, from other Ps
+
+	walk     pages.Cursor // the span that hollow looks at next
+	hollowed uint64       // refilled + flushed when hollow last began
+	young    bool         // it has left young pages
+	_        [16]byte
 }
 
-// A shard is the centrals of a P, and its stash.
-type shard struct {
-	centrals [classLimit]central
-	stash    stash
-}
-
-// shardOf returns the shard of P p, number 0 to MaxProcs-1, which is made when it is first needed.
-func (h *Heap) shardOf(p uint32) *shard {
-	if s := h.shards[p].Load(); s != nil {
-		return s
-	}
-	h.shards[p].CompareAndSwap(nil, new(shard))
-	for n := h.shardCount.Load(); n <= p; n = h.shardCount.Load() {
-		h.shardCount.CompareAndSwap(n, p+1)
-	}
-	return h.shards[p].Load()
-}
-
-// takeBatch takes blocks of class c from the centrals of P p, from other centrals or from a new span, and returns how many: at
-// least one, unless memory is exhausted.
-func (h *Heap) takeBatch(c uint8, p int, buf []ref) int {
-	home := uint32(p) % MaxProcs
-	ct := &h.shardOf(home).centrals[c]
+// allocBatch allocates blocks of the class for P p, from its central, an adopted span, a new span,
+// or other centrals, in this order. It returns their number: at least 1, or 0 if memory runs out.
+func (h *Heap) allocBatch(class uint8, p int, buf []pages.Ref) int {
+	home := uint32(p) % maxProcs
+	ct := &h.procOf(home).centrals[class]
 	if !ct.used.Load() {
 		ct.used.Store(true)
 	}
-	if n := ct.take(buf, false); n != 0 {
+	if n := h.allocListed(ct, buf, false); n != 0 {
 		return n
 	}
-	if h.adopt(c, home) {
-		if n := ct.take(buf, false); n != 0 {
+	if h.adopt(class, home) {
+		if n := h.allocListed(ct, buf, false); n != 0 {
 			return n
 		}
 	}
-	for try := 0; ; try++ {
-		if s := h.newSpan(c, home, ct.gone.Load() >= churn); s != nil {
-			return ct.takeFirst(s, buf)
-		}
-		if n := h.takeScarce(c, buf); n != 0 {
-			return n
-		}
-		if try == reliefs || !h.relieve() {
-			return 0
-		}
+	if s := h.newSpan(class, home, ct.gone.Load() >= churn); s != nil {
+		return ct.allocFirst(s, buf)
 	}
+	return h.allocScarce(class, buf)
 }
 
-// newSpan returns a span of class c, all of whose blocks are free. It is in no list. It is a large one if there are many already, or if
-// spans come and go: fewer of them are less work.
-func (h *Heap) newSpan(c uint8, home uint32, large bool) *span {
-	k := &classes[c]
-	n, units := k.pages, k.units
-	if large || h.spans[c].Load() >= manySpans {
-		n, units = k.morePages, k.moreUnits
-	}
-	ps := &h.pages
-	ps.mu.Lock()
-	s := ps.take(uint32(n), 1, kindSpan, c, units)
+// newSpan returns a span of the class for P home, all of whose blocks are free, or nil. It is in no
+// list. It is a long one if long, or if there are many spans of the class: fewer spans are less
+// work.
+func (h *Heap) newSpan(class uint8, home uint32, long bool) *pages.Span {
+	h.pages.Lock()
+	s := h.pages.AllocSmall(class, long || h.spans[class].Load() >= manySpans)
 	if s != nil {
-		s.setShard(home)
-		ps.spansMade[c]++
+		s.SetOwner(home)
 	}
-	after := ps.afterTake()
-	ps.mu.Unlock()
-	h.afterTake(after)
+	over := h.noteUse()
+	h.pages.Unlock()
+	h.enforceSoft(over)
 	if s != nil {
-		h.spans[c].Add(1)
-		h.spanBlocks[c].Add(int64(s.blocks))
+		h.spans[class].Add(1)
+		h.spanBlocks[class].Add(int64(s.Blocks))
 	}
 	return s
 }
 
-// take takes blocks from the spans that are ready, and from the scarce ones too if it must.
-func (ct *central) take(buf []ref, must bool) (n int) {
+// allocListed allocates blocks from the ready spans of a central and, with scarce, from the scarce
+// ones too.
+func (h *Heap) allocListed(ct *central, buf []pages.Ref, scarce bool) (n int) {
+	over := false
 	ct.mu.Lock()
-	for n < len(buf) && ct.ready.head != 0 {
-		n += ct.takeFrom(ct.ready.head.span(), buf[n:])
+	for n < len(buf) && !ct.ready.Empty() {
+		k := h.allocFrom(ct, ct.ready.First(), buf[n:], &over)
+		if n += k; k == 0 {
+			n += ct.allocFilled(&ct.ready, buf[n:])
+			break
+		}
 	}
-	for must && n < len(buf) && ct.scarce.head != 0 {
-		n += ct.takeFrom(ct.scarce.head.span(), buf[n:])
+	for scarce && n < len(buf) && !ct.scarce.Empty() {
+		k := h.allocFrom(ct, ct.scarce.First(), buf[n:], &over)
+		if n += k; k == 0 {
+			n += ct.allocFilled(&ct.scarce, buf[n:])
+			break
+		}
 	}
 	ct.mu.Unlock()
+	h.enforceSoft(over)
 	return n
 }
 
-// takeFirst takes blocks from a new span, and lists it if any are left.
-func (ct *central) takeFirst(s *span, buf []ref) int {
+// allocFirst allocates blocks from a new span, and lists it if it has free blocks left.
+func (ct *central) allocFirst(s *pages.Span, buf []pages.Ref) int {
 	ct.mu.Lock()
-	n := s.take(buf)
-	if s.free != 0 {
+	n := s.Alloc(buf)
+	if s.Free != 0 {
 		ct.list(s, listReady)
-		ct.free += int64(s.free)
+		ct.free += int64(s.Free)
 	}
-	ct.taken += uint64(n)
+	ct.refilled += uint64(n)
 	ct.mu.Unlock()
 	return n
 }
 
-func (ct *central) takeFrom(s *span, buf []ref) int {
-	n := s.take(buf)
-	ct.taken += uint64(n)
+// allocFrom allocates blocks from a listed span. It returns 0 if all its free blocks lie in hollow
+// pages, and a limit or the system refuses memory for them.
+func (h *Heap) allocFrom(ct *central, s *pages.Span, buf []pages.Ref, over *bool) (n int) {
+	if s.IsHollow() {
+		n = h.allocHollow(s, buf, over)
+	} else {
+		n = s.Alloc(buf)
+	}
+	ct.noteAllocated(s, n)
+	return n
+}
+
+func (ct *central) noteAllocated(s *pages.Span, n int) {
+	ct.refilled += uint64(n)
 	ct.free -= int64(n)
-	if s.free == 0 {
+	if s.Free == 0 {
 		ct.list(s, listNone)
+	}
+}
+
+// allocHollow allocates blocks from a span with hollow pages: those in other pages first.
+func (h *Heap) allocHollow(s *pages.Span, buf []pages.Ref, over *bool) int {
+	n := s.AllocFilled(buf)
+	for n < len(buf) && s.Free != 0 && h.fill(s, over) {
+		n += s.AllocFilled(buf[n:])
+	}
+	return n
+}
+
+// fill makes free blocks of s, all of which lie in hollow pages, usable, and reports whether it
+// could. It sets *over if the footprint has reached the alarm.
+func (h *Heap) fill(s *pages.Span, over *bool) bool {
+	h.pages.Lock()
+	defer h.pages.Unlock()
+	ok := h.pages.Fill(s)
+	*over = h.noteUse() || *over
+	return ok
+}
+
+// allocFilled allocates blocks from the pages of the spans of a list that have memory.
+func (ct *central) allocFilled(list *pages.List, buf []pages.Ref) (n int) {
+	for s := list.First(); s != nil && n < len(buf); {
+		next := s.Next()
+		k := s.AllocFilled(buf[n:])
+		ct.noteAllocated(s, k)
+		n += k
+		s = next
 	}
 	return n
 }
 
 // list moves s to another list.
-func (ct *central) list(s *span, to uint8) {
-	switch s.list {
+func (ct *central) list(s *pages.Span, to uint8) {
+	ct.walk.Leave(s)
+	switch s.List {
 	case listReady:
-		ct.ready.remove(s)
+		ct.ready.Remove(s)
 		ct.count.Add(-1)
 	case listScarce:
-		ct.scarce.remove(s)
+		ct.scarce.Remove(s)
 	}
-	s.list = to
+	s.List = to
 	switch to {
 	case listReady:
-		ct.ready.push(s)
+		ct.ready.Push(s)
 		ct.count.Add(1)
 	case listScarce:
-		ct.scarce.push(s)
+		ct.scarce.Push(s)
 	}
 }
 
-// adopt moves a span that is ready from another shard to the one of P home, if there is one that will not be missed: its shard has
-// another, or its P is gone, or has not taken from that central since it was spared the last time. So a goroutine that moves from P to P
-// takes its spans along, and Ps at work leave one another alone.
-func (h *Heap) adopt(c uint8, home uint32) bool {
-	count, procs := h.shardCount.Load(), h.procs.Load()
-	to := &h.shardOf(home).centrals[c]
+// adopt moves a ready span from another P to P home. It chooses a P that does not need it: a P that
+// has another ready span, is gone, or has not allocated from its central since a span of it was
+// last spared. So a goroutine that moves from P to P takes its spans along, and busy Ps leave one
+// another alone.
+func (h *Heap) adopt(class uint8, home uint32) bool {
+	count, procs := h.procCount.Load(), h.gomaxprocs.Load()
+	to := &h.procOf(home).centrals[class]
 	for i := uint32(1); i < count; i++ {
 		other := (home + i) % count
-		sh := h.shards[other].Load()
-		if sh == nil || other == home {
+		pr := h.procs[other].Load()
+		if pr == nil || other == home {
 			continue
 		}
-		from := &sh.centrals[c]
+		from := &pr.centrals[class]
 		if n := from.count.Load(); n == 0 || n == 1 && other < procs && from.used.Swap(false) {
 			continue
 		}
-		// Both locks, so that a block of the span that comes back meanwhile finds it listed; in the order of the shards.
+		// Both locks are held, so that a block of the span that is freed in the meantime finds it
+		// listed.
 		first, second := from, to
 		if home < other {
 			first, second = to, from
 		}
 		first.mu.Lock()
 		second.mu.Lock()
-		s := from.ready.head.span()
+		s := from.ready.First()
 		if s != nil {
 			from.list(s, listNone)
-			from.free -= int64(s.free)
-			s.setShard(home)
+			from.free -= int64(s.Free)
+			s.SetOwner(home)
 			to.list(s, listReady)
-			to.free += int64(s.free)
+			to.free += int64(s.Free)
 			to.adopted++
 		}
 		second.mu.Unlock()
@@ -200,11 +239,11 @@ func (h *Heap) adopt(c uint8, home uint32) bool {
 	return false
 }
 
-// takeScarce takes blocks from wherever there are some.
-func (h *Heap) takeScarce(c uint8, buf []ref) int {
-	for i := range h.shardCount.Load() {
-		if sh := h.shards[i].Load(); sh != nil {
-			if n := sh.centrals[c].take(buf, true); n != 0 {
+// allocScarce allocates blocks from any central that has some.
+func (h *Heap) allocScarce(class uint8, buf []pages.Ref) int {
+	for i := range h.procCount.Load() {
+		if pr := h.procs[i].Load(); pr != nil {
+			if n := h.allocListed(&pr.centrals[class], buf, true); n != 0 {
 				return n
 			}
 		}
@@ -212,134 +251,121 @@ func (h *Heap) takeScarce(c uint8, buf []ref) int {
 	return 0
 }
 
-func (s *span) setShard(i uint32) { atomic.StoreUint32(&s.shard, i) }
-func (s *span) getShard() uint32  { return atomic.LoadUint32(&s.shard) }
-
-// giveBatch gives blocks of class c back to their spans, and overwrites blocks. Each central that is concerned is locked once. What
-// is wrong with a block is reported when all others have been dealt with; it stays what it is.
-func (h *Heap) giveBatch(c uint8, blocks []ref) {
+// freeBatch frees blocks of the class to their spans, and overwrites the slice. It locks each
+// central that owns some of them once. Invalid blocks are reported after the valid ones have been
+// freed; they are left alone.
+func (h *Heap) freeBatch(class uint8, blocks []pages.Ref) {
 	var bad misused
-	h.give(c, blocks, &bad)
+	h.freeBlocks(class, blocks, &bad)
 	bad.report(h)
 }
 
-// give is giveBatch without the report.
-func (h *Heap) give(c uint8, blocks []ref, bad *misused) {
+// freeBlocks is freeBatch that adds the invalid blocks to bad.
+func (h *Heap) freeBlocks(class uint8, blocks []pages.Ref, bad *misused) {
 	for len(blocks) != 0 {
-		if s := h.spanOf(blocks[0], c); s != nil {
-			blocks = h.giveShard(c, s.getShard(), blocks, bad)
+		if s := h.pages.SmallAt(blocks[0], class); s != nil {
+			blocks = h.freeOwned(class, s.Owner(), blocks, bad)
 		} else {
-			bad.add(blocks[0], c)
+			bad.add(blocks[0], class)
 			blocks = blocks[1:]
 		}
 	}
 }
 
-// misused is what is to be reported in the end: all, unless it is more than a program with a single bug will do.
+// misused collects up to 8 invalid frees, to be reported once the locks are released.
 type misused struct {
 	n       int
-	blocks  [8]ref
+	blocks  [8]pages.Ref
 	classes [8]uint8
 }
 
-func (m *misused) add(p ref, c uint8) {
+func (m *misused) add(p pages.Ref, class uint8) {
 	if m.n < len(m.blocks) {
-		m.blocks[m.n], m.classes[m.n] = p, c
+		m.blocks[m.n], m.classes[m.n] = p, class
 		m.n++
 	}
 }
 
 func (m *misused) report(h *Heap) {
 	for i := range m.n {
-		h.report(m.blocks[i], uintptr(classes[m.classes[i]].size))
+		h.report(m.blocks[i], uintptr(pages.Classes[m.classes[i]].Size))
 	}
 }
 
-// giveShard gives those blocks back whose spans belong to that shard, and returns the others.
-func (h *Heap) giveShard(c uint8, home uint32, blocks []ref, bad *misused) []ref {
-	k := &classes[c&(classLimit-1)]
-	ct := &h.shardOf(home).centrals[c&(classLimit-1)]
-	var empty list
+// freeOwned frees the blocks whose spans belong to P home, and returns the others.
+func (h *Heap) freeOwned(class uint8, home uint32, blocks []pages.Ref, bad *misused) []pages.Ref {
+	k := &pages.Classes[class&(pages.ClassLimit-1)]
+	ct := &h.procOf(home).centrals[class&(pages.ClassLimit-1)]
+	var empty pages.List
 	left := 0
 	ct.mu.Lock()
 	for i := 0; i < len(blocks); {
-		s := h.spanOf(blocks[i], c)
-		if s == nil || s.getShard() != home {
+		s := h.pages.SmallAt(blocks[i], class)
+		if s == nil || s.Owner() != home {
 			blocks[left] = blocks[i]
 			left++
 			i++
 			continue
 		}
-		if n := s.put(blocks[i:], k); n != 0 {
-			ct.returned(s, &empty, n)
+		if n := s.FreeBlocks(blocks[i:], k); n != 0 {
+			ct.noteFreed(s, &empty, n)
 			i += n
 		} else {
-			bad.add(blocks[i], c)
+			bad.add(blocks[i], class)
 			i++
 		}
 	}
 	ct.mu.Unlock()
-	h.freeSpans(c, &empty)
+	if h.gate.active.Load() {
+		h.gate.freed.Add(int64(len(blocks)-left) * int64(k.Size))
+	}
+	h.freeSpans(class, &empty)
 	return blocks[:left]
 }
 
-// returned puts s, to which n blocks have come back, into the list where it now belongs, or into empty if all its blocks are free.
-func (ct *central) returned(s *span, empty *list, n int) {
+// noteFreed counts n blocks of s that were freed, and moves s to the list where it belongs, or to
+// empty if all its blocks are free.
+func (ct *central) noteFreed(s *pages.Span, empty *pages.List, n int) {
 	ct.free += int64(n)
-	ct.given += uint64(n)
-	if Invariants && s.free > s.blocks {
-		panic("galloc: engine: more free blocks than a span has")
+	ct.flushed += uint64(n)
+	if Invariants && s.Free > s.Blocks {
+		panic("galloc: engine: a span has more free blocks than blocks")
 	}
-	if s.list != listReady || s.free == s.blocks {
+	if s.List != listReady || s.Free == s.Blocks {
 		ct.relist(s, empty)
 	}
 }
 
-// relist puts s into the list where it belongs after a block has come back, or adds it to empty if that was the last.
-func (ct *central) relist(s *span, empty *list) {
+func (ct *central) relist(s *pages.Span, empty *pages.List) {
 	switch {
-	case s.free == s.blocks:
+	case s.Free == s.Blocks:
 		ct.gone.Add(1)
 		ct.list(s, listNone)
-		ct.free -= int64(s.free)
-		empty.push(s)
-	case s.free*8 >= s.blocks:
+		ct.free -= int64(s.Free)
+		empty.Push(s)
+	case s.Free*8 >= s.Blocks:
 		ct.list(s, listReady)
-	case s.list == listNone:
+	case s.List == listNone:
 		ct.list(s, listScarce)
 	}
 }
 
-// freeSpans gives spans without blocks in use back to the pages.
-func (h *Heap) freeSpans(c uint8, spans *list) {
-	if spans.head == 0 {
+// freeSpans frees the runs of spans whose blocks are all free.
+func (h *Heap) freeSpans(class uint8, spans *pages.List) {
+	if spans.Empty() {
 		return
 	}
-	ps := &h.pages
 	n, blocks := int64(0), int64(0)
-	ps.mu.Lock()
-	for spans.head != 0 {
-		s := spans.head.span()
-		spans.remove(s)
+	h.pages.Lock()
+	for !spans.Empty() {
+		s := spans.First()
+		spans.Remove(s)
 		n++
-		blocks += int64(s.blocks)
-		ps.put(s, true)
+		blocks += int64(s.Blocks)
+		h.pages.Free(s, true)
 	}
-	ps.mu.Unlock()
-	h.spans[c].Add(-n)
-	h.spanBlocks[c].Add(-blocks)
+	h.pages.Unlock()
+	h.spans[class].Add(-n)
+	h.spanBlocks[class].Add(-blocks)
 	h.wake()
-}
-
-// spanOf returns the span that block b of class c belongs to, or nil if it is no such block.
-func (h *Heap) spanOf(b ref, c uint8) *span {
-	x := extentAt(b)
-	if x == nil || x.heap != h {
-		return nil
-	}
-	s := x.spanAt(b)
-	if s == nil || s.kind != kindSpan || s.class != c {
-		return nil
-	}
-	return s
 }

@@ -1,13 +1,12 @@
 package engine
 
 import (
-	"runtime"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 	"unsafe"
 
+	"github.com/galloc-go/galloc/internal/pages"
 	"github.com/galloc-go/galloc/internal/vm"
 )
 
@@ -45,7 +44,7 @@ func TestNothingTicksWithoutDirt(t *testing.T) {
 	wantNothingLeft(t, h, timer)
 }
 
-// A cache may be empty when the heap comes to rest, and blocks may go into it later: then the heap ticks again.
+// A free into an empty cache sets the timer of a heap at rest.
 func TestABlockFreedIntoAnEmptyCacheStartsTheTicking(t *testing.T) {
 	withProcs(t, 1)
 	h, timer := newHeap(t, Config{})
@@ -72,21 +71,22 @@ func TestABlockFreedIntoAnEmptyCacheStartsTheTicking(t *testing.T) {
 	wantNothingLeft(t, h, timer)
 }
 
-// Free pages leave at the second tick; those in use again in between stay.
+// Free pages are purged at the second tick, unless they were in use in between.
 func TestAgedPagesArePurgedAtTheSecondTick(t *testing.T) {
 	const size = 8 << 20 // which is not stashed
 	for _, lazy := range []bool{false, true} {
 		h, timer := newHeap(t, Config{Lazy: lazy})
-		free := func() { // a block and what was written there
+		free := func() { // a block that was written to
 			p := h.Alloc(size, 8)
-			block{p, size, 8, 1}.stamp()
+			testBlock{p, size, 8, 1}.stamp()
 			h.Free(p, size, 8)
 		}
 		want := func(dirty, purged uintptr, when string) {
 			t.Helper()
 			wantCheck(t, h)
 			if s := readStats(h); s.Dirty != dirty || uintptr(s.PurgedBytes) != purged {
-				t.Errorf("lazy %v, %s: Dirty == %d, PurgedBytes == %d, want %d, %d", lazy, when, s.Dirty, s.PurgedBytes, dirty, purged)
+				t.Errorf("lazy %v, %s: Dirty == %d, PurgedBytes == %d, want %d, %d", lazy, when, s.Dirty,
+					s.PurgedBytes, dirty, purged)
 			}
 		}
 		free()
@@ -106,7 +106,7 @@ func TestAgedPagesArePurgedAtTheSecondTick(t *testing.T) {
 	}
 }
 
-// A heap that decays never keeps everything until Trim.
+// A heap that never decays keeps its memory until Trim.
 func TestNoDecay(t *testing.T) {
 	h, timer := newHeap(t, Config{Decay: -1})
 	d := &shadow{t: t, h: h}
@@ -125,7 +125,8 @@ func TestNoDecay(t *testing.T) {
 	wantNothingLeft(t, h, timer)
 }
 
-// A cache in use keeps what is in it; one that is not used goes at the second tick, its P gone or not.
+// A cache in use keeps its blocks. A cache that is not used is drained at the second tick, whether
+// or not its P is gone.
 func TestOnlyIdleCachesAreDrained(t *testing.T) {
 	needPs(t)
 	withProcs(t, 1)
@@ -141,7 +142,7 @@ func TestOnlyIdleCachesAreDrained(t *testing.T) {
 		cached := readStats(h).Cached
 		timer.fire()
 		if now := readStats(h).Cached; now != cached {
-			t.Errorf("tick %d has taken %d bytes from a cache in use", i, cached-now)
+			t.Errorf("tick %d drained %d bytes from a cache in use", i, cached-now)
 		}
 	}
 	timer.fire()
@@ -152,7 +153,7 @@ func TestOnlyIdleCachesAreDrained(t *testing.T) {
 	h.Free(p, 64, 8)
 }
 
-// What lies about unused in a cache that is in use goes if it is a lot.
+// A cache in use is drained if many of its bytes are not used.
 func TestStaleMagazinesAreDrained(t *testing.T) {
 	withProcs(t, 1)
 	h, timer := newHeap(t, Config{})
@@ -163,7 +164,7 @@ func TestStaleMagazinesAreDrained(t *testing.T) {
 		}
 	}
 	d.freeAll()
-	if s := readStats(h); s.Cached <= staleBytes {
+	if s := readStats(h); s.Cached <= maxStale {
 		t.Fatalf("Cached == %d", s.Cached)
 	}
 	p := h.Alloc(64, 8)
@@ -173,13 +174,13 @@ func TestStaleMagazinesAreDrained(t *testing.T) {
 		timer.fire()
 		p = h.Alloc(64, 8)
 	}
-	if s := readStats(h); s.Cached > staleBytes {
+	if s := readStats(h); s.Cached > maxStale {
 		t.Errorf("Cached == %d", s.Cached)
 	}
 	h.Free(p, 64, 8)
 }
 
-// A heap that purges huge pages only purges these, and comes to rest with the rest.
+// A heap with Huge purges huge pages only, and comes to rest with dirty pages left.
 func TestHugePages(t *testing.T) {
 	huge := vm.HugePageSize()
 	if huge == 0 || huge > 16<<20 {
@@ -187,7 +188,7 @@ func TestHugePages(t *testing.T) {
 	}
 	h, timer := newHeap(t, Config{Huge: true})
 	d := &shadow{t: t, h: h}
-	d.alloc(8*huge+3*pageSize, 8, false)
+	d.alloc(8*huge+3*pages.PageSize, 8, false)
 	d.freeAll()
 	for range 8 {
 		timer.fire()
@@ -201,52 +202,7 @@ func TestHugePages(t *testing.T) {
 	wantArmed(t, timer, true, "something has been freed")
 }
 
-// A grace period does not end before the sections that were pinned when it began.
-func TestGraceWaitsForPinnedSections(t *testing.T) {
-	needPs(t)
-	if !pinned {
-		t.Skip("caches have locks")
-	}
-	withProcs(t, max(3, runtime.GOMAXPROCS(0)))
-	for range 20 {
-		var running, inside, started, ended atomic.Bool
-		tooEarly, tested := false, false
-		var wg sync.WaitGroup
-		wg.Go(func() {
-			running.Store(true)
-			for !inside.Load() { // without a pause, so that this one has a P of its own
-			}
-			started.Store(true)
-			grace()
-			ended.Store(true)
-		})
-		for !running.Load() {
-			runtime.Gosched()
-		}
-		wg.Go(func() {
-			procPin()
-			inside.Store(true)
-			// Whoever tests cannot run while the world is about to stop, so it is this section that looks.
-			for end := time.Now().Add(100 * time.Millisecond); !started.Load() && time.Now().Before(end); {
-			}
-			tested = started.Load()
-			for end := time.Now().Add(20 * time.Millisecond); time.Now().Before(end); {
-			}
-			tooEarly = ended.Load()
-			procUnpin()
-		})
-		wg.Wait()
-		if tooEarly {
-			t.Fatal("grace has returned while a goroutine was pinned")
-		}
-		if tested {
-			return
-		}
-	}
-	t.Skip("the goroutines never ran at the same time")
-}
-
-// Close waits for a tick that is under way.
+// Close waits for a tick that is running.
 func TestCloseWhileATickPurges(t *testing.T) {
 	needPs(t)
 	timer := new(fakeTimer)
@@ -261,7 +217,7 @@ func TestCloseWhileATickPurges(t *testing.T) {
 			once.Do(func() {
 				wg.Go(func() { close(closing); h.Close() })
 				<-closing
-				time.Sleep(10 * time.Millisecond) // if Close does not wait, it is through now
+				time.Sleep(10 * time.Millisecond) // if Close does not wait, it has returned by now
 			})
 		}
 		return nil
@@ -269,5 +225,5 @@ func TestCloseWhileATickPurges(t *testing.T) {
 	timer.fire()
 	wg.Wait()
 	timer.armed.Store(true)
-	timer.fire() // one that comes too late does nothing
+	timer.fire() // a tick after Close does nothing
 }

@@ -1,40 +1,48 @@
-// Taking back what the caches of the Ps hold. See engine.go for overview.
+// Draining: the blocks in caches go back to their spans. See heap.go for the overview.
 //
-// A cache belongs to its P, and the fast path neither locks nor announces anything: so nobody else can look into it while it is in
-// place. It is taken out of place instead. From then on whoever enters finds no cache there, or makes a new one; and
-// whoever had entered before is pinned, which the runtime does not stop. So when the world has stood still for a moment, all of
-// them have left, and the cache belongs to us. (In the words of RCU: a pinned section is a read-side critical section, and a stop
-// of the world a grace period.)
+// A cache belongs to its P, and the fast path neither locks nor announces anything, so no other
+// goroutine can look into a cache that is installed. Drain removes it from the table first. A
+// goroutine that comes later finds no cache, or a new one. A goroutine that had entered before is
+// pinned, or in a section, which the runtime does not stop. So after a moment in which the world
+// stood still, all of them have left, and the cache belongs to drain. (In the words of RCU: a
+// section is a read-side critical section, and a stop of the world a grace period.)
 
 package engine
 
-// staleBytes is how much an active cache may hold in magazines that have not been used since the last tick.
-const staleBytes = 64 << 10
+import (
+	"github.com/galloc-go/galloc/internal/pages"
+	"github.com/galloc-go/galloc/internal/percpu"
+)
 
-// drain takes away the caches that pick chooses, gives back what they hold, and returns how many bytes that was. Pick reads caches in
-// use: its numbers may be out of date.
-func (h *Heap) drain(pick func(p int, k *Cache) bool) (bytes uintptr) {
+// maxStale is the number of bytes that an active cache may hold in magazines not used since the
+// last tick.
+const maxStale = 64 << 10
+
+// drain removes the caches that pick chooses, frees their blocks, and returns the number of bytes.
+// pick reads caches in use, so the numbers may be out of date.
+func (h *Heap) drain(pick func(p int, c *Cache) bool) (bytes uintptr) {
 	var bad misused
 	h.draining.Lock()
 	taken := h.taken[:0]
-	for p := range int(h.shardCount.Load()) {
-		k := h.caches[p].Load()
-		if k == &noCache {
+	for p := range int(h.procCount.Load()) {
+		c := h.caches[p].Load()
+		if c == &noCache {
 			continue
 		}
-		k.hold()
-		picked := pick(p, k) && h.seat(p, k, &noCache)
-		k.release()
+		c.lock.Lock()
+		picked := pick(p, c) && h.install(p, c, &noCache)
+		c.lock.Unlock()
 		if picked {
-			taken = append(taken, k)
+			taken = append(taken, c)
 		}
 	}
 	if len(taken) != 0 {
-		grace()
+		h.drains.Add(1)
+		percpu.Grace()
 	}
-	for _, k := range taken {
-		bytes += h.flush(k, &bad)
-		h.keepSpare(k)
+	for _, c := range taken {
+		bytes += h.flush(c, &bad)
+		h.addSpare(c)
 	}
 	clear(taken)
 	h.taken = taken
@@ -43,61 +51,44 @@ func (h *Heap) drain(pick func(p int, k *Cache) bool) (bytes uintptr) {
 	return bytes
 }
 
-// flush gives all blocks in k back to the centrals.
-func (h *Heap) flush(k *Cache, bad *misused) (bytes uintptr) {
-	for c := range uint8(numClasses) {
+// flush frees all blocks in c.
+func (h *Heap) flush(c *Cache, bad *misused) (bytes uintptr) {
+	for class := range uint8(pages.NumClasses) {
 		for n := 1; n != 0; {
-			var buf [magazineSlots]ref
-			k.hold() // others may be counting
-			n = min(k.magazine(c).len(), len(buf))
-			k.pull(c, buf[:n])
-			k.release()
-			h.give(c, buf[:n], bad)
-			bytes += uintptr(n) * uintptr(classes[c].size)
+			var buf [magazineSlots]pages.Ref
+			c.lock.Lock() // others may be counting
+			n = min(c.magazine(class).len(), len(buf))
+			c.removeOldest(class, buf[:n])
+			c.lock.Unlock()
+			h.freeBlocks(class, buf[:n], bad)
+			bytes += uintptr(n) * uintptr(pages.Classes[class].Size)
 		}
 	}
 	return bytes
 }
 
-// spareCache returns a cache that belongs to nobody.
-func (h *Heap) spareCache() *Cache {
-	h.sparing.Lock()
-	defer h.sparing.Unlock()
-	if n := len(h.spares); n > 0 {
-		k := h.spares[n-1]
-		h.spares = h.spares[:n-1]
-		return k
-	}
-	h.cacheCount.Add(1)
-	return new(Cache)
-}
-
-func (h *Heap) keepSpare(k *Cache) {
-	h.sparing.Lock()
-	h.spares = append(h.spares, k)
-	h.sparing.Unlock()
-}
-
-// drainAll takes back everything that the caches hold.
+// drainAll drains the caches that have blocks.
 func (h *Heap) drainAll() uintptr {
-	return h.drain(func(_ int, k *Cache) bool { return !k.empty() })
+	return h.drain(func(_ int, c *Cache) bool { return !c.empty() })
 }
 
-// drainIdle takes away the caches that have not been used since the last tick, or whose Ps are gone, and others if a lot lies about unused
-// in them. Caches without blocks go too: so when nothing ticks any more there is no cache, and whoever comes first wakes the heap.
+// drainIdle drains the caches that were not used since the last tick, or whose Ps are gone, and
+// those with more than maxStale bytes in magazines that were not used. Caches without blocks go
+// too: so no cache is left when the ticks end, and the next goroutine that needs one wakes the
+// heap.
 func (h *Heap) drainIdle() uintptr {
-	procs := int(h.procs.Load())
-	return h.drain(func(p int, k *Cache) bool {
+	procs := int(h.gomaxprocs.Load())
+	return h.drain(func(p int, c *Cache) bool {
 		busy, stale := false, uintptr(0)
-		for c := range k.magazines {
-			m := &k.magazines[c]
+		for class := range c.magazines {
+			m := &c.magazines[class]
 			switch {
 			case m.top != m.seen:
 				m.seen, busy = m.top, true
 			case !m.empty():
-				stale += uintptr(m.about()) * uintptr(classes[c].size)
+				stale += uintptr(m.approxLen()) * uintptr(pages.Classes[class].Size)
 			}
 		}
-		return p >= procs || !busy || stale > staleBytes
+		return p >= procs || !busy || stale > maxStale
 	})
 }

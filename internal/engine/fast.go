@@ -1,35 +1,51 @@
-// The fast path of the heap in force. See engine.go for overview.
+// The fast path of the global heap. See heap.go for the overview.
 
 package engine
 
-import "unsafe"
+import (
+	"unsafe"
 
-// FastAlloc and FastFree are Alloc and Free of the heap in force, for a block of that size, binary logarithm of the alignment, and class. If its
-// cache cannot help, or if no heap is in force, they call what Slow has set.
+	"github.com/galloc-go/galloc/internal/percpu"
+)
+
+// FastAlloc allocates a block of the global heap, FastAllocZeroed one whose bytes are zero, and
+// FastFree frees one. size, lg and class are the size, the binary logarithm of the alignment, and
+// the size class; FastFree must get the same as FastAlloc. If the cache of the current P cannot
+// help, or if there is no global heap, they call the slow path that SetSlowPath has set.
+// FastAllocZeroed also does if the block is large enough for a call of the runtime's clear to pay.
 //
-// They are variables since there are two forms: that in Go below, and in assembly (fast_amd64.s), where that is known to fit
-// the version of Go. Package galloc's Alloc and Dealloc do nothing but call them, and so are inlined.
+// They are variables because there are two forms of them, in Go below and in assembly
+// (fast_amd64.s). The compiler calls a function in assembly through a wrapper that costs as much as
+// the function; a variable can hold the address of the code itself (fast_amd64.go). Package
+// galloc's Alloc and Dealloc only call these variables, and are inlined. Functions around the
+// variables were tried: each call then takes one more instruction.
 var (
-	FastAlloc = fastAlloc
-	FastFree  = fastFree
+	FastAlloc       = fastAlloc
+	FastAllocZeroed = fastAllocZeroed
+	FastFree        = fastFree
 )
 
 var (
-	slowAlloc func(size uintptr, lg, class uint32) unsafe.Pointer
-	slowFree  func(p unsafe.Pointer, size uintptr, lg, class uint32)
+	slowAlloc       func(size uintptr, lg, class uint32) unsafe.Pointer
+	slowAllocZeroed func(size uintptr, lg, class uint32) unsafe.Pointer
+	slowFree        func(p unsafe.Pointer, size uintptr, lg, class uint32)
 )
 
-// Slow sets what is called if the fast path ends. It is for package galloc, when it is initialized.
-func Slow(alloc func(size uintptr, lg, class uint32) unsafe.Pointer, free func(p unsafe.Pointer, size uintptr, lg, class uint32)) {
-	slowAlloc, slowFree = alloc, free
+// SetSlowPath sets the functions that continue where the fast path ends. Package galloc calls it
+// when it is initialized.
+func SetSlowPath(
+	alloc, allocZeroed func(size uintptr, lg, class uint32) unsafe.Pointer,
+	free func(p unsafe.Pointer, size uintptr, lg, class uint32),
+) {
+	slowAlloc, slowAllocZeroed, slowFree = alloc, allocZeroed, free
 }
 
 //go:nosplit
 func fastAlloc(size uintptr, lg, class uint32) unsafe.Pointer {
-	if id := ProcID(); id < MaxProcs {
-		k := Mine(id)
-		p := k.Pop(uint8(class))
-		k.Done()
+	if id := percpu.ID(); id < maxProcs {
+		c := enterGlobal(id)
+		p := c.Pop(uint8(class))
+		c.Exit()
 		if p != nil {
 			return p
 		}
@@ -37,12 +53,40 @@ func fastAlloc(size uintptr, lg, class uint32) unsafe.Pointer {
 	return slowAlloc(size, lg, class)
 }
 
+// maxFastZeroed is the largest size that fastAllocZeroed clears.
+const maxFastZeroed = 256
+
+func fastAllocZeroed(size uintptr, lg, class uint32) unsafe.Pointer {
+	if size > maxFastZeroed {
+		return slowAllocZeroed(size, lg, class)
+	}
+	p := popGlobal(class)
+	if p == nil {
+		return slowAllocZeroed(size, lg, class)
+	}
+	// SAFETY: p is a block of at least size bytes.
+	clear(unsafe.Slice((*byte)(p), size))
+	return p
+}
+
+// popGlobal is fastAlloc without the slow path.
+//
+//go:nosplit
+func popGlobal(class uint32) (p unsafe.Pointer) {
+	if id := percpu.ID(); id < maxProcs {
+		c := enterGlobal(id)
+		p = c.Pop(uint8(class))
+		c.Exit()
+	}
+	return p
+}
+
 //go:nosplit
 func fastFree(p unsafe.Pointer, size uintptr, lg, class uint32) {
-	if id := ProcID(); id < MaxProcs {
-		k := Mine(id)
-		ok := k.Push(uint8(class), p)
-		k.Done()
+	if id := percpu.ID(); id < maxProcs {
+		c := enterGlobal(id)
+		ok := c.Push(uint8(class), p)
+		c.Exit()
 		if ok {
 			return
 		}
@@ -50,23 +94,25 @@ func fastFree(p unsafe.Pointer, size uintptr, lg, class uint32) {
 	slowFree(p, size, lg, class)
 }
 
-// apart is the range of addresses that FastFree leaves to the slow path: see Apart. (The assembly relies on this order.)
-var apart struct{ base, size uintptr }
+// foreign is the range of addresses that SetForeignRange has set. The assembly relies on the order
+// of the fields.
+var foreign struct{ base, size uintptr }
 
-// Apart has FastFree call what Slow has set for every block among the size bytes from base on, which are not the heap's but handed out in
-// its place. It is for package galloc, before there is such a block, and before a heap is put in force. From then on FastFree is another
-// function, so that those who have no such blocks do not look for them.
-func Apart(base unsafe.Pointer, size uintptr) {
-	apart.base, apart.size = uintptr(base), size
-	FastFree = fastFreeLooking
+// SetForeignRange makes FastFree pass each block in [base, base+size) to the slow path: these
+// blocks were allocated in the heap's place, but not from it. Package galloc calls it before there
+// is such a block, and before there is a global heap. Until then FastFree does not check for the
+// range.
+func SetForeignRange(base unsafe.Pointer, size uintptr) {
+	foreign.base, foreign.size = uintptr(base), size
+	FastFree = fastFreeChecked
 }
 
-// fastFreeLooking is fastFree that looks whether the block is one of those apart.
-var fastFreeLooking = fastFreeApart
+// fastFreeChecked is fastFree with a check for the foreign range. It has two forms, as FastFree.
+var fastFreeChecked = fastFreeCheckedGo
 
 //go:nosplit
-func fastFreeApart(p unsafe.Pointer, size uintptr, lg, class uint32) {
-	if uintptr(p)-apart.base < apart.size {
+func fastFreeCheckedGo(p unsafe.Pointer, size uintptr, lg, class uint32) {
+	if uintptr(p)-foreign.base < foreign.size {
 		slowFree(p, size, lg, class)
 		return
 	}

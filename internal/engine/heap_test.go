@@ -1,235 +1,367 @@
 package engine
 
 import (
-	"encoding/binary"
+	"flag"
 	"math/rand/v2"
+	"os"
 	"runtime"
-	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
+	"unsafe"
 
+	"github.com/galloc-go/galloc/internal/pages"
 	"github.com/galloc-go/galloc/internal/vm"
 )
 
-// A program is what bytes say is to be done with a heap.
-type program struct {
-	shadow
-	timer *fakeTimer
+var update = flag.Bool("update", false, "write the golden files")
+
+// fakeTimer is a Timer that the test fires. Heaps may call it from any goroutine.
+type fakeTimer struct {
+	f      func()
+	armed  atomic.Bool
+	resets atomic.Int64
 }
 
-// op does what eight bytes say.
-func (m *program) op(b []byte) {
-	m.t.Helper()
-	op, x := b[0]%24, binary.LittleEndian.Uint32(b[4:])
-	// A size of up to so many bits as b[1] says: small ones are as frequent as large ones.
-	size := 1 + uintptr(x)&(1<<(b[1]%22)-1)
-	if b[1]&32 != 0 && size > 32<<10 { // of few lengths, so that stashed ones are asked for
-		size = roundUp(size, 256<<10)
+func (t *fakeTimer) Reset(time.Duration) bool { t.resets.Add(1); return t.armed.Swap(true) }
+func (t *fakeTimer) Stop() bool               { return t.armed.Swap(false) }
+
+// fire fires the timer, and reports whether it was set.
+func (t *fakeTimer) fire() bool {
+	if !t.armed.Swap(false) {
+		return false
 	}
-	align := uintptr(1) << (b[2] % 15)
-	if b[3]%64 == 0 {
-		align <<= b[3] >> 6 * 3 // up to 8 MiB
-	}
-	i := 0
-	if len(m.live) > 0 {
-		i = int(x>>8) % len(m.live)
-	}
-	switch {
-	case op < 6:
-		m.alloc(size, align, false)
-	case op < 8:
-		m.alloc(size, align, true)
-	case op == 8: // many of a kind
-		for range b[2] {
-			if !m.alloc(min(size, 4096), 8, false) {
-				return
-			}
-		}
-	case op == 9:
-		m.timer.fire()
-	case op == 10:
-		m.h.Trim()
-	case op == 11 && b[2]%4 == 0:
-		m.h.SetLimit(0, 0, nil)
-	case op == 11:
-		f := readStats(m.h).Footprint
-		m.h.SetLimit(max(f-min(f, size), 1), f+size, func(uintptr) {})
-	case len(m.live) == 0:
-	case op < 17:
-		m.free(i, false)
-	case op == 17:
-		m.free(i, true)
-	case op == 18: // many
-		for range min(int(b[2]), len(m.live)) {
-			m.free(int(x>>1)%len(m.live), false)
-		}
-	case op < 22:
-		m.realloc(i, size)
-	default:
-		m.resize(i, size)
-	}
+	t.f()
+	return true
 }
 
-// run does all operations, and gives everything back.
-func (m *program) run(ops []byte, every int) {
-	m.t.Helper()
-	for i := 0; len(ops) >= 8; i++ {
-		m.op(ops[:8])
-		ops = ops[8:]
-		if i%every == every-1 {
-			wantCheck(m.t, m.h)
-		}
-	}
-	m.verify()
-	wantLive(m.t, &m.shadow)
-	wantCheck(m.t, m.h)
-	m.freeAll()
-	m.h.SetLimit(0, 0, nil)
-	wantNothingLeft(m.t, m.h, m.timer)
-}
-
-// wantNothingLeft lets the heap, in which nothing is allocated, tick until it rests. Then nothing may be left.
-func wantNothingLeft(t testing.TB, h *Heap, timer *fakeTimer) {
+// newHeap returns a heap whose timer the test fires. It reports misuse as errors of the test,
+// unless c has OnMisuse, and is checked and closed when the test ends.
+func newHeap(t testing.TB, c Config) (*Heap, *fakeTimer) {
 	t.Helper()
-	for range 4 {
-		if h.decay < 0 {
-			h.Trim()
-		} else {
-			timer.fire()
-		}
+	timer := new(fakeTimer)
+	c.Timer = func(f func()) Timer { timer.f = f; return timer }
+	if c.OnMisuse == nil {
+		c.OnMisuse = func(m Misuse) { t.Error(m.Error()) }
 	}
-	if timer.armed.Load() {
-		t.Error("ticking after everything was freed, and 4 ticks")
+	h := New(c)
+	h.stashFrom = 0 // heaps of tests are small
+	t.Cleanup(func() {
+		wantCheck(t, h)
+		h.Close()
+	})
+	return h, timer
+}
+
+func wantCheck(t testing.TB, h *Heap) {
+	t.Helper()
+	for h.softCall.running.Load() { // it may still be returning memory
+		runtime.Gosched()
 	}
-	wantCheck(t, h)
-	s := readStats(h)
-	if s.Live != 0 || s.LiveBlocks != 0 || s.Cached != 0 || s.InUse != 0 || s.Held != 0 || s.Dirty != 0 {
-		t.Errorf("after everything was freed, and 4 ticks: Live %d in %d blocks, Cached %d, InUse %d, Held %d, Dirty %d",
-			s.Live, s.LiveBlocks, s.Cached, s.InUse, s.Held, s.Dirty)
+	if err := h.Check(); err != nil {
+		t.Fatal(err)
 	}
 }
 
-var fuzzConfigs = []Config{{First: 1}, {First: 1, Lazy: true}, {First: 1, Checked: true}, {First: 1, Decay: -1}}
+func readStats(h *Heap) *Stats {
+	s := new(Stats)
+	h.ReadStats(s)
+	return s
+}
 
-func FuzzHeap(f *testing.F) {
-	for seed := range uint64(4) {
-		f.Add(randomBytes(seed, 400), byte(seed))
+// A testBlock is a block and the seed of the cookie in it.
+type testBlock struct {
+	p           unsafe.Pointer
+	size, align uintptr
+	seed        int
+}
+
+func (b testBlock) bytes() []byte { return unsafe.Slice((*byte)(b.p), b.size) }
+
+// cookie returns byte i of the cookie with the seed. It is never 0.
+func cookie(i uintptr, seed int) byte { return byte(1 + (int(i*7+i>>8)+seed*31)%255) }
+
+// cookies calls f for the bytes of a block of n bytes that hold the cookie: all of a small block,
+// both ends of a large one, and some of each of its pages.
+func cookies(n uintptr, f func(i uintptr)) {
+	for i := uintptr(0); i < n; {
+		f(i)
+		switch {
+		case i < 256, i >= n-64:
+			i++
+		case i&(pages.PageSize-1) < 4:
+			i++
+		default:
+			i = min((i|(pages.PageSize-1))+1, n-64)
+		}
 	}
-	f.Fuzz(func(t *testing.T, ops []byte, config byte) {
-		h, timer := newHeap(t, fuzzConfigs[int(config)%len(fuzzConfigs)])
-		m := &program{shadow{t: t, h: h}, timer}
-		m.run(ops[:min(len(ops), 8*256)], 16)
+}
+
+func (b testBlock) stamp() {
+	to := b.bytes()
+	cookies(b.size, func(i uintptr) { to[i] = cookie(i, b.seed) })
+}
+
+// wantStamp checks the first n bytes that stamp wrote to a block of b.size bytes. The block at b.p
+// may be shorter now.
+func (b testBlock) wantStamp(t testing.TB, n uintptr) {
+	t.Helper()
+	from := unsafe.Slice((*byte)(b.p), n)
+	cookies(b.size, func(i uintptr) {
+		if i < n && from[i] != cookie(i, b.seed) {
+			t.Fatalf("block of %d bytes at %p: byte %d is %#x, want %#x", b.size, b.p, i, from[i], cookie(i, b.seed))
+		}
 	})
 }
 
-func TestProgramsAtRandom(t *testing.T) {
-	rounds := uint64(24)
-	if vm.GoMemory {
-		rounds = 8
+func wantZero(t testing.TB, p unsafe.Pointer, n uintptr) {
+	t.Helper()
+	b := unsafe.Slice((*byte)(p), n)
+	for len(b) >= 64 && *(*[64]byte)(b) == ([64]byte{}) {
+		b = b[64:]
 	}
-	for seed := range rounds {
-		h, timer := newHeap(t, fuzzConfigs[seed%uint64(len(fuzzConfigs))])
-		m := &program{shadow{t: t, h: h}, timer}
-		m.run(randomBytes(seed, 8*600), 100)
+	for i, v := range b {
+		if v != 0 {
+			i += int(n) - len(b)
+			t.Fatalf("byte %d of %d at %p is %#x, want 0", i, n, p, v)
+		}
 	}
 }
 
-// onP calls f, pinned to P p, in some goroutine.
-func onP(t testing.TB, p int, f func()) {
-	t.Helper()
-	var once sync.Once
-	var wg sync.WaitGroup
-	done := make(chan struct{})
-	for range 2 * runtime.GOMAXPROCS(0) {
-		wg.Go(func() {
-			for {
-				select {
-				case <-done:
-					return
+// A shadow uses a heap, and records its live blocks. It checks the cookie of each block whenever it
+// uses the block, and so finds blocks that overlap.
+type shadow struct {
+	t     testing.TB
+	h     *Heap
+	live  []testBlock
+	seeds int
+}
+
+// alloc allocates a block, and reports whether the heap had memory.
+func (d *shadow) alloc(size, align uintptr, zeroed bool) bool {
+	d.t.Helper()
+	var p unsafe.Pointer
+	if zeroed {
+		p = d.h.AllocZeroed(size, align)
+	} else {
+		p = d.h.Alloc(size, align)
+	}
+	if p == nil {
+		return false
+	}
+	if zeroed {
+		wantZero(d.t, p, size)
+	}
+	d.seeds++
+	b := testBlock{p, size, align, d.seeds}
+	d.want(b)
+	b.stamp()
+	d.live = append(d.live, b)
+	return true
+}
+
+// want checks the address and the size of b.
+func (d *shadow) want(b testBlock) {
+	d.t.Helper()
+	if uintptr(b.p)&(b.align-1) != 0 {
+		d.t.Fatalf("block of %d bytes aligned to %d is at %p", b.size, b.align, b.p)
+	}
+	if got, want := d.h.SizeOf(b.p), pages.UsableSize(b.size, b.align); got != want || got < b.size {
+		d.t.Fatalf("block of %d bytes aligned to %d: SizeOf == %d, UsableSize == %d", b.size, b.align, got, want)
+	}
+}
+
+// remove removes block i from the list and returns it.
+func (d *shadow) remove(i int) testBlock {
+	b := d.live[i]
+	last := len(d.live) - 1
+	d.live[i] = d.live[last]
+	d.live = d.live[:last]
+	return b
+}
+
+func (d *shadow) free(i int, unsized bool) {
+	d.t.Helper()
+	b := d.remove(i)
+	b.wantStamp(d.t, b.size)
+	if unsized {
+		d.h.FreeUnsized(b.p)
+	} else {
+		d.h.Free(b.p, b.size, b.align)
+	}
+}
+
+// realloc resizes block i, and reports whether the heap had memory.
+func (d *shadow) realloc(i int, size uintptr) bool {
+	d.t.Helper()
+	b := &d.live[i]
+	p := d.h.Realloc(b.p, b.size, b.align, size)
+	if p == nil {
+		b.wantStamp(d.t, b.size)
+		return false
+	}
+	d.resized(b, p, size)
+	return true
+}
+
+// resize resizes block i in place, and reports whether it could.
+func (d *shadow) resize(i int, size uintptr) bool {
+	d.t.Helper()
+	b := &d.live[i]
+	if !d.h.Resize(b.p, b.size, b.align, size) {
+		b.wantStamp(d.t, b.size)
+		return false
+	}
+	d.resized(b, b.p, size)
+	return true
+}
+
+func (d *shadow) resized(b *testBlock, p unsafe.Pointer, size uintptr) {
+	d.t.Helper()
+	b.p = p
+	b.wantStamp(d.t, min(b.size, size))
+	b.size = size
+	d.want(*b)
+	b.stamp()
+}
+
+func (d *shadow) verify() {
+	d.t.Helper()
+	for _, b := range d.live {
+		b.wantStamp(d.t, b.size)
+	}
+}
+
+func (d *shadow) freeAll() {
+	d.t.Helper()
+	for len(d.live) > 0 {
+		d.free(len(d.live)-1, len(d.live)%2 == 0)
+	}
+}
+
+// size returns a size from 1 to 1 MiB, small ones more often.
+func size(r *rand.Rand) uintptr {
+	n := uintptr(1) << r.IntN(20)
+	return n + uintptr(r.IntN(int(n)))
+}
+
+// Random blocks are allocated and freed, in heaps of every configuration. In the end the heap is
+// empty.
+func TestRandom(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		Config
+	}{
+		{"default", Config{}},
+		{"lazy", Config{Lazy: true}},
+		{"huge", Config{Huge: true}},
+		{"checked", Config{Checked: true}},
+		{"no decay", Config{Decay: -1}},
+		{"small extents", Config{First: 1}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h, timer := newHeap(t, c.Config)
+			d := &shadow{t: t, h: h}
+			r := rand.New(rand.NewPCG(1, 2))
+			bytes := uintptr(0)
+			for i := range 20000 {
+				switch k := r.IntN(100); {
+				case len(d.live) > 0 && (k < 45 || bytes > 32<<20):
+					j := r.IntN(len(d.live))
+					bytes -= d.live[j].size
+					d.free(j, k%8 == 0)
+				case len(d.live) > 0 && k < 50:
+					j := r.IntN(len(d.live))
+					was, now := d.live[j].size, size(r)
+					if !d.realloc(j, now) {
+						t.Fatal("no memory")
+					}
+					bytes += now - was
 				default:
+					n := size(r)
+					if !d.alloc(n, 1<<r.IntN(14), k%4 == 0) {
+						t.Fatal("no memory")
+					}
+					bytes += n
 				}
-				if procPin() == p {
-					once.Do(func() { f(); close(done) })
+				if i%1000 == 0 {
+					timer.fire()
 				}
-				procUnpin()
-				runtime.Gosched()
+				if i%5000 == 0 {
+					wantCheck(t, h)
+				}
+			}
+			d.verify()
+			wantLive(t, d)
+			d.freeAll()
+			wantLive(t, d)
+			h.Trim()
+			wantCheck(t, h)
+			s := readStats(h)
+			if s.InUse != 0 || s.Held != 0 || !c.Huge && s.Dirty != 0 {
+				t.Fatalf("after Trim: InUse %d, Held %d, Dirty %d", s.InUse, s.Held, s.Dirty)
 			}
 		})
 	}
-	wg.Wait()
 }
 
-func withProcs(t testing.TB, n int) {
+// wantLive checks that the heap counts the live blocks.
+func wantLive(t testing.TB, d *shadow) {
 	t.Helper()
-	was := runtime.GOMAXPROCS(n)
-	t.Cleanup(func() { runtime.GOMAXPROCS(was) })
+	bytes := uintptr(0)
+	for _, b := range d.live {
+		bytes += pages.UsableSize(b.size, b.align)
+	}
+	if s := readStats(d.h); s.Live != bytes || s.LiveBlocks != uint64(len(d.live)) {
+		t.Fatalf("Live == %d, LiveBlocks == %d, but %d bytes in %d blocks are allocated", s.Live, s.LiveBlocks, bytes,
+			len(d.live))
+	}
 }
 
-// A P that only frees has a cache, and no centrals. What it holds is counted, and goes back as what others hold does.
-func TestAPThatOnlyFreesIsDrained(t *testing.T) {
-	needPs(t)
-	if !pinned {
-		t.Skip("Ps are hints here")
-	}
-	withProcs(t, 2)
-	h, timer := newHeap(t, Config{})
-	d := &shadow{t: t, h: h}
-	onP(t, 0, func() {
-		for range 20 {
-			d.alloc(64, 8, false)
-		}
-	})
-	onP(t, 1, func() {
-		for range 15 {
-			d.free(0, false)
-		}
-	})
-	wantLive(t, d)
-	wantCheck(t, h)
-	d.freeAll()
-	wantNothingLeft(t, h, timer)
+// withoutSpares releases the extents of closed heaps, now and when the test ends, so that heaps
+// must reserve.
+func withoutSpares(t testing.TB) {
+	t.Helper()
+	releaseSpares()
+	t.Cleanup(releaseSpares)
 }
 
-// Between two ticks all laws hold that Check knows, after any number of goroutines have done anything.
-func TestConservation(t *testing.T) {
-	h, timer := newHeap(t, Config{First: 1})
-	var shadows [6]*shadow
-	for i := range shadows {
-		shadows[i] = &shadow{t: t, h: h}
+func releaseSpares() {
+	if err := pages.ReleaseSpares(); err != nil {
+		panic(err)
 	}
-	rounds := 5
-	if vm.GoMemory {
-		rounds = 2
-	}
-	for round := range rounds {
-		var wg sync.WaitGroup
-		for i, d := range shadows {
-			wg.Go(func() {
-				r := rand.New(rand.NewPCG(uint64(round), uint64(i)))
-				for range 1500 {
-					switch {
-					case len(d.live) < 20 || r.IntN(2) == 0 && len(d.live) < 500:
-						d.alloc(size(r)/8+1, 8, r.IntN(4) == 0)
-					case r.IntN(8) == 0:
-						d.realloc(r.IntN(len(d.live)), size(r)/8+1)
-					default:
-						d.free(r.IntN(len(d.live)), r.IntN(4) == 0)
-					}
-				}
-			})
+}
+
+// golden compares got with a file in testdata, or writes it.
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	name = "testdata/" + name
+	if *update {
+		if err := os.WriteFile(name, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
 		}
-		wg.Wait()
-		wantCheck(t, h)
-		all := &shadow{t: t, h: h}
-		for _, d := range shadows {
-			all.live = append(all.live, d.live...)
+		return
+	}
+	want, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("%s is out of date; see what changes with -update", name)
+	}
+}
+
+// inject makes system calls fail as f says, until restore is called or the test ends.
+func inject(t testing.TB, f func(op vm.Op, n uintptr) error) (restore func()) {
+	t.Helper()
+	undo := vm.Inject(f)
+	done := false
+	restore = func() {
+		if !done {
+			done = true
+			undo()
 		}
-		wantLive(t, all)
-		shadows[0], shadows[5] = shadows[5], shadows[0]
-		timer.fire()
-		wantCheck(t, h)
 	}
-	for _, d := range shadows {
-		d.freeAll()
-	}
-	wantNothingLeft(t, h, timer)
+	t.Cleanup(restore)
+	return restore
 }

@@ -1,159 +1,162 @@
-// Blocks that are runs of their own. See engine.go for overview.
+// Large blocks. See heap.go for the overview.
 
 package engine
 
 import (
 	"unsafe"
 
+	"github.com/galloc-go/galloc/internal/block"
+	"github.com/galloc-go/galloc/internal/pages"
 	"github.com/galloc-go/galloc/internal/vm"
 )
 
+// Moving the pages of a block is cheaper than copying it if it has at least minMove bytes and the
+// new pages have no memory, or at least minMoveDirty bytes in any case, unless the process has so
+// many mappings that vm.MayMove advises against it.
 const (
-	maxRun = 1 << 30 // pages: what does not fit into an extent
-
-	// From how many bytes on moving pages is cheaper than copying them: to pages without memory behind them, and to others.
-	moveMin   = 128 << 10
-	moveDirty = 2 << 20
-	maxMoves  = 4096 // in the life of a heap
+	minMove      = 128 << 10
+	minMoveDirty = 2 << 20
 )
 
-// allocLarge returns a block of at least size bytes, or nil. If zeroed, it clears what is not known to be zero.
+// purgeAtOnce is the size in bytes from which on a block that is freed returns its memory at once.
+// To keep that much for a while is seldom what a program wants, and nobody knows how much of the
+// block was ever touched: it may be larger than the memory of the machine.
+const purgeAtOnce = 256 << 20
+
+// From askFrom bytes on the system is asked whether it has the memory for a block: see
+// vm.IsPlausible. Blocks of less are always plausible.
+const askFrom = 64 << 20
+
+// grants reports whether a block of size bytes is plausible, or the heap overcommits, and notes the
+// refusal if not.
+func (h *Heap) grants(size uintptr) bool {
+	if size < askFrom || h.overcommit || vm.IsPlausible(size) {
+		return true
+	}
+	h.refusal.Store(uint32(RefusedBySystem))
+	return false
+}
+
+// allocLarge allocates a large block of at least size bytes, or returns nil. If zeroed, it clears
+// the pages that are not known to be zero.
 func (h *Heap) allocLarge(size, align uintptr, zeroed bool) unsafe.Pointer {
-	s, worn := h.takeLarge(size, align)
+	s, reused := h.newLarge(size, align)
 	switch {
 	case s == nil:
 		return nil
-	case zeroed && worn:
-		// SAFETY: the run has size bytes, and nobody else has it yet.
-		clear(unsafe.Slice((*byte)(s.base.pointer()), size))
+	case zeroed && reused:
+		block.Clear(s.Base.Pointer(), size)
 	case zeroed:
-		h.pages.clearRun(s, 0, size)
+		h.pages.Zero(s, 0, size)
 	}
-	return s.base.pointer()
+	return s.Base.Pointer()
 }
 
-// takeLarge returns a run that is a block of at least size bytes, or nil. If it is worn, the bits dirty do not say what is in it.
-func (h *Heap) takeLarge(size, align uintptr) (s *span, worn bool) {
-	n, a := pagesFor(size), max(align>>pageShift, 1)
-	if n > maxRun || a > maxRun {
+// newLarge allocates the span of a large block of at least size bytes, or returns nil. If reused,
+// the block was stashed, and its dirty bits do not show which pages are zero.
+func (h *Heap) newLarge(size, align uintptr) (s *pages.Span, reused bool) {
+	if !h.grants(size) {
 		return nil, false
 	}
-	if s := h.takeStashed(n, a); s != nil {
-		return s, true
+	if s, reused = h.tryLarge(size, align); s == nil && pages.CountFor(size) <= pages.MaxPages {
+		h.relieve(size, func() bool {
+			s, reused = h.tryLarge(size, align)
+			return s != nil
+		})
 	}
-	ps := &h.pages
-	for try := 0; ; try++ {
-		ps.mu.Lock()
-		s := ps.take(uint32(n), uint32(a), kindLarge, 0, 1)
-		after := ps.afterTake()
-		ps.mu.Unlock()
-		h.afterTake(after)
-		if s != nil || try == reliefs || !h.relieve() {
-			return s, false
-		}
-	}
+	h.waitForSoft()
+	return s, reused
 }
 
-// lockLarge locks the pages and returns the run that is the block at b, of size bytes, or of any size if that is 0, claimed. If there is
-// none it reports that, unlocks, and returns nil.
-func (h *Heap) lockLarge(b unsafe.Pointer, size uintptr) *span {
-	h.pages.mu.Lock()
-	r := refOf(b)
-	if x := extentAt(r); x != nil && x.heap == h {
-		s := x.spanAt(r)
-		if s != nil && s.kind == kindLarge && s.base == r && (size == 0 || uintptr(s.pages) == pagesFor(size)) && s.claim() {
-			return s
-		}
+// tryLarge is newLarge without making room.
+func (h *Heap) tryLarge(size, align uintptr) (s *pages.Span, reused bool) {
+	n, a := pages.CountFor(size), max(align>>pages.PageShift, 1)
+	if n > pages.MaxPages || a > pages.MaxPages {
+		h.refusal.Store(uint32(RefusedBySystem))
+		return nil, false
 	}
-	h.pages.mu.Unlock()
+	if s := h.unstash(n, a); s != nil {
+		return s, true
+	}
+	h.pages.Lock()
+	s = h.pages.AllocLarge(uint32(n), uint32(a))
+	over := h.noteUse()
+	h.pages.Unlock()
+	h.enforceSoft(over)
+	return s, false
+}
+
+// lockLarge locks the pages, and returns the span of the large block at b, of size bytes, or of any
+// size if that is 0. The span is claimed. If there is no such block, lockLarge reports a misuse,
+// unlocks, and returns nil.
+func (h *Heap) lockLarge(b unsafe.Pointer, size uintptr) *pages.Span {
+	h.pages.Lock()
+	r := pages.RefOf(b)
+	s := h.pages.SpanAt(r)
+	if s != nil && s.Kind == pages.KindLarge && s.Base == r && (size == 0 || s.Pages() == pages.CountFor(size)) &&
+		s.Claim() {
+		return s
+	}
+	h.pages.Unlock()
 	h.report(r, size)
 	return nil
 }
 
-// freeLarge takes back the block at b, of size bytes, or of any size if that is 0. It may be told that its pages are zeros without memory.
+// freeLarge frees the large block at b, of size bytes, or of any size if that is 0. Its pages must
+// be zeros without memory unless dirty.
 func (h *Heap) freeLarge(b unsafe.Pointer, size uintptr, dirty bool) {
-	if dirty && h.stashBlock(refOf(b), size) {
+	if dirty && h.stashBlock(pages.RefOf(b), size) {
 		return
 	}
 	if s := h.lockLarge(b, size); s != nil {
-		h.pages.put(s, dirty)
-		h.pages.mu.Unlock()
+		if dirty && s.Bytes() >= purgeAtOnce && !vm.GoMemory {
+			h.pages.Unlock() // s is claimed
+			h.pages.FreePurged(s)
+			return
+		}
+		h.pages.Free(s, dirty)
+		h.pages.Unlock()
 		h.wake()
 	}
 }
 
-// resizeLarge makes the block at b as long as newSize needs, where it is, and reports whether it has; found is false if there is no
-// such block, which has been reported.
+// resizeLarge resizes the large block at b in place, and reports whether it could. If there is no
+// such block, it reports a misuse, and found is false.
 func (h *Heap) resizeLarge(b unsafe.Pointer, size, newSize uintptr) (ok, found bool) {
-	from, to := pagesFor(size), pagesFor(newSize)
+	from, to := pages.CountFor(size), pages.CountFor(newSize)
+	granted := to <= from || h.grants(newSize)
 	s := h.lockLarge(b, size)
-	if s == nil || to > maxRun {
-		if s != nil {
-			s.setTag(s.liveTag())
-			h.pages.mu.Unlock()
-		}
-		return false, s != nil
+	if s == nil {
+		return false, false
 	}
-	ps := &h.pages
-	ok = true
 	switch {
+	case to > pages.MaxPages || !granted:
+		ok = false
 	case to < from:
-		ok = ps.shrink(s, uint32(to))
+		ok = h.pages.Shrink(s, uint32(to))
 	case to > from:
-		ok = ps.grow(s, uint32(to))
+		ok = h.pages.Grow(s, uint32(to))
+	default:
+		ok = true
 	}
-	s.setTag(s.liveTag())
-	act := ps.afterTake()
-	ps.mu.Unlock()
-	h.afterTake(act)
+	s.Unclaim()
+	over := h.noteUse()
+	h.pages.Unlock()
+	h.enforceSoft(over)
 	if to < from {
 		h.wake()
 	}
 	return ok, true
 }
 
-// moveLarge moves a block of size bytes to a longer or shorter run. It returns nil if there is none, and nothing has changed.
-func (h *Heap) moveLarge(b unsafe.Pointer, size, align, newSize uintptr) unsafe.Pointer {
-	s := h.lockLarge(b, size)
-	if s == nil {
-		return nil
-	}
-	s.setTag(s.liveTag())
-	h.pages.mu.Unlock()
-	t, worn := h.takeLarge(newSize, align)
-	if t == nil {
-		return nil
-	}
-	to := t.base.pointer()
-	n := min(s.bytes(), t.bytes())
-	moved := h.worthMoving(s, t, n, worn) && vm.Move(to, b, n) == nil
-	if moved {
-		h.moves.Add(1)
-	} else {
-		copyBytes(to, b, min(size, newSize))
-	}
-	h.freeLarge(b, size, !moved || n < s.bytes())
-	return to
-}
-
-// worthMoving reports whether to move n bytes of pages from s to t rather than copy them: there must be many, and more if the system
-// has to take away what is behind the pages of t first. A move splits the mapping that t is in, and the system allows so many mappings
-// for a process; so there is an end to it.
-func (h *Heap) worthMoving(s, t *span, n uintptr, worn bool) bool {
-	if vm.GoMemory || n < moveMin || h.moves.Load() >= maxMoves || (uintptr(s.base)|uintptr(t.base)|n)&(vm.PageSize()-1) != 0 {
+// worthMoving reports whether to move n bytes of pages from s to t rather than copy them.
+func (h *Heap) worthMoving(s, t *pages.Span, n uintptr, reused bool) bool {
+	if vm.GoMemory || n < minMove ||
+		(uintptr(s.Base)|uintptr(t.Base)|n)&(vm.PageSize()-1) != 0 {
 		return false
 	}
-	if n >= moveDirty || worn {
-		return n >= moveDirty
+	if n < minMoveDirty && (reused || h.pages.DirtyBytes(t) >= n/8) {
+		return false
 	}
-	h.pages.mu.Lock()
-	x := h.pages.extents[t.extent]
-	dirty := uintptr(x.dirty.count(t.page, t.end()))
-	h.pages.mu.Unlock()
-	return dirty<<pageShift < n/8
-}
-
-func copyBytes(to, from unsafe.Pointer, n uintptr) {
-	// SAFETY: both are blocks of at least n bytes, and the caller's.
-	copy(unsafe.Slice((*byte)(to), n), unsafe.Slice((*byte)(from), n))
+	return vm.MayMove()
 }

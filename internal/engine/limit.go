@@ -1,92 +1,154 @@
-// Limits. See engine.go for overview.
+// Limits of the footprint. See heap.go for the overview. The hard limit is the pages'
+// (pages.Allocator).
 
 package engine
 
-// reliefs is how often an allocation that has failed is tried again after giving back what can be given back.
-const reliefs = 2
+import (
+	"runtime"
+	"sync/atomic"
+	"time"
+)
 
-// limits bound the footprint of a heap, in bytes; 0 is no limit. They are guarded by pages.mu.
-//
-//	footprint <= hard, except that lowering hard takes nothing away
-type limits struct {
-	hard, soft uintptr
-	alarm      uintptr // footprint at which to act on soft: soft, or more after it has been acted on
-	onSoft     func(footprint uintptr)
+// A softLimit bounds the footprint of a heap beyond which it returns memory without waiting for a
+// tick.
+type softLimit struct {
+	bytes  uintptr // 0 is no limit
+	alarm  uintptr // the footprint at which to act: see arm
+	onSoft func(footprint uintptr)
 }
 
-// SetLimit bounds the footprint. See package heap.
-func (h *Heap) SetLimit(soft, hard uintptr, onSoft func(footprint uintptr)) {
-	ps := &h.pages
-	ps.mu.Lock()
-	ps.limits = limits{hard: hard, soft: soft, alarm: soft, onSoft: onSoft}
-	h.limited.Store(hard != 0 || soft != 0)
-	ps.mu.Unlock()
-	if h.limited.Load() {
-		h.emptyStashes(false)
+// arm sets the alarm for the footprint f: so it falls with the footprint.
+func (l *softLimit) arm(f uintptr) {
+	l.alarm = l.bytes
+	if f > l.bytes {
+		l.alarm = f + l.bytes/16
 	}
-	ps.mu.Lock()
-	act := ps.afterTake()
-	ps.mu.Unlock()
-	h.afterTake(act)
+}
+
+// A softCall is the state of the goroutine that calls onSoft: see soft.go.
+type softCall struct {
+	run     func()       // calls onSoft
+	running atomic.Bool  // there is the goroutine
+	lag     atomic.Bool  // waitForSoft waits
+	ended   atomic.Int64 // when onSoft was called last, in ns
+}
+
+// MinLimit is the least limit, in bytes, that makes sense for a new heap: with its metadata, the
+// first block takes about 430 KiB, or up to 600 in the long extent of a heap that was closed.
+const MinLimit = 1 << 20
+
+// SetLimit sets the limits, in bytes; 0 is no limit. See package heap.
+func (h *Heap) SetLimit(soft, hard uintptr, onSoft func(footprint uintptr)) {
+	if hard != 0 {
+		h.gate.active.Store(true) // before there is a limit
+		h.gate.freed.Store(int64(hard))
+	}
+	h.gate.tight.Store(0)
+	h.pages.Lock()
+	h.pages.SetHard(hard)
+	h.soft = softLimit{bytes: soft, alarm: soft, onSoft: onSoft}
+	h.limited.Store(hard != 0 || soft != 0)
+	h.pages.Unlock()
+	if h.limited.Load() {
+		h.drainStashes(false)
+	}
+	h.pages.Lock()
+	over := h.noteUse()
+	h.pages.Unlock()
+	h.enforceSoft(over)
+	h.waitForSoft()
 }
 
 // Limit returns the limits.
 func (h *Heap) Limit() (soft, hard uintptr) {
-	h.pages.mu.Lock()
-	defer h.pages.mu.Unlock()
-	return h.pages.soft, h.pages.hard
+	h.pages.Lock()
+	defer h.pages.Unlock()
+	return h.soft.bytes, h.pages.Hard()
 }
 
-// afterTake reports whether the soft limit has to be acted on.
-func (ps *pages) afterTake() bool {
-	if ps.soft == 0 {
+// noteUse is called with the lock of the pages held, after runs were allocated. It updates
+// stashing, and reports whether the footprint has reached the alarm. The caller then calls
+// enforceSoft, without locks.
+func (h *Heap) noteUse() (over bool) {
+	if stash := h.pages.InUse() >= h.stashFrom; stash != h.stashing.Load() {
+		h.stashing.Store(stash)
+	}
+	l := &h.soft
+	if l.bytes == 0 {
 		return false
 	}
-	f := ps.footprint()
-	if f <= ps.soft {
-		ps.alarm = ps.soft
-		return false
+	f := h.pages.Footprint()
+	if over = f > l.alarm; over || f+l.bytes/16 < l.alarm {
+		l.arm(f)
 	}
-	if f <= ps.alarm {
-		return false
-	}
-	ps.alarm = f + ps.soft/16
-	return true
+	return over
 }
 
-// afterTake acts on the soft limit, if so told by the method of the same name of pages: it gives back what is free and, if that
-// is not enough, calls onSoft. No lock is held.
-func (h *Heap) afterTake(act bool) {
-	if !act {
+// enforceSoft, if over, purges all free pages and, if that does not suffice, has onSoft called.
+func (h *Heap) enforceSoft(over bool) {
+	if !over {
 		return
 	}
 	h.softHits.Add(1)
-	h.purge(false)
-	ps := &h.pages
-	ps.mu.Lock()
-	f, onSoft := ps.footprint(), ps.onSoft
-	over := ps.soft != 0 && f > ps.soft
-	ps.mu.Unlock()
-	if over && onSoft != nil {
-		onSoft(f)
+	h.pages.PurgeAll()
+	h.pages.Lock()
+	f := h.pages.Footprint()
+	h.soft.arm(f)
+	call := h.soft.bytes != 0 && f > h.soft.bytes && h.soft.onSoft != nil
+	h.pages.Unlock()
+	if call {
+		h.callSoft()
+		h.softCall.lag.Store(true)
 	}
 }
 
-// relieve makes room when an allocation has failed, by a limit or by the system: it takes back what the caches
-// and stashes hold and purges what is free. It reports whether there is any point in trying again.
-func (h *Heap) relieve() bool {
-	got := h.pages.recoverLost()
-	got += h.drainAll()
-	got += h.emptyStashes(false)
-	got += h.purge(false)
-	h.verify()
-	return got != 0
+// callSoft has onSoft called in another goroutine, unless one is running: the caller may hold locks
+// that onSoft takes, and may be in the middle of changing what onSoft wants to change.
+func (h *Heap) callSoft() {
+	if h.softCall.running.CompareAndSwap(false, true) {
+		go h.softCall.run()
+	}
 }
 
-// Trim gives everything back to the system that is not in use, and returns how many bytes that were.
-func (h *Heap) Trim() uintptr {
-	h.pages.recoverLost()
-	h.drainAll()
-	h.emptyStashes(false)
-	return h.purge(false)
+// waitForSoft ends an allocation. If the footprint has reached the alarm meanwhile, it lets onSoft
+// run, for maxSoftWait at most: a goroutine that allocates without a pause, under a mutex that
+// onSoft needs, could exceed the soft limit many times before the scheduler hands over the mutex.
+// No lock is held.
+func (h *Heap) waitForSoft() {
+	c := &h.softCall
+	if !c.lag.Load() || !c.lag.CompareAndSwap(true, false) {
+		return
+	}
+	start := time.Now()
+	for range maxSoftYields {
+		if runtime.Gosched(); !c.running.Load() || time.Since(start) > maxSoftWait {
+			return
+		}
+	}
 }
+
+// maxSoftYields bounds waitForSoft where the time stands still, as in testing/synctest.
+const (
+	maxSoftWait   = 200 * time.Microsecond
+	maxSoftYields = 1000
+)
+
+// noteRefusal has onSoft called after the hard limit has refused an allocation, but not again and
+// again if it does not help.
+func (h *Heap) noteRefusal() {
+	h.pages.Lock()
+	call := h.soft.bytes != 0 && h.soft.onSoft != nil
+	h.pages.Unlock()
+	// The gap is negative in a bubble of testing/synctest, whose clock is slow.
+	gap := time.Now().UnixNano() - h.softCall.ended.Load()
+	if call && (gap < 0 || gap >= int64(minSoftGap)) {
+		h.callSoft()
+	}
+	if call {
+		h.softCall.lag.Store(true)
+		h.waitForSoft()
+	}
+}
+
+// minSoftGap is the least time from one call of onSoft to the next because of a refusal.
+const minSoftGap = time.Millisecond

@@ -3,10 +3,13 @@ package engine
 import (
 	"testing"
 	"unsafe"
+
+	"github.com/galloc-go/galloc/internal/misuse"
+	"github.com/galloc-go/galloc/internal/pages"
 )
 
-// Everything that can be wrong with a free is reported with its kind and addresses when the block comes back to its span, and is
-// not obeyed. A checked heap reports at once.
+// Every misuse is reported with its kind and addresses when the block reaches its span, and has no
+// effect. A checked heap reports it in the call.
 func TestMisuse(t *testing.T) {
 	withProcs(t, 1) // so that blocks come from the spans of their neighbours
 	var global [64]byte
@@ -18,7 +21,7 @@ func TestMisuse(t *testing.T) {
 		want     Misuse
 	}
 	at := func(p unsafe.Pointer, off uintptr) unsafe.Pointer { return unsafe.Add(p, off) }
-	const largeSize = 100 << 10
+	const largeSize = 104 << 10
 	for _, c := range []struct {
 		name string
 		f    func(c *call)
@@ -28,108 +31,115 @@ func TestMisuse(t *testing.T) {
 			c.h.Free(p, 64, 8)
 			c.h.drainAll()
 			c.h.Free(p, 64, 8)
-			c.want = Misuse{FaultDouble, uintptr(p), 64, 64, uintptr(p)}
+			c.want = Misuse{misuse.DoubleFree, uintptr(p), 64, 64, uintptr(p)}
 		}},
 		{"double free while the block is in a cache", func(c *call) {
 			p := c.h.Alloc(64, 8)
 			c.h.Free(p, 64, 8)
 			c.h.Free(p, 64, 8)
-			c.want = Misuse{FaultDouble, uintptr(p), 64, 64, uintptr(p)}
+			c.want = Misuse{misuse.DoubleFree, uintptr(p), 64, 64, uintptr(p)}
 		}},
 		{"double free of a large block", func(c *call) {
 			p := c.h.Alloc(largeSize, 8)
 			c.h.Free(p, largeSize, 8)
 			c.h.Free(p, largeSize, 8)
-			c.want = Misuse{FaultDouble, uintptr(p), largeSize, 0, 0}
+			c.want = Misuse{misuse.DoubleFree, uintptr(p), largeSize, 0, 0}
 		}},
 		{"block of a span that is gone", func(c *call) {
 			p := c.h.Alloc(3000, 8)
 			c.h.Free(p, 3000, 8)
 			c.h.drainAll()
 			c.h.Free(p, 3000, 8)
-			c.want = Misuse{FaultDouble, uintptr(p), 3072, 0, 0}
+			c.want = Misuse{misuse.DoubleFree, uintptr(p), 3072, 0, 0}
 		}},
 		{"never handed out", func(c *call) {
-			p := at(extentAt(refOf(c.small)).base, uintptr(extentAt(refOf(c.small)).frontier)<<pageShift)
+			end := pages.ExtentAt(pages.RefOf(c.small)).End()
+			p := end.Pointer()
 			c.h.Free(p, 64, 8)
-			c.want = Misuse{FaultDouble, uintptr(p), 64, 0, 0}
+			c.want = Misuse{misuse.DoubleFree, uintptr(p), 64, 0, 0}
 		}},
 		{"inside of a small block", func(c *call) {
 			c.h.Free(at(c.small, 8), 64, 8)
-			c.want = Misuse{FaultInterior, uintptr(c.small) + 8, 64, 64, uintptr(c.small)}
+			c.want = Misuse{misuse.InteriorFree, uintptr(c.small) + 8, 64, 64, uintptr(c.small)}
 		}},
 		{"one byte into a block", func(c *call) {
 			c.h.Free(at(c.small, 1), 64, 8)
-			c.want = Misuse{FaultInterior, uintptr(c.small) + 1, 64, 64, uintptr(c.small)}
+			c.want = Misuse{misuse.InteriorFree, uintptr(c.small) + 1, 64, 64, uintptr(c.small)}
 		}},
 		{"inside of a large block", func(c *call) {
-			c.h.Free(at(c.large, 5*pageSize), largeSize, 8)
-			c.want = Misuse{FaultInterior, uintptr(c.large) + 5*pageSize, largeSize, largeSize, uintptr(c.large)}
+			c.h.Free(at(c.large, 5*pages.PageSize), largeSize, 8)
+			c.want = Misuse{
+				misuse.InteriorFree, uintptr(c.large) + 5*pages.PageSize, largeSize, largeSize,
+				uintptr(c.large),
+			}
 		}},
 		{"inside of a large block, as a small one", func(c *call) {
 			c.h.Free(at(c.large, largeSize-64), 64, 8)
-			c.want = Misuse{FaultInterior, uintptr(c.large) + largeSize - 64, 64, largeSize, uintptr(c.large)}
+			c.want = Misuse{misuse.InteriorFree, uintptr(c.large) + largeSize - 64, 64, largeSize, uintptr(c.large)}
 		}},
 		{"what is left over at the end of a span", func(c *call) {
-			s := c.h.spanOf(refOf(c.odd), ClassOf(24, 8))
-			p := uintptr(s.base) + uintptr(s.blocks)*24
-			c.h.Free(at(s.base.pointer(), p-uintptr(s.base)), 24, 8)
-			c.want = Misuse{FaultInterior, p, 24, 0, 0}
+			s := c.h.pages.SmallAt(pages.RefOf(c.odd), pages.ClassOf(24, 8))
+			p := uintptr(s.Base) + uintptr(s.Blocks)*24
+			c.h.Free(at(s.Base.Pointer(), p-uintptr(s.Base)), 24, 8)
+			c.want = Misuse{misuse.InteriorFree, p, 24, 0, 0}
 		}},
 		{"wrong class", func(c *call) {
 			c.h.Free(c.small, 32, 8)
-			c.want = Misuse{FaultLayout, uintptr(c.small), 32, 64, uintptr(c.small)}
+			c.want = Misuse{misuse.WrongLayout, uintptr(c.small), 32, 64, uintptr(c.small)}
 		}},
 		{"small as large", func(c *call) {
 			c.h.Free(c.small, largeSize, 8)
-			c.want = Misuse{FaultLayout, uintptr(c.small), largeSize, 64, uintptr(c.small)}
+			c.want = Misuse{misuse.WrongLayout, uintptr(c.small), largeSize, 64, uintptr(c.small)}
 		}},
 		{"large as small", func(c *call) {
 			c.h.Free(c.large, 64, 8)
-			c.want = Misuse{FaultLayout, uintptr(c.large), 64, largeSize, uintptr(c.large)}
+			c.want = Misuse{misuse.WrongLayout, uintptr(c.large), 64, largeSize, uintptr(c.large)}
 		}},
 		{"large with another number of pages", func(c *call) {
 			c.h.Free(c.large, largeSize+1, 8)
-			c.want = Misuse{FaultLayout, uintptr(c.large), largeSize + 1, largeSize, uintptr(c.large)}
+			c.want = Misuse{misuse.WrongLayout, uintptr(c.large), largeSize + 1, largeSize, uintptr(c.large)}
 		}},
 		{"resize of a large block that is another", func(c *call) {
-			if c.h.Resize(c.large, largeSize+pageSize, 8, largeSize) {
+			if c.h.Resize(c.large, largeSize+pages.PageSize, 8, largeSize) {
 				t.Error("resized")
 			}
-			c.want = Misuse{FaultLayout, uintptr(c.large), largeSize + pageSize, largeSize, uintptr(c.large)}
+			c.want = Misuse{
+				misuse.WrongLayout, uintptr(c.large), largeSize + pages.PageSize, largeSize,
+				uintptr(c.large),
+			}
 		}},
 		{"another heap's", func(c *call) {
 			p := c.other.Alloc(64, 8)
 			c.h.Free(p, 64, 8)
-			c.want = Misuse{FaultForeign, uintptr(p), 64, 0, 0}
+			c.want = Misuse{misuse.ForeignFree, uintptr(p), 64, 0, 0}
 		}},
 		{"another heap's, large", func(c *call) {
 			p := c.other.Alloc(largeSize, 8)
 			c.h.Free(p, largeSize, 8)
-			c.want = Misuse{FaultForeign, uintptr(p), largeSize, 0, 0}
+			c.want = Misuse{misuse.ForeignFree, uintptr(p), largeSize, 0, 0}
 		}},
 		{"nobody's", func(c *call) {
 			c.h.Free(unsafe.Pointer(&global[8]), 64, 8)
-			c.want = Misuse{FaultForeign, uintptr(unsafe.Pointer(&global[8])), 64, 0, 0}
+			c.want = Misuse{misuse.ForeignFree, uintptr(unsafe.Pointer(&global[8])), 64, 0, 0}
 		}},
-		{"unsized, inside of a small block", func(c *call) { // which the caller does not say, but the span
+		{"unsized, inside of a small block", func(c *call) { // the span knows the class
 			c.h.FreeUnsized(at(c.small, 16))
-			c.want = Misuse{FaultInterior, uintptr(c.small) + 16, 64, 64, uintptr(c.small)}
+			c.want = Misuse{misuse.InteriorFree, uintptr(c.small) + 16, 64, 64, uintptr(c.small)}
 		}},
 		{"unsized, inside of a large block", func(c *call) {
-			c.h.FreeUnsized(at(c.large, pageSize))
-			c.want = Misuse{FaultInterior, uintptr(c.large) + pageSize, 0, largeSize, uintptr(c.large)}
+			c.h.FreeUnsized(at(c.large, pages.PageSize))
+			c.want = Misuse{misuse.InteriorFree, uintptr(c.large) + pages.PageSize, 0, largeSize, uintptr(c.large)}
 		}},
 		{"unsized, nobody's", func(c *call) {
 			c.h.FreeUnsized(unsafe.Pointer(&global[8]))
-			c.want = Misuse{FaultForeign, uintptr(unsafe.Pointer(&global[8])), 0, 0, 0}
+			c.want = Misuse{misuse.ForeignFree, uintptr(unsafe.Pointer(&global[8])), 0, 0, 0}
 		}},
 		{"unsized, freed", func(c *call) {
 			p := c.h.Alloc(64, 8)
 			c.h.Free(p, 64, 8)
 			c.h.drainAll()
 			c.h.FreeUnsized(p)
-			c.want = Misuse{FaultDouble, uintptr(p), 64, 64, uintptr(p)}
+			c.want = Misuse{misuse.DoubleFree, uintptr(p), 64, 64, uintptr(p)}
 		}},
 	} {
 		for _, checked := range []bool{false, true} {
@@ -139,7 +149,10 @@ func TestMisuse(t *testing.T) {
 			}
 			t.Run(name, func(t *testing.T) {
 				var got []Misuse
-				h, timer := newHeap(t, Config{First: 1, Checked: checked, OnMisuse: func(m Misuse) { got = append(got, m) }})
+				h, timer := newHeap(t, Config{
+					First: 1, Checked: checked,
+					OnMisuse: func(m Misuse) { got = append(got, m) },
+				})
 				other, _ := newHeap(t, Config{First: 1})
 				d := &shadow{t: t, h: h}
 				for range 40 {
@@ -156,11 +169,11 @@ func TestMisuse(t *testing.T) {
 				if len(got) != 1 || got[0] != k.want {
 					t.Fatalf("reported %+v, want %+v", got, k.want)
 				}
-				if got[0].Error() == "" || got[0].Fault.String() == "misuse" {
+				if got[0].Error() == "" || got[0].Kind.String() == "unknown misuse" {
 					t.Errorf("no words for %+v", got[0])
 				}
-				if s := readStats(h); s.Faults != 1 {
-					t.Errorf("Faults == %d", s.Faults)
+				if s := readStats(h); s.Misuses != 1 {
+					t.Errorf("Faults == %d", s.Misuses)
 				}
 				d.verify()
 				wantCheck(t, h)
@@ -175,7 +188,7 @@ func TestMisuse(t *testing.T) {
 	}
 }
 
-// Much misuse at once: what is right in the batch is done nevertheless.
+// The valid blocks of a batch are freed, however many others are invalid.
 func TestMisuseInABatch(t *testing.T) {
 	faults := 0
 	h, timer := newHeap(t, Config{First: 1, OnMisuse: func(Misuse) { faults++ }})
@@ -183,18 +196,18 @@ func TestMisuseInABatch(t *testing.T) {
 	for range 64 {
 		d.alloc(64, 8, false)
 	}
-	var blocks []ref
+	var blocks []pages.Ref
 	for i, b := range d.live {
 		b.wantStamp(t, b.size)
-		blocks = append(blocks, refOf(b.p))
+		blocks = append(blocks, pages.RefOf(b.p))
 		if i%8 == 0 {
-			blocks = append(blocks, refOf(b.p), refOf(b.p)+8, 8)
+			blocks = append(blocks, pages.RefOf(b.p), pages.RefOf(b.p)+8, 8)
 		}
 	}
 	d.live = nil
 	for len(blocks) > 0 {
 		n := min(len(blocks), magazineSlots)
-		h.giveBatch(ClassOf(64, 8), blocks[:n])
+		h.freeBatch(pages.ClassOf(64, 8), blocks[:n])
 		blocks = blocks[n:]
 	}
 	if faults == 0 {
@@ -203,16 +216,16 @@ func TestMisuseInABatch(t *testing.T) {
 	wantNothingLeft(t, h, timer)
 }
 
-// Unless it is told otherwise, a heap panics, and is as good as before afterwards.
+// By default a heap panics, and works afterwards.
 func TestMisusePanics(t *testing.T) {
 	h := New(Config{Checked: true, Decay: -1})
 	defer h.Close()
 	p := h.Alloc(64, 8)
-	q := h.Alloc(100<<10, 8)
+	q := h.Alloc(104<<10, 8)
 	for _, f := range []func(){
 		func() { h.Free(unsafe.Add(p, 8), 64, 8) },
 		func() { h.Free(q, 64, 8) },
-		func() { h.Free(p, 100<<10, 8) },
+		func() { h.Free(p, 104<<10, 8) },
 	} {
 		func() {
 			defer func() {
@@ -225,7 +238,7 @@ func TestMisusePanics(t *testing.T) {
 		wantCheck(t, h)
 	}
 	h.Free(p, 64, 8)
-	h.Free(q, 100<<10, 8)
+	h.Free(q, 104<<10, 8)
 	h.Trim()
 	wantCheck(t, h)
 	if s := readStats(h); s.Live != 0 {
@@ -233,7 +246,7 @@ func TestMisusePanics(t *testing.T) {
 	}
 }
 
-// The commonest double free is seen at once, without Checked: the one right after the first.
+// A second free right after the first is detected at once, even without Checked.
 func TestDoubleFreeInARow(t *testing.T) {
 	for _, size := range []uintptr{24, 5000} {
 		var got []Misuse
@@ -242,15 +255,16 @@ func TestDoubleFreeInARow(t *testing.T) {
 		h.Free(p, size, 8)
 		h.Free(q, size, 8)
 		h.Free(q, size, 8)
-		if len(got) != 1 || got[0].Fault != FaultDouble || got[0].Address != uintptr(q) || got[0].Given != UsableSize(size, 8) {
+		if len(got) != 1 || got[0].Kind != misuse.DoubleFree || got[0].Address != uintptr(q) ||
+			got[0].Given != pages.UsableSize(size, 8) {
 			t.Errorf("size %d: reported %v", size, got)
 		}
 		if a, b := h.Alloc(size, 8), h.Alloc(size, 8); a == b {
-			t.Errorf("size %d: %p was handed out twice", size, a)
+			t.Errorf("size %d: %p was allocated twice", size, a)
 		}
 		h.Free(nil, size, 8)
 		h.drainAll()
-		if len(got) != 2 || got[1].Fault != FaultForeign {
+		if len(got) != 2 || got[1].Kind != misuse.ForeignFree {
 			t.Errorf("size %d: reported %v", size, got)
 		}
 	}

@@ -4,13 +4,14 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/galloc-go/galloc/internal/pages"
 	"github.com/galloc-go/galloc/internal/vm"
 )
 
-// errInjected is what the system says in these tests.
+// errInjected is the error of failed system calls in these tests.
 var errInjected = vm.ErrTooLarge
 
-// script is a bit of everything. It goes on whatever fails.
+// script calls every method. It continues after failures.
 func script(d *shadow, timer *fakeTimer) {
 	for _, n := range []uintptr{8, 24, 100, 1000, 5000, 30000} {
 		for range 12 {
@@ -48,7 +49,7 @@ func script(d *shadow, timer *fakeTimer) {
 	d.h.Trim()
 }
 
-// The nth operation of the system fails, or all from the nth on: for each n, and each kind of operation.
+// The nth system call fails, or all from the nth on, for each n and each kind of call.
 func TestOutOfMemoryAtEachStep(t *testing.T) {
 	withoutSpares(t)
 	const all = vm.Op(255)
@@ -74,7 +75,7 @@ func TestOutOfMemoryAtEachStep(t *testing.T) {
 	}
 }
 
-// outOfMemoryAt reports whether there were n operations.
+// outOfMemoryAt reports whether there were n system calls.
 func outOfMemoryAt(t *testing.T, c Config, kind vm.Op, n int, onwards bool) bool {
 	t.Helper()
 	defer func() {
@@ -106,7 +107,7 @@ func outOfMemoryAt(t *testing.T, c Config, kind vm.Op, n int, onwards bool) bool
 
 	// The system has memory again.
 	timer.fire()
-	if h.pages.recoverLost(); readStats(h).Held != 0 {
+	if h.pages.RecoverLost(); readStats(h).Held != 0 {
 		t.Fatalf("Held == %d", readStats(h).Held)
 	}
 	before := len(d.live)
@@ -125,7 +126,7 @@ func outOfMemoryAt(t *testing.T, c Config, kind vm.Op, n int, onwards bool) bool
 	return seen >= n && !t.Failed()
 }
 
-// What a purge has taken, and the system does not give back, comes back by and by: ticks go on until it has.
+// Lost pages are committed again at a later tick. Ticks go on until then.
 func TestLostPagesComeBack(t *testing.T) {
 	h, timer := newHeap(t, Config{First: 1})
 	d := &shadow{t: t, h: h}
@@ -154,8 +155,8 @@ func TestLostPagesComeBack(t *testing.T) {
 	wantNothingLeft(t, h, timer)
 }
 
-// Pages that a purge has taken, and that the system gives back at once, are not lost.
-func TestAFailedPurgeIsMadeGood(t *testing.T) {
+// Pages that the system commits again after a failed purge are not lost.
+func TestPagesOfAFailedPurgeAreCommitted(t *testing.T) {
 	h, timer := newHeap(t, Config{First: 1})
 	d := &shadow{t: t, h: h}
 	d.alloc(1<<20, 8, false)
@@ -176,8 +177,8 @@ func TestAFailedPurgeIsMadeGood(t *testing.T) {
 	wantNothingLeft(t, h, timer)
 }
 
-// When all else fails, blocks are taken from spans that are nearly full, and from the caches of others.
-func TestTheLastBlocksAreFound(t *testing.T) {
+// As a last resort, blocks are allocated from scarce spans and from the caches of other Ps.
+func TestScarceBlocksAreFound(t *testing.T) {
 	h, _ := newHeap(t, Config{First: 1})
 	d := &shadow{t: t, h: h}
 	const size = 512
@@ -187,12 +188,12 @@ func TestTheLastBlocksAreFound(t *testing.T) {
 		}
 	}
 	r := len(d.live) / 40
-	for i := range r { // some of each span, less than an eighth
+	for i := range r { // less than an eighth of each span
 		d.free((i*39)%len(d.live), false)
 	}
 	h.drainAll()
 	wantCheck(t, h)
-	free := int(readStats(h).Classes[ClassOf(size, 8)-1].Free)
+	free := int(readStats(h).Classes[pages.ClassOf(size, 8)-1].Free)
 	restore := inject(t, func(vm.Op, uintptr) error { return errInjected })
 	n := 0
 	for d.alloc(size, 8, false) {

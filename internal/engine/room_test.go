@@ -3,19 +3,23 @@ package engine
 import (
 	"testing"
 	"unsafe"
+
+	"github.com/galloc-go/galloc/internal/pages"
+	"github.com/galloc-go/galloc/internal/percpu"
 )
 
-// A magazine that has too little room again and again gets longer, in a room, until what swings fits into it; one that only gives, or
-// only takes, does not; and there is an end to it, by bytes and by rooms. A cache that is taken away begins anew.
+// A magazine that overflows and runs dry several times grows, in a room, until the blocks fit. A
+// magazine that only overflows, or only runs dry, does not. Bytes and rooms are limited. A drained
+// cache starts again without rooms.
 func TestMagazinesGetRooms(t *testing.T) {
-	if !pinned {
+	if percpu.Race {
 		t.Skip("Ps are hints here")
 	}
 	withProcs(t, 1)
 	h, timer := newHeap(t, Config{})
 	d := &shadow{t: t, h: h}
 	cache := func() *Cache { return h.caches[0].Load() }
-	limit := func(size uintptr) int { return cache().magazine(ClassOf(size, 8)).limit() }
+	limit := func(size uintptr) int { return cache().magazine(pages.ClassOf(size, 8)).cap() }
 	blocks := make([]unsafe.Pointer, 0, 4000)
 	alloc := func(size uintptr, n int) {
 		for range n {
@@ -36,7 +40,7 @@ func TestMagazinesGetRooms(t *testing.T) {
 	if n := limit(32); n != magazineSlots || cache().roomsTaken != 0 {
 		t.Errorf("after one time: %d slots, %d rooms", n, cache().roomsTaken)
 	}
-	for range 4 * swingsFor {
+	for range 4 * minCycles {
 		alloc(32, 700)
 		free(32)
 	}
@@ -45,8 +49,8 @@ func TestMagazinesGetRooms(t *testing.T) {
 	}
 	d.verify()
 	puts := func() (n int64) {
-		for c := range h.shards[0].Load().centrals {
-			n += h.shards[0].Load().centrals[c].free
+		for c := range h.procs[0].Load().centrals {
+			n += h.procs[0].Load().centrals[c].free
 		}
 		return n
 	}
@@ -54,32 +58,32 @@ func TestMagazinesGetRooms(t *testing.T) {
 	alloc(32, 700)
 	free(32)
 	if after := puts(); after != before {
-		t.Errorf("700 blocks that fit into the magazine were taken from the central: %d free there, then %d", before, after)
+		t.Errorf("700 blocks that fit into the magazine came from the central: %d free there, then %d", before, after)
 	}
 
 	for size := uintptr(8); size <= 1024; size += 8 {
-		for range 20 * swingsFor {
+		for range 20 * minCycles {
 			alloc(size, 400)
 			free(size)
 		}
 	}
 	d.verify()
 	sum := uintptr(0)
-	for c := range uint8(numClasses) {
+	for c := range uint8(pages.NumClasses) {
 		if m := cache().magazine(c); m.bottom > numSlots {
-			sum += uintptr(m.limit()) * uintptr(classes[c].size)
+			sum += uintptr(m.cap()) * uintptr(pages.Classes[c].Size)
 		}
 	}
-	if k := cache(); sum != k.roomed || sum > leastRoom || k.roomsTaken > rooms || sum < leastRoom/2 {
-		t.Errorf("%d bytes in %d rooms, %d counted", sum, k.roomsTaken, k.roomed)
+	if k := cache(); sum != k.roomBytes || sum > minRooms || k.roomsTaken > rooms || sum < minRooms/2 {
+		t.Errorf("%d bytes in %d rooms, %d counted", sum, k.roomsTaken, k.roomBytes)
 	}
 
 	for range ticksPerDecay {
 		timer.fire()
 	}
 	alloc(32, 1)
-	if k := cache(); k.roomsTaken != 0 || k.roomed != 0 || limit(32) > 2*magazineStart {
-		t.Errorf("a new cache has %d rooms, %d bytes, and %d slots for 32 bytes", k.roomsTaken, k.roomed, limit(32))
+	if k := cache(); k.roomsTaken != 0 || k.roomBytes != 0 || limit(32) > 2*magazineStart {
+		t.Errorf("a new cache has %d rooms, %d bytes, and %d slots for 32 bytes", k.roomsTaken, k.roomBytes, limit(32))
 	}
 	free(32)
 	d.verify()

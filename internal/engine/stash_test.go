@@ -7,6 +7,9 @@ import (
 	"testing"
 	"unsafe"
 
+	"github.com/galloc-go/galloc/internal/misuse"
+	"github.com/galloc-go/galloc/internal/pages"
+	"github.com/galloc-go/galloc/internal/percpu"
 	"github.com/galloc-go/galloc/internal/vm"
 )
 
@@ -14,11 +17,12 @@ func wantStashed(t *testing.T, h *Heap, want uintptr, when string) {
 	t.Helper()
 	wantCheck(t, h)
 	if s := readStats(h); s.Stashed != want || s.Live != 0 || s.LiveBlocks != 0 {
-		t.Errorf("%s: Stashed == %d, Live == %d in %d blocks, want %d, 0, 0", when, s.Stashed, s.Live, s.LiveBlocks, want)
+		t.Errorf("%s: Stashed == %d, Live == %d in %d blocks, want %d, 0, 0", when, s.Stashed, s.Live, s.LiveBlocks,
+			want)
 	}
 }
 
-// Goroutines on two Ps hand large blocks to one another, and hardly ever have to lock the pages.
+// Goroutines on two Ps exchange large blocks, and hardly ever lock the pages.
 func TestPsThatExchangeLargeBlocksHardlyLock(t *testing.T) {
 	needPs(t)
 	withProcs(t, 2)
@@ -46,14 +50,14 @@ func TestPsThatExchangeLargeBlocksHardlyLock(t *testing.T) {
 	wantNothingLeft(t, h, timer)
 }
 
-// What has not been used from one tick to the next leaves the process, as free pages do; what has been stays.
+// A block that stays in a stash from one tick to the next leaves the process, as free pages do.
 func TestAStashedBlockLeavesAtTheSecondTick(t *testing.T) {
 	const size = 1 << 20
 	withProcs(t, 1)
 	h, timer := newHeap(t, Config{First: 1})
 	free := func(size uintptr) {
 		p := h.Alloc(size, 8)
-		block{p, size, 8, 1}.stamp()
+		testBlock{p, size, 8, 1}.stamp()
 		h.Free(p, size, 8)
 	}
 	free(size)
@@ -80,9 +84,10 @@ func TestAStashedBlockLeavesAtTheSecondTick(t *testing.T) {
 	wantArmed(t, timer, false, "the end")
 }
 
-// A run is handed out again if it has the length and the alignment, and then AllocZeroed clears it, whatever it was before.
-func TestAStashedBlockIsHandedOutToWhoAsksForAsManyPages(t *testing.T) {
-	const size, most = 68 << 10, stashMost << pageShift
+// A stashed block is allocated again if the length and the alignment match. AllocZeroed clears it,
+// whatever its dirty bits.
+func TestAStashedBlockIsReusedForAsManyPages(t *testing.T) {
+	const size, most = 72 << 10, pages.MaxTagged << pages.PageShift
 	withProcs(t, 1)
 	h, timer := newHeap(t, Config{First: 1})
 	for _, c := range []struct {
@@ -90,24 +95,25 @@ func TestAStashedBlockIsHandedOutToWhoAsksForAsManyPages(t *testing.T) {
 		stashed, again                 bool
 	}{
 		{size, 8, size, 8, true, true},
-		{size, 8, size - pageSize + 1, 8, true, true},
+		{size, 8, size - 2*pages.PageSize + 1, 8, true, true}, // which is rounded
 		{size, 8, size + 1, 8, true, false},
-		{size, 8, size - pageSize, 8, true, false},
+		{size, 8, size - 2*pages.PageSize, 8, true, false},
 		{size, 8, size, 8 << 20, true, false},
 		{size, 1 << 16, size, 1 << 16, true, true},
-		{100, 2 * pageSize, 50, 2 * pageSize, true, true},
+		{100, 2 * pages.PageSize, 50, 2 * pages.PageSize, true, true},
 		{most, 8, most, 8, true, true},
 		{most + 1, 8, most + 1, 8, false, true}, // by chance
 	} {
-		b := block{h.Alloc(c.size, c.align), c.size, c.align, 1} // of pages that are known to be zero
+		// Its pages are known to be zero.
+		b := testBlock{h.Alloc(c.size, c.align), c.size, c.align, 1}
 		if c.newAlign > 1<<20 {
-			for uintptr(b.p)%c.newAlign == 0 { // as bad luck would have it
+			for uintptr(b.p)%c.newAlign == 0 { // aligned by chance
 				b.p = h.Alloc(c.size, c.align)
 			}
 		}
 		b.stamp()
 		h.Free(b.p, c.size, c.align)
-		if got := readStats(h).Stashed == UsableSize(c.size, c.align); got != c.stashed {
+		if got := readStats(h).Stashed == pages.UsableSize(c.size, c.align); got != c.stashed {
 			t.Errorf("%+v: stashed is %v", c, got)
 		}
 		p := h.AllocZeroed(c.newSize, c.newAlign)
@@ -115,7 +121,7 @@ func TestAStashedBlockIsHandedOutToWhoAsksForAsManyPages(t *testing.T) {
 			t.Errorf("%+v: first %p, then %p", c, b.p, p)
 		}
 		wantZero(t, p, c.newSize)
-		if s := readStats(h); s.Live < UsableSize(c.newSize, c.newAlign) || c.again && s.Stashed != 0 {
+		if s := readStats(h); s.Live < pages.UsableSize(c.newSize, c.newAlign) || c.again && s.Stashed != 0 {
 			t.Errorf("%+v: Live == %d, Stashed == %d", c, s.Live, s.Stashed)
 		}
 		wantCheck(t, h)
@@ -127,21 +133,25 @@ func TestAStashedBlockIsHandedOutToWhoAsksForAsManyPages(t *testing.T) {
 	}
 }
 
-// A goroutine that has moved to another P finds what it has freed on the one before.
+// A goroutine that has moved to another P finds the block that it freed before.
 func TestAStashedBlockIsFoundFromAnotherP(t *testing.T) {
 	withProcs(t, 1)
 	h, timer := newHeap(t, Config{First: 1})
 	p := h.Alloc(1<<20, 8)
 	h.Free(p, 1<<20, 8)
-	h.shardOf(5).stash.slots[1].Store(h.shardOf(home()).stash.slots[0].Swap(0)) // as if it had been freed there
+	// As if it had been freed there.
+	from, to := &h.procOf(currentProc()).stash, &h.procOf(5).stash
+	class := pages.LengthClass(pages.CountFor(1 << 20))
+	to.slots[class][1].Store(from.slots[class][0].Swap(0))
+	to.bytes.Store(from.bytes.Swap(0))
 	if q := h.Alloc(1<<20, 8); q != p {
-		t.Errorf("%p is stashed, and %p is handed out", p, q)
+		t.Errorf("%p is stashed, but %p was allocated", p, q)
 	}
 	h.Free(p, 1<<20, 8)
 	wantNothingLeft(t, h, timer)
 }
 
-// Whoever takes everything back takes what is stashed, and while there is a limit nothing is.
+// Trim and reclaim drain the stashes, and while there is a limit nothing is stashed.
 func TestStashesAreEmptied(t *testing.T) {
 	const size = 1 << 20
 	withProcs(t, 1)
@@ -162,7 +172,7 @@ func TestStashesAreEmptied(t *testing.T) {
 		free()
 		wantStashed(t, h, size, "without limits")
 	}
-	p := h.Alloc(size/2, 8) // what is left of the extent may serve it, or the stash, but nothing else
+	p := h.Alloc(size/2, 8) // from the rest of the extent, or from the stash
 	refused := inject(t, func(op vm.Op, _ uintptr) error {
 		if op == vm.OpReserve || op == vm.OpCommit {
 			return errInjected
@@ -180,25 +190,27 @@ func TestStashesAreEmptied(t *testing.T) {
 	wantCheck(t, h)
 }
 
-// Everything that can be done to a block is refused while it is stashed, and reported as what it is.
+// Every operation on a stashed block is refused and reported.
 func TestMisuseOfAStashedBlock(t *testing.T) {
-	const size = 100 << 10
+	const size = 104 << 10
 	withProcs(t, 1)
 	for name, f := range map[string]func(h *Heap, p unsafe.Pointer){
-		"free":                        func(h *Heap, p unsafe.Pointer) { h.Free(p, size, 8) },
-		"free with another size":      func(h *Heap, p unsafe.Pointer) { h.Free(p, 2*size, 8) },
-		"unsized free":                func(h *Heap, p unsafe.Pointer) { h.FreeUnsized(p) },
-		"unsized free of an interior": func(h *Heap, p unsafe.Pointer) { h.FreeUnsized(unsafe.Add(p, 3*pageSize)) },
-		"free of an interior":         func(h *Heap, p unsafe.Pointer) { h.Free(unsafe.Add(p, 8), size, 8) },
-		"free as a small one":         func(h *Heap, p unsafe.Pointer) { h.Free(p, 64, 8); h.drainAll() },
-		"growing":                     func(h *Heap, p unsafe.Pointer) { h.Resize(p, size, 8, 2*size) },
-		"shrinking":                   func(h *Heap, p unsafe.Pointer) { h.Resize(p, size, 8, size/2) },
+		"free":                   func(h *Heap, p unsafe.Pointer) { h.Free(p, size, 8) },
+		"free with another size": func(h *Heap, p unsafe.Pointer) { h.Free(p, 2*size, 8) },
+		"unsized free":           func(h *Heap, p unsafe.Pointer) { h.FreeUnsized(p) },
+		"unsized free of an interior": func(h *Heap, p unsafe.Pointer) {
+			h.FreeUnsized(unsafe.Add(p, 3*pages.PageSize))
+		},
+		"free of an interior": func(h *Heap, p unsafe.Pointer) { h.Free(unsafe.Add(p, 8), size, 8) },
+		"free as a small one": func(h *Heap, p unsafe.Pointer) { h.Free(p, 64, 8); h.drainAll() },
+		"growing":             func(h *Heap, p unsafe.Pointer) { h.Resize(p, size, 8, 2*size) },
+		"shrinking":           func(h *Heap, p unsafe.Pointer) { h.Resize(p, size, 8, size/2) },
 		"Realloc": func(h *Heap, p unsafe.Pointer) {
 			if h.Realloc(p, size, 8, 3*size) != nil {
 				t.Error("reallocated")
 			}
 		},
-		"move": func(h *Heap, p unsafe.Pointer) { h.moveLarge(p, size, 8, 3*size) },
+		"move": func(h *Heap, p unsafe.Pointer) { moveLarge(h, p, size, 3*size) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			var got []Misuse
@@ -209,12 +221,12 @@ func TestMisuseOfAStashedBlock(t *testing.T) {
 				t.Errorf("SizeOf() == %d", h.SizeOf(p))
 			}
 			f(h, p)
-			if len(got) != 1 || got[0].Fault != FaultDouble || got[0].Actual != 0 || got[0].Start != 0 {
+			if len(got) != 1 || got[0].Kind != misuse.DoubleFree || got[0].Actual != 0 || got[0].Start != 0 {
 				t.Errorf("reported %+v", got)
 			}
 			wantStashed(t, h, size, "misused")
 			if q := h.Alloc(size, 8); q != p {
-				t.Errorf("%p is stashed, and %p is handed out", p, q)
+				t.Errorf("%p is stashed, but %p was allocated", p, q)
 			}
 			if h.SizeOf(p) != size {
 				t.Errorf("SizeOf() == %d, want %d", h.SizeOf(p), size)
@@ -225,16 +237,17 @@ func TestMisuseOfAStashedBlock(t *testing.T) {
 	}
 }
 
-// Two free the same blocks at the same moments, as closely as can be had: each is obeyed once, and reported once.
+// Two goroutines free the same blocks as nearly at the same time as possible: of each pair one
+// succeeds, and one is reported.
 func TestTwoFreesOfManyLargeBlocksAtOnce(t *testing.T) {
 	needPs(t)
-	if !pinned {
-		t.Skip("who comes second looks at a record that may be somebody else's by then, which the race detector does not like")
+	if percpu.Race {
+		t.Skip("the later goroutine reads a record that may be in use again, which the race detector reports")
 	}
 	withProcs(t, max(2, runtime.GOMAXPROCS(0)))
 	var faults atomic.Int64
 	h, timer := newHeap(t, Config{First: 1, OnMisuse: func(m Misuse) {
-		if m.Fault != FaultDouble {
+		if m.Kind != misuse.DoubleFree {
 			t.Error(m.Error())
 		}
 		faults.Add(1)
@@ -254,7 +267,7 @@ func TestTwoFreesOfManyLargeBlocksAtOnce(t *testing.T) {
 						runtime.Gosched()
 					}
 				}
-				for range i % 256 * j { // who arrives last goes first, by some nanoseconds
+				for range i % 256 * j { // the later goroutine starts first, by some nanoseconds
 					arrived.Load()
 				}
 				h.Free(p, 40<<10, 8)
@@ -268,13 +281,13 @@ func TestTwoFreesOfManyLargeBlocksAtOnce(t *testing.T) {
 	wantNothingLeft(t, h, timer)
 }
 
-// One frees a block while another resizes it: either comes first, and the other is reported.
+// One goroutine frees a block while another resizes it: the later one is reported.
 func TestAFreeAndAResizeOfALargeBlockAtOnce(t *testing.T) {
 	needPs(t)
 	var faults, layouts atomic.Int64
 	h, timer := newHeap(t, Config{First: 1, OnMisuse: func(m Misuse) {
 		faults.Add(1)
-		if m.Fault == FaultLayout {
+		if m.Kind == misuse.WrongLayout {
 			layouts.Add(1)
 		}
 	}})
@@ -301,7 +314,8 @@ func TestAFreeAndAResizeOfALargeBlockAtOnce(t *testing.T) {
 		}
 		wg.Wait()
 		if faults.Load() != i+1 || resized != (h.SizeOf(p) == 64<<10) {
-			t.Fatalf("%d faults after %d rounds, resized is %v, SizeOf() == %d", faults.Load(), i+1, resized, h.SizeOf(p))
+			t.Fatalf("%d faults after %d rounds, resized is %v, SizeOf() == %d", faults.Load(), i+1, resized,
+				h.SizeOf(p))
 		}
 		if resized {
 			h.Free(p, 64<<10, 8)
@@ -314,7 +328,7 @@ func TestAFreeAndAResizeOfALargeBlockAtOnce(t *testing.T) {
 	wantNothingLeft(t, h, timer)
 }
 
-// A small heap does not stash, and one that has grown does.
+// A small heap does not stash. A heap that has grown does.
 func TestSmallHeapsDoNotStash(t *testing.T) {
 	h, _ := newHeap(t, Config{})
 	h.stashFrom = stashFrom

@@ -7,7 +7,8 @@ import (
 	"runtime"
 )
 
-// abort exits with the status of the C library's abort on Windows, and with that of a shell for SIGABRT elsewhere.
+// abort exits with the status of the C library's abort on Windows, and elsewhere with the status
+// that a shell reports for SIGABRT.
 func abort() {
 	status := 134
 	if runtime.GOOS == "windows" {

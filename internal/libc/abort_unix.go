@@ -9,10 +9,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// abort leaves the rest to the Go runtime: resetting its handler needs the C library on these systems.
+// abort sends SIGABRT to the handler of the Go runtime. To reset the handler would need the C
+// library on these systems.
 func abort() {
 	_ = unix.Kill(unix.Getpid(), unix.SIGABRT)
-	time.Sleep(time.Second) // Another thread may have to take the signal.
+	time.Sleep(time.Second) // another thread may receive the signal
 	for {
 		os.Exit(134)
 	}

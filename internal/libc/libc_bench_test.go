@@ -10,7 +10,13 @@ import (
 	"github.com/galloc-go/galloc/internal/libc/direct"
 )
 
-// BenchmarkPair measures an allocation and its free, without touching the block. impl=direct is the C library with no decisions.
+// freeAligned returns Free for blocks with an alignment.
+func freeAligned(align uintptr) func(unsafe.Pointer, uintptr) {
+	return func(p unsafe.Pointer, n uintptr) { Free(p, n, align) }
+}
+
+// BenchmarkPair measures an allocation and its free, without touching the block. impl=direct calls
+// the C library without choosing a function.
 func BenchmarkPair(b *testing.B) {
 	for _, impl := range []struct {
 		name  string
@@ -18,9 +24,9 @@ func BenchmarkPair(b *testing.B) {
 		free  func(unsafe.Pointer, uintptr)
 	}{
 		{"direct", direct.Malloc, func(p unsafe.Pointer, _ uintptr) { direct.Free(p) }},
-		{"libc", func(n uintptr) unsafe.Pointer { return Alloc(n, 8) }, func(p unsafe.Pointer, n uintptr) { Free(p, n, 8) }},
-		{"libc-aligned", func(n uintptr) unsafe.Pointer { return Alloc(n, 64) }, func(p unsafe.Pointer, n uintptr) { Free(p, n, 64) }},
-		{"libc-zeroed", func(n uintptr) unsafe.Pointer { return AllocZeroed(n, 8) }, func(p unsafe.Pointer, n uintptr) { Free(p, n, 8) }},
+		{"libc", func(n uintptr) unsafe.Pointer { return Alloc(n, 8) }, freeAligned(8)},
+		{"libc-aligned", func(n uintptr) unsafe.Pointer { return Alloc(n, 64) }, freeAligned(64)},
+		{"libc-zeroed", func(n uintptr) unsafe.Pointer { return AllocZeroed(n, 8) }, freeAligned(8)},
 	} {
 		for _, size := range []uintptr{16, 64, 1024, 32 << 10, 256 << 10, 4 << 20} {
 			b.Run(fmt.Sprintf("impl=%s/size=%d", impl.name, size), func(b *testing.B) {

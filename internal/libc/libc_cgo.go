@@ -2,12 +2,14 @@
 
 // The C library's malloc family. See libc.go for the contract.
 //
-// Which function serves a request is decided in C, so that every operation is one call: crossing over costs ten times the
-// work. The rules are those of Rust's System on Unix. malloc promises an alignment of MIN_ALIGN only for blocks at least as large
-// as their alignment (jemalloc and others align tiny blocks less), so everything else goes to posix_memalign.
+// C code chooses the function for a request, so that every operation is one cgo call: the call
+// costs ten times the work. The rules are the same as in Rust's System on Unix. malloc promises an
+// alignment of MIN_ALIGN only for blocks at least as large as their alignment (jemalloc and others
+// align tiny blocks less), so all other requests go to posix_memalign.
 //
-// Addresses travel to C as uintptr_t: for a void* cgo would look up on every call whether it points to Go memory, at about 4 ns.
-// The wrappers have names of their own because cgo's C.malloc never returns nil but ends the program.
+// Addresses are passed to C as uintptr_t: for a void* cgo would check on every call whether it
+// points to Go memory, in about 4 ns. The wrappers exist because cgo's C.malloc never returns nil
+// but ends the program.
 
 package libc
 
@@ -30,7 +32,7 @@ package libc
 static inline void *galloc_aligned(uintptr_t size, uintptr_t align) {
 	void *p = NULL;
 #ifdef __APPLE__
-	// posix_memalign there succeeds for larger alignments, with an address that is not aligned.
+	// There posix_memalign succeeds for larger alignments, with an address that is not aligned.
 	if (align > (uintptr_t)1 << 31) return NULL;
 #endif
 	if (align < sizeof(void *)) align = sizeof(void *);

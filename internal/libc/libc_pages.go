@@ -1,26 +1,30 @@
 //go:build galloc_pages || !(windows || (cgo && unix))
 
-// An allocator over the OS pages of package vm, where the platform brings none that Go can call. See libc.go for the contract.
+// An allocator over the OS pages of package vm, for platforms without one that Go can call. See
+// libc.go for the contract.
 //
-// It is the simple kind that is right first and fast enough: the heap of package engine is the one to be fast.
+// It is simple, and fast enough: the fast allocator is the heap of package engine.
 //
 //	request            served by                                               memory from
 //	up to 32 KiB       a size class: blocks of one size, cut from spans        spans of 64 KiB
-//	anything else      a run of pages of its own (runs.go describes them)      extents of 64 MiB
+//	all other sizes    a run of pages (see runs.go)                            extents of 64 MiB
 //
-// Every size has a class: four classes per doubling, all multiples of 16 bytes. A request aligned above 16 takes the power of two
-// that is no smaller than its size and its alignment, because spans are aligned to their size and so blocks of a power of two are
-// aligned to theirs. Free blocks of a class form a list through their first words, last in, first out, and a list is preferred
-// to untouched memory. A span stays with its class for good.
+// The class sizes are four per doubling, all multiples of 16 bytes. A request with an alignment
+// above 16 is served by the class of the smallest power of two that is at least its size and its
+// alignment: spans are aligned to their size, and so blocks of a power of two are aligned to
+// theirs. The free blocks of a class form a list through their first words, last in, first out, and
+// are used before untouched memory. A span stays with its class.
 //
-// The sizes that come with every call tell where a block belongs, so no block has a header and there is no table from addresses
-// to sizes. All other state is in Go memory and holds no Go pointer outside it.
+// Every call has the size of the block, so no block has a header and there is no table from
+// addresses to sizes. All other state is in Go memory and holds no Go pointer outside it.
 //
-// Address space is never given back. A program may still hold a pointer to a block that it freed; if the addresses came again as
-// Go heap, the garbage collector would meet a pointer into the middle of nowhere and end the program. What goes back is the
-// memory behind free runs, once there is so much of it that keeping it for the next request is no longer worth it.
+// Address space is never released. A program may still hold a pointer to a block that it freed; if
+// the Go heap got the addresses, the garbage collector would find an invalid pointer and end the
+// program. Only the memory of free runs is returned to the system, when there is more of it than
+// dirtyMax.
 //
-// Locks: a class has one, the runs have one. A class takes that of the runs inside its own, never the other way round.
+// Locks: each class has a lock, and the runs have one. A class locks the runs while it holds its
+// own lock, never the other way round.
 
 package libc
 
@@ -33,7 +37,7 @@ import (
 const name = "OS pages"
 
 const (
-	quantum    = 16       // divides every class size; the alignment of every block
+	quantum    = 16       // bytes; divides every class size, and is the least alignment of a block
 	maxSmall   = 32 << 10 // the largest class
 	spanSize   = 64 << 10 // also the alignment of a span
 	numClasses = 40
@@ -41,19 +45,19 @@ const (
 
 // A class hands out blocks of one size.
 //
-//	free blocks == those of the list + (spanSize - used) / classSize in span
+//	free blocks == blocks in the list + (spanSize - used) / classSize in span
 //	span == nil or used <= spanSize
 type class struct {
 	mu   sync.Mutex // guards all below
 	free unsafe.Pointer
-	span unsafe.Pointer // the newest span, whose blocks from used on were never handed out
+	span unsafe.Pointer // the newest span; its blocks from used on are untouched
 	used uintptr        // bytes
-	_    [128 - 32]byte // other classes are on other cache lines, even where these come in pairs
+	_    [128 - 32]byte // keeps classes on different cache lines, even where these come in pairs
 }
 
 var small [numClasses]class
 
-// classOf returns the index of the class that serves a request, or -1 if a run has to.
+// classOf returns the index of the class that serves a request, or -1 for a run.
 //
 //	classOf(classSize(c), 1) == c
 //	classSize(classOf(size, align)) >= size, and a multiple of align
@@ -95,8 +99,8 @@ func allocZeroed(size, align uintptr) unsafe.Pointer {
 }
 
 func realloc(p unsafe.Pointer, oldSize, align, newSize uintptr) unsafe.Pointer {
-	old, new := classOf(oldSize, align), classOf(newSize, align)
-	if old == new && (old >= 0 || large.resize(p, oldSize, newSize)) {
+	from, to := classOf(oldSize, align), classOf(newSize, align)
+	if from == to && (from >= 0 || large.resize(p, oldSize, newSize)) {
 		return p
 	}
 	return move(p, oldSize, align, newSize)
@@ -114,8 +118,9 @@ func (c *class) alloc(size uintptr) unsafe.Pointer {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if p := c.free; p != nil {
-		// SAFETY: put wrote the word. Loading a pointer that was stored as a number is sound: none of them is into the Go heap,
-		// or, in the Go memory port, all of them are into slices that live for ever.
+		// SAFETY: put wrote the word. To load a pointer that was stored as a number is sound: none
+		// points into the Go heap, or, in the Go memory port, all point into slices that are never
+		// freed.
 		c.free = *(*unsafe.Pointer)(p)
 		return p
 	}
@@ -135,8 +140,9 @@ func (c *class) alloc(size uintptr) unsafe.Pointer {
 func (c *class) put(p unsafe.Pointer) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	// SAFETY: the block is free and has room for a word. It is stored as a number because the write barrier for a pointer would
-	// look at what the word held before, and that can be anything.
+	// SAFETY: the block is free and has room for a word. The pointer is stored as a number because
+	// the write barrier for a pointer would read the old contents of the word, which can be
+	// anything.
 	*(*uintptr)(p) = uintptr(c.free)
 	c.free = p
 }

@@ -14,8 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What happens when the system refuses is tried in a child process under a limit of 100 MiB more than it has at its start:
-// RLIMIT_AS makes Reserve fail, RLIMIT_DATA makes Commit fail.
+// The system refuses memory to a child process under a limit of 100 MiB more than it has at its
+// start: RLIMIT_AS makes Reserve fail, RLIMIT_DATA makes Commit fail.
 func TestRefusalsByTheSystem(t *testing.T) {
 	const variable = "GALLOC_LIBC_TEST_LIMIT"
 	limits := map[string]int{"AS": unix.RLIMIT_AS, "DATA": unix.RLIMIT_DATA}
@@ -36,11 +36,13 @@ func TestRefusalsByTheSystem(t *testing.T) {
 	}
 }
 
-// useAllBelow allocates until nothing is left, frees everything, and does it again, with blocks of several sizes.
+// useAllBelow allocates until memory runs out and frees everything, twice, with blocks of several
+// sizes.
 func useAllBelow(t *testing.T, resource int) {
 	const room = 100 << 20
-	blocks := make([]block, 0, 2*room/(16<<10))
-	// The Go heap ends the program when the system refuses it something. Let it have enough, and collect nothing meanwhile.
+	blocks := make([]testBlock, 0, 2*room/(16<<10))
+	// The Go heap ends the program if the system refuses it memory. So let it allocate first, and
+	// never collect.
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	runtime.KeepAlive(make([]byte, 16<<20))
 	runtime.GC()
@@ -55,7 +57,7 @@ func useAllBelow(t *testing.T, resource int) {
 		t.Fatal(err)
 	}
 	defer unix.Setrlimit(resource, &limit)
-	// Runs come before classes, since what classes have taken they keep.
+	// Runs come before classes, since classes keep their spans.
 	for _, size := range []uintptr{3 << 20, 40 << 10, 7 << 20, 16 << 10, 16 << 10} {
 		var sum uintptr
 		for {
@@ -67,7 +69,7 @@ func useAllBelow(t *testing.T, resource int) {
 				t.Fatalf("the limit does not work: %d blocks of %d bytes", len(blocks), size)
 			}
 			fill(bytesAt(p, size), byte(len(blocks)))
-			blocks = append(blocks, block{p, size, 8, byte(len(blocks))})
+			blocks = append(blocks, testBlock{p, size, 8, byte(len(blocks))})
 			sum += size
 		}
 		t.Logf("%d bytes in blocks of %d", sum, size)
@@ -78,7 +80,7 @@ func useAllBelow(t *testing.T, resource int) {
 		if p := Realloc(first.p, first.size, first.align, room); p != nil {
 			t.Errorf("Realloc to all of the room succeeded: %#x", uintptr(p))
 		}
-		// Failing has no cost: what was reserved in vain goes back.
+		// A failure costs nothing: its reservation is released.
 		addresses, extents := inUse(t, unix.RLIMIT_AS), len(large.extents)
 		for range 16 {
 			if p := AllocZeroed(room, 64); p != nil {
@@ -86,7 +88,8 @@ func useAllBelow(t *testing.T, resource int) {
 			}
 		}
 		if got := inUse(t, unix.RLIMIT_AS); got > addresses+room || len(large.extents) != extents {
-			t.Errorf("address space grew from %d to %d bytes, extents from %d to %d", addresses, got, extents, len(large.extents))
+			t.Errorf("address space grew from %d to %d bytes, extents from %d to %d",
+				addresses, got, extents, len(large.extents))
 		}
 		for _, b := range blocks {
 			if err := b.close(); err != nil {
@@ -104,7 +107,7 @@ func useAllBelow(t *testing.T, resource int) {
 	}
 }
 
-// spansOf returns how many spans a class has whose blocks are all free.
+// spansOf returns the number of spans that a class has, all of whose blocks are free.
 func spansOf(c *class, size uintptr) uintptr {
 	var blocks uintptr
 	for p := c.free; p != nil; p = *(*unsafe.Pointer)(p) {
@@ -116,7 +119,7 @@ func spansOf(c *class, size uintptr) uintptr {
 	return blocks / (spanSize / size)
 }
 
-// inUse returns what the kernel counts against the limit, in bytes.
+// inUse returns the bytes that the kernel counts against the limit.
 func inUse(t *testing.T, resource int) uint64 {
 	text, err := os.ReadFile("/proc/self/statm")
 	if err != nil {

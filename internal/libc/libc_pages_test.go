@@ -42,7 +42,12 @@ func TestEverySizeHasTheSmallestClassThatHoldsIt(t *testing.T) {
 		}
 	}
 	for _, c := range []struct{ size, align uintptr }{
-		{maxSmall + 1, 1}, {1, 2 * maxSmall}, {maxSmall + 1, 64}, {math.MaxInt, 1}, {math.MaxInt - 31, 32}, {1, math.MaxInt/2 + 1},
+		{maxSmall + 1, 1},
+		{1, 2 * maxSmall},
+		{maxSmall + 1, 64},
+		{math.MaxInt, 1},
+		{math.MaxInt - 31, 32},
+		{1, math.MaxInt/2 + 1},
 	} {
 		if got := classOf(c.size, c.align); got != -1 {
 			t.Errorf("classOf(%#x, %#x) = %d, want -1", c.size, c.align, got)
@@ -50,8 +55,9 @@ func TestEverySizeHasTheSmallestClassThatHoldsIt(t *testing.T) {
 	}
 }
 
-// checkInvariants checks the equations beside extent and runHeap. handedOut is the sum of all live runs, in bytes.
-func (h *runHeap) checkInvariants(handedOut uintptr) error {
+// checkInvariants checks the equations beside extent and runHeap. allocated is the sum of all live
+// runs, in bytes.
+func (h *runHeap) checkInvariants(allocated uintptr) error {
 	var sum uintptr
 	for i, x := range h.extents {
 		if i > 0 && uintptr(h.extents[i-1].base)+h.extents[i-1].size > uintptr(x.base) {
@@ -67,7 +73,8 @@ func (h *runHeap) checkInvariants(handedOut uintptr) error {
 			if r.dirty > r.n {
 				return fmt.Errorf("extent %d: %d of %d bytes are dirty", i, r.dirty, r.n)
 			}
-			if r.n == 0 || (r.off|r.n)&(vm.PageSize()-1) != 0 || r.end() > x.frontier || j > 0 && x.free[j-1].end() >= r.off {
+			if r.n == 0 || (r.off|r.n)&(vm.PageSize()-1) != 0 || r.end() > x.frontier ||
+				j > 0 && x.free[j-1].end() >= r.off {
 				return fmt.Errorf("extent %d with frontier %d: free runs %v, at %d", i, x.frontier, x.free, j)
 			}
 			sum -= r.n
@@ -76,20 +83,20 @@ func (h *runHeap) checkInvariants(handedOut uintptr) error {
 			return fmt.Errorf("extent %d: %d bytes are dirty, not %d", i, dirty, x.dirty)
 		}
 	}
-	if sum != handedOut {
-		return fmt.Errorf("%d bytes are neither free nor reserved, but %d handed out", sum, handedOut)
+	if sum != allocated {
+		return fmt.Errorf("%d bytes are neither free nor reserved, but %d handed out", sum, allocated)
 	}
 	return nil
 }
 
-func (h *runHeap) wantInvariants(t *testing.T, handedOut uintptr) {
+func (h *runHeap) wantInvariants(t *testing.T, allocated uintptr) {
 	t.Helper()
-	if err := h.checkInvariants(handedOut); err != nil {
+	if err := h.checkInvariants(allocated); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// newRunHeap returns a heap of its own, whose address space goes back when the test ends.
+// newRunHeap returns a new heap, and releases its address space when the test ends.
 func newRunHeap(t *testing.T) *runHeap {
 	h := new(runHeap)
 	t.Cleanup(func() {
@@ -110,7 +117,7 @@ func TestRunsJoinAgainWhenAllAreFree(t *testing.T) {
 		seed    byte
 	}
 	var runs []live
-	var handedOut uintptr
+	var allocated uintptr
 	rnd := rand.New(rand.NewPCG(3, 4))
 	for step := range 2000 {
 		i := rnd.IntN(len(runs) + 1)
@@ -123,13 +130,13 @@ func TestRunsJoinAgainWhenAllAreFree(t *testing.T) {
 				t.Fatalf("alloc(%d, %d) = %#x", size, align, uintptr(p))
 			}
 			runs = append(runs, live{p, size, pagesFor(size), byte(step)})
-			handedOut += pagesFor(size)
+			allocated += pagesFor(size)
 			fill(bytesAt(p, size), byte(step))
 		case k == 1:
 			r := &runs[i]
 			size := 1 + uintptr(rnd.UintN(2*uint(r.size)))
 			if h.resize(r.p, r.size, size) {
-				handedOut += pagesFor(size) - r.n
+				allocated += pagesFor(size) - r.n
 				kept := min(size, r.size)
 				if filled(bytesAt(r.p, kept), r.seed) != int(kept) {
 					t.Fatalf("resize from %d to %d lost something", r.size, size)
@@ -145,10 +152,10 @@ func TestRunsJoinAgainWhenAllAreFree(t *testing.T) {
 				t.Fatalf("a run of %d bytes has changed", r.size)
 			}
 			h.put(r.p, r.size)
-			handedOut -= r.n
+			allocated -= r.n
 			runs = slices.Delete(runs, i, i+1)
 		}
-		h.wantInvariants(t, handedOut)
+		h.wantInvariants(t, allocated)
 	}
 	for _, r := range runs {
 		h.put(r.p, r.size)
@@ -164,13 +171,14 @@ func TestRunsJoinAgainWhenAllAreFree(t *testing.T) {
 	}
 }
 
-// What is freed keeps its memory, up to dirtyMost bytes of it; then all of it goes back.
+// Free runs keep their memory, up to dirtyMax bytes; above that all of it is returned to the
+// system.
 func TestTooMuchFreeMemoryIsPurged(t *testing.T) {
-	if testing.Short() || vm.GoMemory && extentSize < dirtyMost {
+	if testing.Short() || vm.GoMemory && extentSize < dirtyMax {
 		t.Skip("needs more memory than this port should take")
 	}
 	h := newRunHeap(t)
-	const size = dirtyMost / 4
+	const size = dirtyMax / 4
 	var runs [6]unsafe.Pointer
 	for i := range runs {
 		runs[i] = h.alloc(size, 1)
@@ -216,17 +224,17 @@ func TestFirstFitTakesTheLowestRun(t *testing.T) {
 func TestResizeInPlace(t *testing.T) {
 	h, page := newRunHeap(t), vm.PageSize()
 	p := h.alloc(4*page, page)
-	resize := func(old, new uintptr, want bool, handedOut uintptr) {
+	resize := func(old, new uintptr, want bool, allocated uintptr) {
 		t.Helper()
 		if got := h.resize(p, old, new); got != want {
 			t.Fatalf("resize from %d to %d: %v, want %v", old, new, got, want)
 		}
-		h.wantInvariants(t, handedOut*page)
+		h.wantInvariants(t, allocated*page)
 	}
 	resize(4*page, 4*page-1, true, 4)     // the same pages
 	resize(4*page-1, 6*page, true, 6)     // the frontier moves
 	resize(6*page, 2*page, true, 2)       // the rest becomes free
-	resize(2*page, 3*page, true, 3)       // into the free run behind it
+	resize(2*page, 3*page, true, 3)       // into the free run after it
 	resize(3*page, 6*page, true, 6)       // all of the free run
 	resize(6*page, 5*page, true, 5)       // a free run at the frontier
 	resize(5*page, 8*page, true, 8)       // that and the frontier
@@ -246,7 +254,13 @@ func TestResizeInPlace(t *testing.T) {
 func TestReallocStaysWhereClassAndPagesDo(t *testing.T) {
 	page := vm.PageSize()
 	for _, c := range []struct{ old, new, align uintptr }{
-		{1, 16, 1}, {16, 9, 8}, {1025, 1280, 8}, {33, 64, 64}, {maxSmall, 28<<10 + 1, 1}, {3*maxSmall - page + 1, 3 * maxSmall, 1}, {9 * maxSmall, 3 * maxSmall, 1},
+		{1, 16, 1},
+		{16, 9, 8},
+		{1025, 1280, 8},
+		{33, 64, 64},
+		{maxSmall, 28<<10 + 1, 1},
+		{3*maxSmall - page + 1, 3 * maxSmall, 1},
+		{9 * maxSmall, 3 * maxSmall, 1},
 	} {
 		p := Alloc(c.old, c.align)
 		if q := Realloc(p, c.old, c.align, c.new); q != p {
@@ -276,7 +290,7 @@ func TestHugeRequestsLeaveNoTrace(t *testing.T) {
 	}
 }
 
-// A freed block is the next one handed out, and untouched memory comes last.
+// A class uses the block that was freed last first, and untouched memory last.
 func TestClassesPreferWhatWasUsedLast(t *testing.T) {
 	var c class
 	const size = 20 << 10 // three to a span

@@ -15,8 +15,8 @@ import (
 	"unsafe"
 )
 
-// A block is one that was allocated by the test. Its bytes hold a pattern that depends on seed.
-type block struct {
+// A testBlock is a block that the test has allocated. Its bytes have a pattern made from seed.
+type testBlock struct {
 	p           unsafe.Pointer
 	size, align uintptr
 	seed        byte
@@ -27,14 +27,15 @@ func bytesAt(p unsafe.Pointer, n uintptr) []byte {
 	return unsafe.Slice((*byte)(p), n)
 }
 
-// fill writes the pattern of seed, which has no zeros and differs from those of nearby seeds everywhere.
+// fill writes the pattern of seed, which has no zeros and differs from the patterns of nearby seeds
+// in every byte.
 func fill(b []byte, seed byte) {
 	for i := range b {
 		b[i] = (byte(i>>6)*3 + seed) | 1
 	}
 }
 
-// filled returns how many bytes from the start are as fill wrote them.
+// filled returns the length of the prefix that is as fill wrote it.
 func filled(b []byte, seed byte) int {
 	for i := range b {
 		if b[i] != (byte(i>>6)*3+seed)|1 {
@@ -44,34 +45,35 @@ func filled(b []byte, seed byte) int {
 	return len(b)
 }
 
-// zeros returns how many bytes from the start are zero.
+// zeros returns the number of zero bytes at the start.
 func zeros(b []byte) int {
 	return len(b) - len(bytes.TrimLeft(b, "\x00"))
 }
 
 // makeBlock allocates a block, checks what Alloc promises, and fills it.
-func makeBlock(size, align uintptr, seed byte, zeroed bool) (block, error) {
+func makeBlock(size, align uintptr, seed byte, zeroed bool) (testBlock, error) {
 	var p unsafe.Pointer
 	if zeroed {
 		p = AllocZeroed(size, align)
 	} else {
 		p = Alloc(size, align)
 	}
-	b := block{p, size, align, seed}
+	b := testBlock{p, size, align, seed}
 	switch {
 	case p == nil:
 		return b, fmt.Errorf("size %d, align %d: no memory", size, align)
 	case uintptr(p)&(align-1) != 0:
 		return b, fmt.Errorf("size %d, align %d: address %#x", size, align, uintptr(p))
 	case zeroed && zeros(bytesAt(p, size)) != int(size):
-		return b, fmt.Errorf("size %d, align %d: byte %d of a zeroed block is not zero", size, align, zeros(bytesAt(p, size)))
+		return b, fmt.Errorf("size %d, align %d: byte %d of a zeroed block is not zero",
+			size, align, zeros(bytesAt(p, size)))
 	}
 	fill(bytesAt(p, size), seed)
 	return b, nil
 }
 
 // newBlock is makeBlock for the goroutine of the test.
-func newBlock(t testing.TB, size, align uintptr, seed byte, zeroed bool) block {
+func newBlock(t testing.TB, size, align uintptr, seed byte, zeroed bool) testBlock {
 	t.Helper()
 	b, err := makeBlock(size, align, seed, zeroed)
 	if err != nil {
@@ -81,7 +83,7 @@ func newBlock(t testing.TB, size, align uintptr, seed byte, zeroed bool) block {
 }
 
 // check returns an error if the first n bytes have changed.
-func (b block) check(n uintptr) error {
+func (b testBlock) check(n uintptr) error {
 	if at := filled(bytesAt(b.p, n), b.seed); at != int(n) {
 		return fmt.Errorf("size %d, align %d: byte %d has changed", b.size, b.align, at)
 	}
@@ -89,7 +91,7 @@ func (b block) check(n uintptr) error {
 }
 
 // resize reallocates, and checks what Realloc promises.
-func (b *block) resize(size uintptr) error {
+func (b *testBlock) resize(size uintptr) error {
 	p := Realloc(b.p, b.size, b.align, size)
 	if p == nil || uintptr(p)&(b.align-1) != 0 {
 		return fmt.Errorf("Realloc from %d to %d, align %d: %#x", b.size, size, b.align, uintptr(p))
@@ -105,15 +107,16 @@ func (b *block) resize(size uintptr) error {
 }
 
 // close checks and frees the block.
-func (b block) close() error {
+func (b testBlock) close() error {
 	err := b.check(b.size)
 	b.free()
 	return err
 }
 
-func (b block) free() { Free(b.p, b.size, b.align) }
+func (b testBlock) free() { Free(b.p, b.size, b.align) }
 
-// sizes are those at which an allocator changes its mind: quarters between powers of two, one less and one more.
+// sizes are the sizes at which allocators change their behavior: quarters between powers of two,
+// one less and one more.
 var sizes = func() (s []uintptr) {
 	for power := uintptr(4); power <= 256<<10; power <<= 1 {
 		for quarter := range uintptr(4) {
@@ -127,7 +130,7 @@ var sizes = func() (s []uintptr) {
 }()
 
 func TestBlocksAreAlignedDisjointAndKeepTheirContents(t *testing.T) {
-	var live []block
+	var live []testBlock
 	for align := uintptr(1); align <= 64<<10; align <<= 1 {
 		for i, size := range sizes {
 			if size > 64<<10 && align > 16 && align < 4096 {
@@ -136,7 +139,7 @@ func TestBlocksAreAlignedDisjointAndKeepTheirContents(t *testing.T) {
 			live = append(live, newBlock(t, size, align, byte(len(live)), i%3 == 0))
 		}
 	}
-	slices.SortFunc(live, func(a, b block) int {
+	slices.SortFunc(live, func(a, b testBlock) int {
 		if uintptr(a.p) < uintptr(b.p) {
 			return -1
 		}
@@ -150,7 +153,7 @@ func TestBlocksAreAlignedDisjointAndKeepTheirContents(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	// Free every second block, and use the gaps for others.
+	// Free every second block, and allocate others in the gaps.
 	for i := 0; i < len(live); i += 2 {
 		live[i].free()
 	}
@@ -194,7 +197,7 @@ func TestRandomUseByManyGoroutines(t *testing.T) {
 	if testing.Short() || runtime.GOARCH == "wasm" {
 		steps = 4000
 	}
-	pass := make(chan block, workers*16)
+	pass := make(chan testBlock, workers*16)
 	var wg sync.WaitGroup
 	for w := range workers {
 		wg.Go(func() {
@@ -213,9 +216,9 @@ func TestRandomUseByManyGoroutines(t *testing.T) {
 }
 
 // useAtRandom is one goroutine of TestRandomUseByManyGoroutines.
-func useAtRandom(rnd *rand.Rand, steps int, pass chan block) error {
-	var live []block
-	remove := func(i int) block {
+func useAtRandom(rnd *rand.Rand, steps int, pass chan testBlock) error {
+	var live []testBlock
+	remove := func(i int) testBlock {
 		b := live[i]
 		live[i] = live[len(live)-1]
 		live = live[:len(live)-1]
@@ -229,7 +232,7 @@ func useAtRandom(rnd *rand.Rand, steps int, pass chan block) error {
 			if rnd.IntN(64) == 0 {
 				size <<= 7
 			}
-			var b block
+			var b testBlock
 			b, err = makeBlock(size, 1<<rnd.UintN(9), byte(step), k == 0)
 			live = append(live, b)
 		case k == 3:
@@ -274,12 +277,14 @@ func TestHugeSizesFailAndTheAllocatorGoesOn(t *testing.T) {
 				if p != nil && math.MaxInt > math.MaxInt32 {
 					t.Fatalf("size %#x, align %#x: %#x", c.size, c.align, uintptr(p))
 				} else if p != nil {
-					Free(p, c.size, c.align) // 32-bit programs under a 64-bit kernel can have nearly all their address space
+					// A 32-bit program under a 64-bit kernel can use nearly all its addresses.
+					Free(p, c.size, c.align)
 				}
 			}
 		}
 		if c.align <= 8 && c.size > math.MaxInt-4096 {
-			if Realloc(b.p, b.size, b.align, c.size) != nil || Realloc(large.p, large.size, large.align, c.size) != nil {
+			if Realloc(b.p, b.size, b.align, c.size) != nil ||
+				Realloc(large.p, large.size, large.align, c.size) != nil {
 				t.Fatalf("Realloc to size %#x succeeded", c.size)
 			}
 		}
@@ -291,7 +296,9 @@ func TestHugeSizesFailAndTheAllocatorGoesOn(t *testing.T) {
 }
 
 func TestNothingIsAllocatedInGoMemory(t *testing.T) {
-	for _, c := range []struct{ size, align uintptr }{{1, 1}, {64, 8}, {64, 64}, {4096, 4096}, {40 << 10, 8}, {300 << 10, 64}} {
+	for _, c := range []struct{ size, align uintptr }{
+		{1, 1}, {64, 8}, {64, 64}, {4096, 4096}, {40 << 10, 8}, {300 << 10, 64},
+	} {
 		n := testing.AllocsPerRun(200, func() {
 			p := Alloc(c.size, c.align)
 			p = Realloc(p, c.size, c.align, c.size+c.size/2+1)

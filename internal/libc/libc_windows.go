@@ -1,14 +1,15 @@
 //go:build windows && !galloc_pages
 
-// The heap that Windows makes for every process. See libc.go for the contract.
+// The default heap of a Windows process. See libc.go for the contract.
 //
-// HeapAlloc aligns to minAlign. For more, ask for align bytes more and put the block at the first multiple of align above the
-// start. At least minAlign bytes lie between, and the last word of them, the header, holds the address of the start:
+// HeapAlloc aligns to minAlign. For a higher alignment, heapAlloc requests align more bytes and
+// places the block at the first multiple of align above the start. At least minAlign bytes lie
+// between, and their last word, the header, holds the address of the start:
 //
 //	start            block - word    block                block + size    start + size + align
 //	│ unused         │ start         │ the caller's       │ unused         │
 //
-// Such a block is moved by every Realloc, since a new place may need another gap.
+// Every Realloc moves such a block, since a new place may need another gap.
 
 package libc
 
@@ -35,8 +36,8 @@ var (
 	procHeapReAlloc    = kernel32.NewProc("HeapReAlloc")
 	procHeapFree       = kernel32.NewProc("HeapFree")
 
-	// processHeap is the same handle as long as the process lives.
-	processHeap, _, _ = procGetProcessHeap.Call()
+	// defaultHeap is a handle that does not change while the process runs.
+	defaultHeap, _, _ = procGetProcessHeap.Call()
 )
 
 func alloc(size, align uintptr) unsafe.Pointer {
@@ -51,7 +52,7 @@ func realloc(p unsafe.Pointer, oldSize, align, newSize uintptr) unsafe.Pointer {
 	if align > minAlign {
 		return move(p, oldSize, align, newSize)
 	}
-	return call(procHeapReAlloc, processHeap, 0, uintptr(p), newSize)
+	return call(procHeapReAlloc, defaultHeap, 0, uintptr(p), newSize)
 }
 
 func free(p unsafe.Pointer, _, align uintptr) {
@@ -59,18 +60,19 @@ func free(p unsafe.Pointer, _, align uintptr) {
 	if align > minAlign {
 		start = *header(p)
 	}
-	call(procHeapFree, processHeap, 0, start)
+	call(procHeapFree, defaultHeap, 0, start)
 }
 
 func heapAlloc(flags, size, align uintptr) unsafe.Pointer {
 	if align <= minAlign {
-		return call(procHeapAlloc, processHeap, flags, size)
+		return call(procHeapAlloc, defaultHeap, flags, size)
 	}
-	start := call(procHeapAlloc, processHeap, flags, size+align) // no overflow: size <= MaxInt and align <= MaxInt/2 + 1
+	// The sum does not overflow: size <= MaxInt and align <= MaxInt/2 + 1.
+	start := call(procHeapAlloc, defaultHeap, flags, size+align)
 	if start == nil {
 		return nil
 	}
-	// SAFETY: 0 < gap <= align, and size bytes are left behind the gap.
+	// SAFETY: 0 < gap <= align, and size bytes remain after the gap.
 	gap := align - uintptr(start)&(align-1)
 	p := unsafe.Add(start, gap)
 	*header(p) = uintptr(start)
@@ -79,14 +81,15 @@ func heapAlloc(flags, size, align uintptr) unsafe.Pointer {
 
 // header returns the word before a block whose alignment is above minAlign.
 func header(p unsafe.Pointer) *uintptr {
-	// SAFETY: start and block are multiples of minAlign and differ, so the word before the block lies behind the start. It holds
-	// a number, so no write barrier looks at what was there before.
+	// SAFETY: start and block are different multiples of minAlign, so the word before the block
+	// lies after the start. It holds a number, so no write barrier reads its old contents.
 	return (*uintptr)(unsafe.Add(p, -int(word)))
 }
 
 // call calls a function of the heap. The arguments stay on the stack, so it allocates nothing.
 func call(proc *windows.LazyProc, args ...uintptr) unsafe.Pointer {
 	r, _, _ := syscall.SyscallN(proc.Addr(), args...)
-	// SAFETY: the bits are the address of a block outside the Go heap, or 0, or a truth value that the caller ignores.
+	// SAFETY: the bits are the address of a block outside the Go heap, or 0, or a boolean that the
+	// caller ignores.
 	return *(*unsafe.Pointer)(unsafe.Pointer(&r))
 }

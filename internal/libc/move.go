@@ -2,17 +2,20 @@
 
 package libc
 
-import "unsafe"
+import (
+	"unsafe"
 
-// move copies a block to a new one of newSize bytes and frees it: what realloc comes to where the platform has no better way.
+	"github.com/galloc-go/galloc/internal/block"
+)
+
+// move reallocates a block where the platform has no better way: it copies the block to a new one
+// and frees it.
 func move(p unsafe.Pointer, oldSize, align, newSize uintptr) unsafe.Pointer {
 	q := alloc(newSize, align)
 	if q == nil {
 		return nil
 	}
-	n := min(oldSize, newSize)
-	// SAFETY: both blocks hold n bytes, and n <= MaxInt by the contract.
-	copy(unsafe.Slice((*byte)(q), n), unsafe.Slice((*byte)(p), n))
+	block.Copy(q, p, min(oldSize, newSize))
 	free(p, oldSize, align)
 	return q
 }

@@ -1,16 +1,17 @@
 //go:build galloc_pages || !(windows || (cgo && unix))
 
-// Runs of pages. See libc_pages.go for overview.
+// Runs of pages. See libc_pages.go for the overview.
 //
-// An extent is a reservation that pages are handed out from. Its pages are committed in address order, as far as the frontier,
-// so that the kernel describes it by two mappings; what lies below the frontier and is not handed out is in its list of free
-// runs:
+// An extent is a reservation from which pages are allocated. Its pages are committed in address
+// order, up to the frontier, so that the kernel describes it by two mappings. Pages below the
+// frontier are allocated or in the list of free runs:
 //
 //	base                                                      frontier                     size
-//	│ handed out │ free │ handed out │ handed out │ free      │ reserved, never touched     │
+//	│ allocated  │ free │ allocated  │ allocated  │ free      │ reserved, never touched     │
 //
-// An allocation takes the first free run that fits, lowest address first; if there is none, it moves a frontier; if no extent has
-// room, it reserves another. What it takes goes back as it was taken, or in parts, and joins the free runs on both sides.
+// An allocation takes the first free run that fits, lowest address first; if there is none, it
+// moves a frontier; if no extent has room, it reserves another. A run is freed as a whole or in
+// parts, which join the free runs on both sides.
 
 package libc
 
@@ -20,16 +21,18 @@ import (
 	"sync"
 	"unsafe"
 
+	"github.com/galloc-go/galloc/internal/block"
 	"github.com/galloc-go/galloc/internal/vm"
 )
 
 const (
-	clearTo   = 1 << 20  // bytes; below it, writing zeros is cheaper than new pages are
-	dirtyMost = 64 << 20 // bytes of memory that free runs may keep, so that what comes and goes is not paged in again each time
-	purgeFrom = 64 << 10 // bytes; if it is more, all free runs with as much memory as this give theirs back
+	clearTo   = 1 << 20  // bytes; below it, writing zeros is cheaper than new pages
+	dirtyMax  = 64 << 20 // bytes that free runs may keep, to save page faults
+	purgeFrom = 64 << 10 // bytes; runs with at least this much memory are purged above dirtyMax
 )
 
-// extentSize is what to reserve, if no request needs more. The Go heap port has no address space to be generous with.
+// extentSize is the size of an extent, unless a request needs more. In the Go memory port address
+// space costs memory.
 var extentSize = func() uintptr {
 	if vm.GoMemory {
 		return 4 << 20
@@ -37,12 +40,12 @@ var extentSize = func() uintptr {
 	return 64 << 20
 }()
 
-// A run is a row of pages in an extent.
+// A run is a range of pages in an extent.
 //
 //	bytes that may be other than zero <= dirty <= n
 type run struct {
 	off, n uintptr // bytes from the extent's base, and bytes; whole pages
-	dirty  uintptr // bytes that may have memory behind them
+	dirty  uintptr // bytes that may be backed by memory
 }
 
 func (r run) end() uintptr { return r.off + r.n }
@@ -53,12 +56,12 @@ func (r run) end() uintptr { return r.off + r.n }
 //	free[i].n > 0
 //	free[i].end() < free[i+1].off: ascending, and neighbours are joined
 //	free[last].end() <= frontier
-//	frontier == Σ free[i].n + Σ runs handed out
+//	frontier == Σ free[i].n + Σ allocated runs
 //	dirty == Σ free[i].dirty
 //
-// No sum of an offset and a request overflows: an extent ends spanSize below MaxInt or earlier, because Reserve counts its
-// alignment, and a request with its padding is at most MaxInt and a page, because its size rounded up to its alignment is at most
-// MaxInt.
+// The sum of an offset and a request cannot overflow. An extent ends at least spanSize below
+// MaxInt, because Reserve counts its alignment; a request with its padding is at most MaxInt and a
+// page, because its size rounded up to its alignment is at most MaxInt.
 type extent struct {
 	base     unsafe.Pointer
 	size     uintptr
@@ -67,7 +70,7 @@ type extent struct {
 	free     []run
 }
 
-// A runHeap hands out runs of whole pages.
+// A runHeap allocates runs of whole pages.
 type runHeap struct {
 	mu      sync.Mutex // guards all below
 	extents []*extent  // by ascending base
@@ -105,31 +108,30 @@ func (h *runHeap) allocZeroed(size, align uintptr) unsafe.Pointer {
 	switch {
 	case p == nil:
 	case size < clearTo:
-		// SAFETY: the run holds size bytes.
-		clear(unsafe.Slice((*byte)(p), size))
+		block.Clear(p, size)
 	case vm.Purge(p, pagesFor(size)) != nil:
-		return nil // The run is without memory now. It stays out of use, and costs its addresses only.
+		return nil // The run has no memory now. It stays out of use, and costs only address space.
 	}
 	return p
 }
 
-// put takes back the run of size bytes at p.
+// put frees the run of size bytes at p.
 func (h *runHeap) put(p unsafe.Pointer, size uintptr) {
 	n := pagesFor(size)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	x := h.extentOf(p)
-	x.give(run{uintptr(p) - uintptr(x.base), n, n})
+	x.insert(run{uintptr(p) - uintptr(x.base), n, n})
 	h.purge()
 }
 
-// purge gives the memory of free runs back to the system if there is too much of it.
+// purge returns the memory of free runs to the system if there is more than dirtyMax.
 func (h *runHeap) purge() {
 	var dirty uintptr
 	for _, x := range h.extents {
 		dirty += x.dirty
 	}
-	if dirty <= dirtyMost {
+	if dirty <= dirtyMax {
 		return
 	}
 	for _, x := range h.extents {
@@ -137,23 +139,24 @@ func (h *runHeap) purge() {
 	}
 }
 
-// resize changes the size of the run at p where it lies, if it can.
+// resize changes the size of the run at p in place, and reports whether it could.
 func (h *runHeap) resize(p unsafe.Pointer, oldSize, newSize uintptr) bool {
-	old, new := pagesFor(oldSize), pagesFor(newSize)
-	if new < old {
-		// SAFETY: the rest of the run begins new bytes into it.
-		h.put(unsafe.Add(p, new), old-new)
+	from, to := pagesFor(oldSize), pagesFor(newSize)
+	if to < from {
+		// SAFETY: the rest of the run begins to bytes into it.
+		h.put(unsafe.Add(p, to), from-to)
 	}
-	if new <= old {
+	if to <= from {
 		return true
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	x := h.extentOf(p)
-	return x.takeAt(uintptr(p)-uintptr(x.base)+old, new-old)
+	return x.takeAt(uintptr(p)-uintptr(x.base)+from, to-from)
 }
 
-// extend reserves an extent and takes n bytes from it. Only here is address space given back: nobody has seen it.
+// extend reserves an extent and takes n bytes from it. It is the only function that releases
+// address space, which no caller has seen.
 func (h *runHeap) extend(n, align uintptr) unsafe.Pointer {
 	for size := max(extentSize, n); ; size = max(size/2, n) {
 		base, err := vm.Reserve(size, max(align, spanSize))
@@ -172,12 +175,12 @@ func (h *runHeap) extend(n, align uintptr) unsafe.Pointer {
 	}
 }
 
-// extentOf returns the extent that p is in.
+// extentOf returns the extent that contains p.
 func (h *runHeap) extentOf(p unsafe.Pointer) *extent {
 	return h.extents[h.above(p)-1]
 }
 
-// above returns how many extents begin at p or below, which is the index of the first one above.
+// above returns the index of the first extent that begins above p.
 func (h *runHeap) above(p unsafe.Pointer) int {
 	i, _ := slices.BinarySearchFunc(h.extents, uintptr(p)+1, func(x *extent, at uintptr) int {
 		return cmp.Compare(uintptr(x.base), at)
@@ -185,7 +188,7 @@ func (h *runHeap) above(p unsafe.Pointer) int {
 	return i
 }
 
-// take hands out n bytes from the first free run that has them at a multiple of align, or returns nil.
+// take takes n bytes at a multiple of align from the first free run that has them, or returns nil.
 func (x *extent) take(n, align uintptr) unsafe.Pointer {
 	for i, r := range x.free {
 		off := r.off + x.pad(r.off, align)
@@ -199,7 +202,7 @@ func (x *extent) take(n, align uintptr) unsafe.Pointer {
 	return nil
 }
 
-// takeAt hands out the n bytes at off, and says whether they were free or could be committed.
+// takeAt takes the n bytes at off, and reports whether they were free or could be committed.
 func (x *extent) takeAt(off, n uintptr) bool {
 	i, end := x.search(off), off
 	if i < len(x.free) && x.free[i].off == off {
@@ -208,15 +211,16 @@ func (x *extent) takeAt(off, n uintptr) bool {
 	if end-off < n && (end != x.frontier || !x.commit(off+n)) {
 		return false
 	}
-	x.split(i, off, n) // What commit adds at the frontier joins run i, or is run i.
+	x.split(i, off, n) // the pages that commit adds at the frontier join run i, or are run i
 	return true
 }
 
-// split takes the n bytes at off out of free run i, which holds them.
+// split takes the n bytes at off out of free run i, which contains them.
 func (x *extent) split(i int, off, n uintptr) {
 	r := x.free[i]
 	before, after := run{off: r.off, n: off - r.off}, run{off: off + n, n: r.end() - off - n}
-	before.dirty, after.dirty = min(r.dirty, before.n), min(r.dirty, after.n) // where the dirty bytes are is not known
+	// Any bytes of the run may be the dirty ones.
+	before.dirty, after.dirty = min(r.dirty, before.n), min(r.dirty, after.n)
 	x.dirty += before.dirty + after.dirty - r.dirty
 	switch {
 	case before.n == 0 && after.n == 0:
@@ -231,7 +235,7 @@ func (x *extent) split(i int, off, n uintptr) {
 	}
 }
 
-// grow moves the frontier just so far that take(n, align) succeeds, and says whether it could.
+// grow moves the frontier just far enough for take(n, align), and reports whether it could.
 func (x *extent) grow(n, align uintptr) bool {
 	from := x.frontier
 	if last := len(x.free) - 1; last >= 0 && x.free[last].end() == from {
@@ -240,7 +244,8 @@ func (x *extent) grow(n, align uintptr) bool {
 	return x.commit(from + x.pad(from, align) + n)
 }
 
-// commit moves the frontier to a higher place and frees the pages in between, if the extent has the room and the system the memory.
+// commit moves the frontier up and adds the pages in between to the free runs, if the extent has
+// room and the system memory.
 func (x *extent) commit(frontier uintptr) bool {
 	r := run{off: x.frontier, n: frontier - x.frontier}
 	// SAFETY: frontier <= size, so the pages lie in the reservation.
@@ -248,12 +253,12 @@ func (x *extent) commit(frontier uintptr) bool {
 		return false
 	}
 	x.frontier = frontier
-	x.give(r)
+	x.insert(r)
 	return true
 }
 
-// give adds a run to the free ones.
-func (x *extent) give(r run) {
+// insert adds a run to the free runs.
+func (x *extent) insert(r run) {
 	x.dirty += r.dirty
 	i := x.search(r.off)
 	if i < len(x.free) && r.end() == x.free[i].off {
@@ -269,8 +274,8 @@ func (x *extent) give(r run) {
 	x.free = slices.Insert(x.free, i, r)
 }
 
-// purge gives the memory of the larger free runs back. A run that the system leaves without memory (see vm.Purge) is dropped: it
-// costs its addresses only.
+// purge returns the memory of the larger free runs to the system. A run that is left without memory
+// (see vm.Purge) is dropped: it costs only address space.
 func (x *extent) purge() {
 	kept := x.free[:0]
 	for _, r := range x.free {

@@ -1,3 +1,3 @@
-// Package rss measures how much memory of the process is resident, on Linux only: elsewhere
-// the peak of it cannot be set back.
+// Package rss measures how much memory of the process is resident, on Linux only: elsewhere its
+// peak cannot be reset.
 package rss

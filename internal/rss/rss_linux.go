@@ -6,8 +6,8 @@ import (
 	"strconv"
 )
 
-// Start sets the peak of the resident memory back to what is resident now, and returns
-// that in bytes; ok is false where the kernel does not let us.
+// Start resets the peak of the resident memory to the memory that is resident now, and returns that
+// in bytes. ok is false if the kernel does not allow it.
 func Start() (now int64, ok bool) {
 	if os.WriteFile("/proc/self/clear_refs", []byte("5"), 0) != nil {
 		return 0, false
@@ -16,8 +16,8 @@ func Start() (now int64, ok bool) {
 	return now, now > 0
 }
 
-// Peak returns the peak of the resident memory since Start, and what is resident now.
-// The kernel counts in batches per CPU: each may be off by some hundred kilobytes.
+// Peak returns the peak of the resident memory since Start, and the memory that is resident now, in
+// bytes. The kernel counts in batches per CPU, so each may be off by some hundred kilobytes.
 func Peak() (peak, now int64) {
 	status, err := os.ReadFile("/proc/self/status")
 	if err != nil {

@@ -2,8 +2,8 @@
 
 package rss
 
-// Start says that nothing is measured here.
+// Start returns false: nothing is measured on this system.
 func Start() (now int64, ok bool) { return 0, false }
 
-// Peak is not to be called here.
+// Peak must not be called on this system.
 func Peak() (peak, now int64) { return 0, 0 }

@@ -2,7 +2,7 @@ package rss
 
 import "testing"
 
-func TestThePeakIsThatSinceTheStart(t *testing.T) {
+func TestPeakCountsFromStart(t *testing.T) {
 	base, ok := Start()
 	if !ok {
 		t.Skip("resident memory is not measured here")
@@ -14,12 +14,13 @@ func TestThePeakIsThatSinceTheStart(t *testing.T) {
 	}
 	peak, now := Peak()
 	if b[size-4096] != 1 || peak-base < size/2 || now-base < size/2 {
-		t.Errorf("with %d more bytes, %d more are resident and %d were at most", size, now-base, peak-base)
+		t.Errorf("after %d bytes were touched, %d more are resident, and the peak is %d higher",
+			size, now-base, peak-base)
 	}
 	if _, ok := Start(); !ok {
-		t.Fatal("the peak could not be set back")
+		t.Fatal("the peak could not be reset")
 	}
 	if peak, now := Peak(); peak < now {
-		t.Errorf("a peak of %d, and %d resident now", peak, now)
+		t.Errorf("the peak is %d, and %d bytes are resident", peak, now)
 	}
 }

@@ -5,9 +5,9 @@ import (
 	"math/bits"
 )
 
-// A Histogram counts values, exact to a sixteenth of each: values below 32 have a bucket of their own, and above that each power
-// of two is cut into 16 buckets of equal width. The zero value is empty. It is for one goroutine; give each its own, and Merge
-// them.
+// A Histogram counts values to within a sixteenth of each: each value below 32 has a bucket, and
+// above that each power of two is divided into 16 buckets of equal width. The zero value is empty.
+// A Histogram is not safe for concurrent use: use one for each goroutine, and Merge them.
 //
 //	bucket of v = 16*e + v>>e, where e = max(bits in v - 5, 0)
 type Histogram struct {
@@ -23,7 +23,7 @@ func bucketOf(v uint64) int {
 	return 16*e + int(v>>e)
 }
 
-// least returns the least of the values of bucket i, which stands for them.
+// least returns the smallest value of bucket i, which represents all of them.
 func least(i int) uint64 {
 	if i < 32 {
 		return uint64(i)
@@ -39,7 +39,7 @@ func (h *Histogram) Add(v uint64) {
 	h.max = max(h.max, v)
 }
 
-// Merge adds to h what other has counted.
+// Merge adds the counts of other to h.
 func (h *Histogram) Merge(other *Histogram) {
 	for i, n := range other.buckets {
 		h.buckets[i] += n
@@ -48,14 +48,14 @@ func (h *Histogram) Merge(other *Histogram) {
 	h.max = max(h.max, other.max)
 }
 
-// Count returns how many values have been counted.
+// Count returns the number of values.
 func (h *Histogram) Count() uint64 { return h.count }
 
-// Max returns the largest of the values, exactly; 0 if there is none.
+// Max returns the largest value, exactly, or 0 if there is none.
 func (h *Histogram) Max() uint64 { return h.max }
 
-// Quantile returns the value that a share q of the values, from 0 to 1, does not exceed: the one of rank ⌈q·Count⌉ when they are
-// sorted, and of rank 1 at least. What is returned is the least value of its bucket. It is 0 if there is none.
+// Quantile returns the value of rank max(⌈q·Count⌉, 1) among the sorted values, for q from 0 to 1,
+// rounded down to the smallest value of its bucket. It returns 0 if there are no values.
 func (h *Histogram) Quantile(q float64) uint64 {
 	rank := uint64(max(math.Ceil(q*float64(h.count)), 1))
 	var seen uint64

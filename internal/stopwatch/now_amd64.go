@@ -1,13 +1,15 @@
 package stopwatch
 
-// counter says that Now is not the runtime's clock, so that its ticks have to be measured.
+// counter reports whether Now reads a counter whose ticks must be measured, and not the runtime's
+// clock.
 const counter = true
 
 // Now returns the time stamp counter.
 //
-// It is plain RDTSC, which does not wait for the instructions before it. With a fence before it, or as RDTSCP, it would wait
-// for what the program was doing before, such as a store to memory that is not in a cache, and that would be counted as time
-// of what is measured. The price is that a few instructions around a reading may be counted on its other side.
+// It is plain RDTSC, which does not wait for earlier instructions. With a fence, or as RDTSCP, it
+// would wait for earlier work of the program, such as a store to memory that is not in a cache, and
+// add that time to the measured time. The price is that a few instructions before a reading may be
+// counted after it, and the reverse.
 //
 //go:noescape
 func Now() uint64

@@ -1,13 +1,13 @@
-// Package stopwatch times what takes nanoseconds: a clock that is read in a few of them, and a histogram that a reading is
-// counted in without a lock and without an allocation.
+// Package stopwatch times operations of nanoseconds: it has a clock that can be read in a few
+// nanoseconds, and a histogram that counts a reading without a lock and without an allocation.
 //
 //	start := stopwatch.Now()
 //	...
 //	h.Add(stopwatch.Now() - start)
 //
-// Now counts ticks, of NsPerTick nanoseconds each. On amd64 it is the processor's time stamp counter, which on all processors
-// of the last fifteen years counts at a constant rate and alike on all cores; elsewhere it is the runtime's monotonic clock,
-// with ticks of one nanosecond.
+// Now counts ticks, of NsPerTick nanoseconds each. On amd64 it is the processor's time stamp
+// counter, which on all processors of the last fifteen years counts at the same constant rate on
+// all cores; elsewhere it is the runtime's monotonic clock, with ticks of one nanosecond.
 package stopwatch
 
 import (
@@ -15,7 +15,8 @@ import (
 	"time"
 )
 
-// NsPerTick returns how many nanoseconds a tick of Now lasts. The first call takes 10 ms, in which it measures that.
+// NsPerTick returns the duration of a tick of Now in nanoseconds. The first call measures it, for
+// 10 ms.
 func NsPerTick() float64 { return nsPerTick() }
 
 var nsPerTick = sync.OnceValue(func() float64 {
@@ -30,7 +31,8 @@ var nsPerTick = sync.OnceValue(func() float64 {
 	return float64(took.Nanoseconds()) / float64(max(ticks, 1))
 })
 
-// Overhead returns how many ticks pass between two readings with nothing between them: the least of 1000.
+// Overhead returns the number of ticks between two readings with nothing between them: the minimum
+// of 1000 tries.
 func Overhead() uint64 {
 	least := ^uint64(0)
 	for range 1000 {

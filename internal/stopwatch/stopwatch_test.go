@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-func TestEachValueIsInABucketOfValuesNearIt(t *testing.T) {
+func TestBucketsHoldNearbyValues(t *testing.T) {
 	var edges []uint64
 	for s := range 64 {
 		for _, d := range []uint64{0, 1, 2, 3, 5, 1 << s >> 5, 1 << s >> 4, 1<<s - 1} {
@@ -29,7 +29,7 @@ func TestEachValueIsInABucketOfValuesNearIt(t *testing.T) {
 			t.Errorf("bucket %d does not begin at %d", i, m)
 		}
 		if v < 32 && m != v || m > v || v-m > v/16 {
-			t.Errorf("%d stands for %d", m, v)
+			t.Errorf("%d represents %d", m, v)
 		}
 	}
 	if last != buckets-1 {
@@ -87,7 +87,8 @@ func TestAddDoesNotAllocate(t *testing.T) {
 	}
 }
 
-// A stretch of time is as long by ticks as by the clock around it says, between what it has inside and outside.
+// A span of time measured in ticks lies between the spans that the clock measures inside and around
+// it.
 func TestTicksMeasureTime(t *testing.T) {
 	NsPerTick()
 	outside := time.Now()
@@ -98,7 +99,7 @@ func TestTicksMeasureTime(t *testing.T) {
 	least := time.Since(inside)
 	ticks := Now() - first
 	most := time.Since(outside)
-	// A calibration that was interrupted is off by that much.
+	// A calibration that was interrupted can be off by a factor of 2.
 	took := float64(ticks) * NsPerTick()
 	if took < float64(least)/2 || took > float64(most)*2 {
 		t.Errorf("%.0f ns by ticks, between %d and %d by the clock", took, least, most)

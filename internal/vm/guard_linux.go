@@ -9,7 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// guardMarks says whether the kernel marks guarded pages in its page tables. It is asked once, for a page of our own.
+// guardMarks reports whether the kernel marks guarded pages in its page tables. The first call
+// tries it with one page.
 var guardMarks = sync.OnceValue(func() bool {
 	p, err := unix.MmapPtr(-1, 0, nil, pageSize, unix.PROT_READ|unix.PROT_WRITE, reserveFlags)
 	if err != nil {

@@ -7,7 +7,7 @@ import (
 	"unsafe"
 )
 
-// What old kernels get instead of marks in page tables keeps the same promises.
+// Old kernels have no marks in page tables; the substitute keeps the same promises.
 func TestGuardWithoutMarks(t *testing.T) {
 	was := guardMarks
 	guardMarks = func() bool { return false }

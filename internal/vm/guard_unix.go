@@ -8,9 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// guardByRights guards pages in the way that every kernel knows: two calls, and a region of their own.
+// guardByRights guards pages in the way that every kernel knows, by two calls.
 func guardByRights(p unsafe.Pointer, n uintptr) error {
-	if err := purge(p, n); err != nil { // after it the pages are zero, as Unguard promises
+	if err := purge(p, n); err != nil { // Unguard promises zeros
 		return err
 	}
 	return unix.Mprotect(pages(p, n), unix.PROT_NONE)

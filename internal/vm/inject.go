@@ -5,7 +5,7 @@ import (
 	"sync/atomic"
 )
 
-// An Op is an operation that the operating system can refuse, as [Inject] names it.
+// An Op is an operation that the operating system can refuse, for [Inject].
 type Op uint8
 
 // The operations, each named after its function.
@@ -18,9 +18,10 @@ const (
 	OpRelease
 	OpGuard
 	OpUnguard
+	OpDecommit
 )
 
-var opNames = [...]string{"Reserve", "Commit", "Purge", "PurgeLazy", "Move", "Release", "Guard", "Unguard"}
+var opNames = [...]string{"Reserve", "Commit", "Purge", "PurgeLazy", "Move", "Release", "Guard", "Unguard", "Decommit"}
 
 // String returns the name of the function.
 func (op Op) String() string {
@@ -30,25 +31,28 @@ func (op Op) String() string {
 	return "Op(" + strconv.Itoa(int(op)) + ")"
 }
 
-// injected is what Inject has set, or nil.
+// injected is the function that Inject has set, or nil.
 var injected atomic.Pointer[func(Op, uintptr) error]
 
-// Inject makes operations fail, for the tests of what is built on this package. From now on f is asked before each operation of
-// the whole process, after the check for misuse, with the size in bytes rounded up to whole pages; a request that is refused
-// with [ErrTooLarge] is no operation. If f returns an error, the operation returns that error in place of being done, and the
-// pages are in the state that a refusal by the operating system leaves:
+// Inject makes operations fail, for tests of packages that use this one. From now on f is called
+// before each operation of the whole process, after the check for misuse, with the size in bytes
+// rounded up to whole pages; a request that is refused with [ErrTooLarge] is no operation. If f
+// returns an error, the operation is not performed but returns that error, and the pages are in the
+// state that a refusal by the operating system leaves:
 //
-//   - Reserve, Commit, PurgeLazy, Release, Guard and Unguard have changed nothing.
-//   - Purge has taken the pages to Reserved, on every system, Linux too: the memory is gone, and an access before the next Commit
-//     crashes the program, unless the pages are Go memory.
-//   - Move has changed nothing at from. It leaves the contents at to as they were, of which its callers are promised nothing.
+//   - Reserve, Commit, PurgeLazy, Release, Guard, Unguard and Decommit have changed nothing.
+//   - Purge has taken the pages to Reserved, on every system including Linux: the memory is
+//     released, and an access before the next Commit crashes the program, unless the pages are Go
+//     memory.
+//   - Move has changed nothing at from, nor at to (which Move does not promise).
 //
-// If f returns nil, the operation is done. A nil f asks nobody. f is called in the goroutine that wants the operation, by
-// several at the same time; it may call this package, and is then asked about that as well.
+// If f returns nil, the operation is performed. If f is nil, all are. f is called in the goroutine
+// that calls the operation, by several at the same time; it may call this package, and is then
+// called for that operation too.
 //
-// restore puts back what was set when Inject was called, so calls may nest: the last to inject is the first to restore. An
-// operation that began before Inject or restore may still ask the f of that time. Without Inject, the price is a load for each
-// system call.
+// restore restores the function that was set when Inject was called, so calls may nest: the last to
+// inject is the first to restore. An operation that began before Inject or restore may still call
+// the earlier f. Without Inject, the price is a load for each system call.
 func Inject(f func(op Op, n uintptr) error) (restore func()) {
 	next := &f
 	if f == nil {
@@ -58,7 +62,7 @@ func Inject(f func(op Op, n uintptr) error) (restore func()) {
 	return func() { injected.Store(last) }
 }
 
-// fault returns the error that the operation shall return in place of being done, or nil.
+// fault returns the injected error that the operation must return, or nil.
 func fault(op Op, n uintptr) error {
 	if f := injected.Load(); f != nil {
 		return (*f)(op, n)

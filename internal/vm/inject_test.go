@@ -11,7 +11,7 @@ import (
 
 var errInjected = errors.New("injected")
 
-// failing injects a failure of every op, until the test ends or the function that it returns is called, and notes what was asked.
+// failing makes every op fail until the test ends or restore is called, and records the sizes.
 func failing(t *testing.T, op Op) (asked *[]uintptr, restore func()) {
 	t.Helper()
 	asked = new([]uintptr)
@@ -27,7 +27,8 @@ func failing(t *testing.T, op Op) (asked *[]uintptr, restore func()) {
 	return asked, restore
 }
 
-// wantInjected wants the error of failing, and that it was asked about n bytes, once.
+// wantInjected checks that err is the error of failing, and that there was one operation, of n
+// bytes.
 func wantInjected(t *testing.T, err error, asked *[]uintptr, n uintptr) {
 	t.Helper()
 	if err != errInjected {
@@ -119,7 +120,7 @@ func TestInjectedReleaseKeepsThePages(t *testing.T) {
 	mustSucceed(t, Release(p, page+1))
 }
 
-// A bug of the caller is none of the injector's business.
+// The injected function is not called for a misuse.
 func TestInjectIsNotAskedAboutMisuse(t *testing.T) {
 	page := PageSize()
 	p := reserveForTest(t, page, 0)
@@ -174,7 +175,7 @@ func TestInjectNestsAndRestores(t *testing.T) {
 	}
 }
 
-// An injector that allows everything hinders nothing, and may use the package itself.
+// An injected function that returns nil changes nothing, and may use the package itself.
 func TestInjectedPermission(t *testing.T) {
 	page := PageSize()
 	other := reserveForTest(t, page, 0)
@@ -240,9 +241,10 @@ func TestInjectDuringUse(t *testing.T) {
 
 func TestOpString(t *testing.T) {
 	for op, want := range map[Op]string{
-		OpReserve: "Reserve", OpCommit: "Commit", OpPurge: "Purge", OpPurgeLazy: "PurgeLazy", OpMove: "Move", OpRelease: "Release",
-		OpGuard: "Guard", OpUnguard: "Unguard",
-		8: "Op(8)", 255: "Op(255)",
+		OpReserve: "Reserve", OpCommit: "Commit", OpPurge: "Purge", OpPurgeLazy: "PurgeLazy", OpMove: "Move",
+		OpRelease: "Release", OpGuard: "Guard", OpUnguard: "Unguard",
+		OpDecommit: "Decommit",
+		9:          "Op(9)", 255: "Op(255)",
 	} {
 		if got := op.String(); got != want {
 			t.Errorf("Op(%d).String() = %q, want %q", uint8(op), got, want)

@@ -1,13 +1,15 @@
 //go:build race || !(linux || darwin || dragonfly || freebsd || netbsd || openbsd || windows)
 
-// Pages out of the Go heap, for the race detector and for systems without pages of their own. See vm.go for the states.
+// Pages from the Go heap, for the race detector and for systems without virtual memory. See vm.go
+// for the states.
 //
 //	None      not allocated, or garbage
 //	Reserved  part of a byte slice in the table, zero
 //	Ready     the same
 //
-// Nothing but the table tells Reserved from Ready, so an access too early passes unseen. The garbage collector does not look
-// into a byte slice: what is stored in these pages keeps nothing alive, as with pages of the operating system.
+// Reserved and Ready pages do not differ, so an access before Commit goes unnoticed. The garbage
+// collector does not scan a byte slice: pointers stored in these pages keep nothing alive, as with
+// pages of the operating system.
 
 package vm
 
@@ -17,12 +19,15 @@ import (
 	"runtime"
 	"sync"
 	"unsafe"
+
+	"github.com/galloc-go/galloc/internal/block"
 )
 
 const goMemory = true
 
-// A request that the Go heap cannot meet ends the program, so larger ones than these are refused. Where addresses are short
-// (WebAssembly has a 64-bit uintptr and a 32-bit memory) the sum of all reservations is bounded as well.
+// A request that the Go heap cannot meet ends the program, so larger requests than these are
+// refused. Where addresses are short (WebAssembly has a 64-bit uintptr and a 32-bit memory) the sum
+// of all reservations is limited, too.
 const (
 	short     = bits.UintSize == 32 || runtime.GOARCH == "wasm"
 	shortEach = 256 << 20
@@ -31,8 +36,8 @@ const (
 )
 
 var (
-	errLimit = errors.New("more than the Go heap port gives")
-	errPart  = errors.New("not a whole reservation")
+	errLimit = errors.New("vm: larger than a reservation in Go memory may be")
+	errPart  = errors.New("vm: Release of a part of a reservation: Go memory is released as a whole")
 )
 
 // table holds the reservations.
@@ -40,13 +45,13 @@ var (
 //	sum == Σ len(memory) over blocks
 var table struct {
 	mu     sync.Mutex
-	blocks map[unsafe.Pointer]block // by the address that Reserve returned
-	sum    uintptr                  // bytes
+	blocks map[unsafe.Pointer]reservation // by the address that Reserve returned
+	sum    uintptr                        // bytes
 }
 
-// A block is one reservation.
-type block struct {
-	memory []byte  // what keeps it alive
+// A reservation is one byte slice.
+type reservation struct {
+	memory []byte  // keeps the Go memory alive
 	n      uintptr // bytes reserved: memory without the padding for alignment
 }
 
@@ -58,33 +63,33 @@ func reserve(n, align uintptr) (unsafe.Pointer, error) {
 		return nil, errLimit
 	}
 	memory := make([]byte, size)
-	// SAFETY: the offset is below align, so the n bytes from there lie in memory. Go's heap does not move.
+	// SAFETY: the offset is less than align, so the n bytes from there lie in memory. Go's heap
+	// does not move.
 	p := unsafe.Pointer(&memory[-uintptr(unsafe.Pointer(&memory[0]))&(align-1)])
 	if table.blocks == nil {
-		table.blocks = make(map[unsafe.Pointer]block)
+		table.blocks = make(map[unsafe.Pointer]reservation)
 	}
-	table.blocks[p] = block{memory, n}
+	table.blocks[p] = reservation{memory, n}
 	table.sum += size
 	return p, nil
 }
 
 func commit(unsafe.Pointer, uintptr) error {
-	return nil // Reserved pages read zero already, since no other transition leads there.
+	return nil // Reserved pages read zero already
 }
 
 func purge(p unsafe.Pointer, n uintptr) error {
-	// SAFETY: the n bytes at p belong to a reservation, and through it to one byte slice.
-	clear(unsafe.Slice((*byte)(p), n))
+	block.Clear(p, n)
 	return nil
 }
 
 func purgeLazy(unsafe.Pointer, uintptr) error {
-	return nil // The system has taken nothing yet, and never will.
+	return nil // the contents stay
 }
 
 // decommit takes pages from Ready to Reserved, where they read zero.
-func decommit(p unsafe.Pointer, n uintptr) {
-	_ = purge(p, n)
+func decommit(p unsafe.Pointer, n uintptr) error {
+	return purge(p, n)
 }
 
 func move(_, _ unsafe.Pointer, _ uintptr) error {

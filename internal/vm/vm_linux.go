@@ -1,6 +1,6 @@
 //go:build linux && !race
 
-// What Linux does in its own way. See vm.go for the states, vm_unix.go for the rest.
+// The functions that are special on Linux. See vm.go for the states, vm_unix.go for the rest.
 
 package vm
 
@@ -11,36 +11,41 @@ import (
 	"sync"
 	"unsafe"
 
+	"github.com/galloc-go/galloc/internal/block"
 	"golang.org/x/sys/unix"
 )
 
-// reserveFlags has MAP_NORESERVE so that the pages are not accounted at Commit either, unless vm.overcommit_memory is 2. The
-// kernel would otherwise refuse to commit more than it guesses that the machine can bear.
+// reserveFlags has MAP_NORESERVE so that Commit does not account for the pages either, unless
+// vm.overcommit_memory is 2. Otherwise the kernel would refuse a commit that it thinks is too large
+// for the machine.
 const reserveFlags = unix.MAP_ANON | unix.MAP_PRIVATE | unix.MAP_NORESERVE
 
-// purge uses MADV_DONTNEED: private anonymous pages read zero afterwards. MADV_FREE would be cheaper, but promises no zeros and
-// leaves the pages counted as resident, which misleads everybody who reads that number.
+// purge uses MADV_DONTNEED: private anonymous pages read zero afterwards. MADV_FREE would be
+// cheaper, but does not promise zeros, and the pages still count as resident, which misleads
+// readers of that number.
 func purge(p unsafe.Pointer, n uintptr) error {
 	if unix.Madvise(pages(p, n), unix.MADV_DONTNEED) != nil {
-		clear(pages(p, n)) // The pages are locked in memory.
+		block.Clear(p, n) // The pages are locked in memory.
 	}
 	return nil
 }
 
-// move takes one VMA at a time. A range that was moved to piece by piece, or advised in pieces, spans several, and mremap is no
-// help there: before Linux 6.17 it fails with EFAULT, but has then unmapped the destination; since, it may stop halfway.
+// move moves one VMA at a time. A range whose pages were moved there or advised in pieces spans
+// several VMAs, for which mremap fails: before Linux 6.17 with EFAULT, after it has unmapped the
+// destination; since then it may stop halfway.
 func move(to, from unsafe.Pointer, n uintptr) error {
 	for done := uintptr(0); done < n; {
 		rest := n - done
-		// SAFETY: done < n, so both addresses lie in their ranges, and the rest bytes from there too.
+		// SAFETY: done < n, so the rest bytes from both addresses on lie in their ranges.
 		t, f := unsafe.Add(to, done), unsafe.Add(from, done)
 		span := spanOf(f, rest)
 		if err := moveSpan(t, f, span); err != nil {
 			if done == 0 {
 				return err
 			}
-			// What has been moved may be refused the way back. So do for the rest what the caller would do for all.
-			copy(pages(t, rest), pages(f, rest))
+			// The kernel may refuse to move the first part back. So copy the rest, as the caller
+			// would copy all.
+			block.Copy(t, f, rest)
 			return purge(f, rest)
 		}
 		done += span
@@ -50,10 +55,12 @@ func move(to, from unsafe.Pointer, n uintptr) error {
 
 // moveSpan moves pages of one VMA.
 //
-// MREMAP_DONTUNMAP, since Linux 5.7 and EINVAL before, has the kernel leave the VMA at from in place, without its page tables. It
-// makes sure that it can have the VMAs it needs (ENOMEM at vm.max_map_count) before it changes anything. But it unmaps the
-// destination before it asks for page tables, which the cgroup's limit can deny, and for address space, which RLIMIT_AS and
-// RLIMIT_DATA can deny if they were set lower than what is in use. Then from is as it was, and nothing is at to: ENOMEM too.
+// MREMAP_DONTUNMAP (EINVAL before Linux 5.7) makes the kernel leave the VMA at from in place,
+// without its page tables. The kernel checks that the VMAs are available (ENOMEM at
+// vm.max_map_count) before it changes anything. But it unmaps the destination before it allocates
+// page tables, which the limit of the cgroup can refuse, and address space, which RLIMIT_AS and
+// RLIMIT_DATA can refuse if they were set below the current use. Then from is unchanged and to is
+// unmapped: ENOMEM too.
 func moveSpan(to, from unsafe.Pointer, n uintptr) error {
 	_, err := unix.MremapPtr(from, n, to, n, unix.MREMAP_MAYMOVE|unix.MREMAP_FIXED|unix.MREMAP_DONTUNMAP)
 	if err == unix.ENOMEM || err == unix.EFAULT {
@@ -64,23 +71,26 @@ func moveSpan(to, from unsafe.Pointer, n uintptr) error {
 
 // mapAgain makes the n bytes at p Ready if they are None, and leaves them alone if they are mapped.
 //
-// Another thread may have had a mapping made in the gap before us. That passes for our own, as nothing tells them apart; it takes
-// two accidents in a row. If the kernel refuses the pages, mapAgain panics: the owner of the reservation believes them its own,
-// and the next to be given them may be anybody.
+// Another thread may have mapped the gap before us. mapAgain cannot distinguish that from our own
+// mapping; it takes two accidents in a row. If the kernel refuses the pages, mapAgain panics: the
+// owner of the reservation still uses them, and the kernel could hand them to any other part of the
+// process.
 func mapAgain(p unsafe.Pointer, n uintptr) {
-	// A kernel that does not know MAP_FIXED_NOREPLACE (before 4.17) does not come here: it has said EINVAL.
+	// A kernel without MAP_FIXED_NOREPLACE (before 4.17) does not get here: its mremap returned
+	// EINVAL.
 	_, err := unix.MmapPtr(-1, 0, p, n, unix.PROT_READ|unix.PROT_WRITE, reserveFlags|unix.MAP_FIXED_NOREPLACE)
 	if err != nil && err != unix.EEXIST {
-		panic("vm: Move lost the pages it was to move to") // and no text of err, since there may be no memory for it
+		// Without the text of err, since there may be no memory for it.
+		panic("vm: Move lost the pages at its destination: the system refused to map them again")
 	}
 }
 
-// spanOf returns how many of the n bytes at p, from the first on, lie in one VMA.
+// spanOf returns the length of the longest prefix of the n bytes at p that lies in one VMA.
 func spanOf(p unsafe.Pointer, n uintptr) uintptr {
 	if isOneVMA(p, n) {
 		return n
 	}
-	one, many := uintptr(1), n/pageSize // pages: that many lie in one VMA, and that many in several
+	one, many := uintptr(1), n/pageSize // pages: one of them lie in one VMA, many in several
 	for many-one > 1 {
 		if middle := one + (many-one)/2; isOneVMA(p, middle*pageSize) {
 			one = middle
@@ -91,8 +101,9 @@ func spanOf(p unsafe.Pointer, n uintptr) uintptr {
 	return one * pageSize
 }
 
-// isOneVMA says whether the n bytes at p lie in one VMA. It asks mremap to grow them by a page where they are: EFAULT means that
-// they do not. Other errors mean that they do, and that something follows. If nothing follows, it works, and the page goes back.
+// isOneVMA reports whether the n bytes at p lie in one VMA. It asks mremap to grow them by a page
+// in place: EFAULT means no. Any other error means yes, and that the next page is mapped. If it is
+// not, mremap succeeds, and isOneVMA unmaps the page.
 func isOneVMA(p unsafe.Pointer, n uintptr) bool {
 	_, err := unix.MremapPtr(p, n, nil, n+pageSize, 0)
 	if err == nil {
@@ -102,7 +113,7 @@ func isOneVMA(p unsafe.Pointer, n uintptr) bool {
 	return err != unix.EFAULT
 }
 
-// advise passes over errors: a kernel without huge pages knows neither advice.
+// advise ignores errors: a kernel without huge pages knows neither advice.
 func advise(p unsafe.Pointer, n uintptr, huge bool) {
 	advice := unix.MADV_NOHUGEPAGE
 	if huge {

@@ -7,7 +7,7 @@ import (
 	"unsafe"
 )
 
-// wantReserved knows no way to find out here, except that pages of the Go heap read zero.
+// wantReserved can check here only that pages of the Go heap read zero.
 func wantReserved(t *testing.T, p unsafe.Pointer, n uintptr) {
 	t.Helper()
 	if GoMemory {

@@ -45,7 +45,7 @@ func wantZero(t *testing.T, what string, b []byte) {
 	}
 }
 
-// reserveForTest reserves, and releases when the test ends.
+// reserveForTest reserves n bytes and releases them when the test ends.
 func reserveForTest(t testing.TB, n, align uintptr) unsafe.Pointer {
 	t.Helper()
 	p, err := Reserve(n, align)
@@ -69,7 +69,8 @@ func TestPageSizeIsAPowerOfTwo(t *testing.T) {
 	}
 }
 
-// Eight pages are committed in address order, as an allocator grows; each new one reads zero and leaves the older ones alone.
+// Commits of eight pages in address order, as an allocator makes them: each new page reads zero,
+// and the older ones keep their contents.
 func TestCommitAlongAFrontierReadsZero(t *testing.T) {
 	page := PageSize()
 	p := reserveForTest(t, 8*page, 0)
@@ -115,7 +116,7 @@ func readyForTest(t testing.TB, n uintptr, seed int) unsafe.Pointer {
 	return p
 }
 
-// moveForTest moves, and ends the test where the system cannot.
+// moveForTest calls Move, and skips the test where the system cannot move pages.
 func moveForTest(t testing.TB, to, from unsafe.Pointer, n uintptr) {
 	t.Helper()
 	err := Move(to, from, n)
@@ -125,7 +126,8 @@ func moveForTest(t testing.TB, to, from unsafe.Pointer, n uintptr) {
 	mustSucceed(t, err)
 }
 
-// A page that has been purged lazily is the old one or a zero one, and one that has been written since stays.
+// After PurgeLazy a page reads as before or zero, and a page that is written afterwards keeps its
+// contents.
 func TestPurgeLazyLeavesOldPagesOrZeroOnes(t *testing.T) {
 	page := PageSize()
 	const pages = 8
@@ -138,7 +140,8 @@ func TestPurgeLazyLeavesOldPagesOrZeroOnes(t *testing.T) {
 	}
 	for i := range uintptr(pages) {
 		now, was := bytesAt(unsafe.Add(p, i*page), page), before[i*page:(i+1)*page]
-		if outside := i == 0 || i == pages-1; !bytes.Equal(now, was) && (outside || !bytes.Equal(now, make([]byte, page))) {
+		outside := i == 0 || i == pages-1
+		if !bytes.Equal(now, was) && (outside || !bytes.Equal(now, make([]byte, page))) {
 			t.Errorf("page %d is neither as it was nor zero", i)
 		}
 	}
@@ -149,7 +152,7 @@ func TestPurgeLazyLeavesOldPagesOrZeroOnes(t *testing.T) {
 	wantZero(t, "purged after all", bytesAt(p, pages*page))
 }
 
-// Between two reservations, and up and down within one.
+// Moves between two reservations, and up and down within one.
 func TestMoveTakesTheContentsAndLeavesZeros(t *testing.T) {
 	page := PageSize()
 	const pages = 16
@@ -167,7 +170,8 @@ func TestMoveTakesTheContentsAndLeavesZeros(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			one, two := readyForTest(t, pages*page, 1), readyForTest(t, pages*page, 2)
-			to, from := unsafe.Add([]unsafe.Pointer{one, two}[c.to/pages], c.to%pages*page), unsafe.Add(one, c.from*page)
+			to := unsafe.Add([]unsafe.Pointer{one, two}[c.to/pages], c.to%pages*page)
+			from := unsafe.Add(one, c.from*page)
 			want := [2][]byte{slices.Clone(bytesAt(one, pages*page)), slices.Clone(bytesAt(two, pages*page))}
 			moved := slices.Clone(bytesAt(from, c.n*page))
 			clear(want[0][c.from*page : (c.from+c.n)*page])
@@ -191,7 +195,7 @@ func TestMoveTakesTheContentsAndLeavesZeros(t *testing.T) {
 	}
 }
 
-// What was never touched is moved as well: zeros.
+// Untouched pages move as zeros.
 func TestMoveOfUntouchedPages(t *testing.T) {
 	n := 4 * PageSize()
 	from, to := reserveForTest(t, n, 0), readyForTest(t, n, 1)
@@ -201,7 +205,8 @@ func TestMoveOfUntouchedPages(t *testing.T) {
 	wantZero(t, "untouched pages left", bytesAt(from, n))
 }
 
-// A block doubles again and again, as by an append: it is what its moves have made of it, and a fresh half.
+// A block doubles several times, as append makes it: it consists of the pages moved so far and a
+// fresh half.
 func TestMoveOfABlockThatGrows(t *testing.T) {
 	page := PageSize()
 	p := readyForTest(t, page, 0)
@@ -233,7 +238,8 @@ func TestMoveElsewhereThanOnLinuxChangesNothing(t *testing.T) {
 	wantFill(t, "to", bytesAt(to, n), 2)
 }
 
-// Advice changes no contents, whatever the system makes of it, on Ready pages and on Reserved ones.
+// Huge and NoHuge change no contents, of Ready and of Reserved pages, whether or not the system
+// follows the advice.
 func TestAdviceChangesNothing(t *testing.T) {
 	if n := HugePageSize(); n&(n-1) != 0 || n != 0 && n <= PageSize() {
 		t.Errorf("HugePageSize() = %d", n)
@@ -384,7 +390,7 @@ func TestMisusePanics(t *testing.T) {
 	}
 }
 
-// Eight goroutines take, use and return regions at the same time; each fills its own with its own pattern.
+// Eight goroutines reserve, use and release regions at the same time, each with its own pattern.
 func TestConcurrentUse(t *testing.T) {
 	page := PageSize()
 	var wg sync.WaitGroup
@@ -415,7 +421,8 @@ func TestConcurrentUse(t *testing.T) {
 	wg.Wait()
 }
 
-// A collection between the transitions takes nothing away: in the Go memory port the table keeps the slices alive.
+// Pages keep their contents during a garbage collection: in the Go memory port the table keeps the
+// slices alive.
 func TestPagesSurviveGarbageCollection(t *testing.T) {
 	const n = 1 << 20
 	type hidden struct{ at uintptr } // what the collector does not see
@@ -439,8 +446,9 @@ func TestPagesSurviveGarbageCollection(t *testing.T) {
 	runtime.KeepAlive(churn)
 }
 
-// BenchmarkMove moves touched pages to and fro between two places. A caller that cannot move copies, over pages that have memory
-// behind them or that have none. Each place begins at a multiple of 2 MiB plus shift.
+// BenchmarkMove moves touched pages back and forth between two places, and for comparison copies
+// them to pages that are backed by memory and to pages that are not. Each place begins at a
+// multiple of 2 MiB plus shift.
 func BenchmarkMove(b *testing.B) {
 	const align = 2 << 20
 	for _, c := range []struct {

@@ -6,7 +6,7 @@
 //	Reserved  mapped without access (PROT_NONE), which no system accounts
 //	Ready     mapped for reading and writing
 //
-// Purge, Move, the advice and the flags of a reservation differ: vm_linux.go, vm_bsd.go.
+// Purge, Move, Huge, NoHuge and the flags of a reservation differ: see vm_linux.go and vm_bsd.go.
 
 package vm
 
@@ -19,7 +19,8 @@ import (
 const goMemory = false
 
 func reserve(n, align uintptr) (unsafe.Pointer, error) {
-	// The kernel aligns to a page. For more, reserve enough that an aligned block of n bytes lies in it, and cut off both ends.
+	// The kernel aligns to a page. For a higher alignment, reserve a range that contains an aligned
+	// block of n bytes, and cut off both ends.
 	wide := n + align - pageSize
 	p, err := unix.MmapPtr(-1, 0, nil, wide, unix.PROT_NONE, reserveFlags)
 	if err != nil {
@@ -27,9 +28,10 @@ func reserve(n, align uintptr) (unsafe.Pointer, error) {
 	}
 	head := -uintptr(p) & (align - 1)
 	tail := wide - head - n
-	// SAFETY: head <= align - pageSize, so base and the n bytes that follow it lie in the mapping just made.
+	// SAFETY: head <= align - pageSize, so base and the n bytes that follow it lie in the mapping
+	// just made.
 	base := unsafe.Add(p, head)
-	// A cut that fails (the process has too many mappings) leaves address space unused, which harms nobody.
+	// If a cut fails (the process has too many mappings), some address space stays unused.
 	if head != 0 {
 		_ = unix.MunmapPtr(p, head)
 	}
@@ -44,25 +46,26 @@ func commit(p unsafe.Pointer, n uintptr) error {
 	return unix.Mprotect(pages(p, n), unix.PROT_READ|unix.PROT_WRITE)
 }
 
-// purgeLazy uses MADV_FREE, on macOS too: its MADV_FREE_REUSABLE would lower the figures at once, but wants to be told before the
-// next use, and Ready pages may be used unannounced.
-func purgeLazy(p unsafe.Pointer, n uintptr) error {
-	return unix.Madvise(pages(p, n), unix.MADV_FREE)
+// decommit maps new pages over the old ones. mprotect alone would leave them accounted under
+// vm.overcommit_memory=2, and apart from Reserved neighbors that were never touched.
+func decommit(p unsafe.Pointer, n uintptr) error {
+	_, err := unix.MmapPtr(-1, 0, p, n, unix.PROT_NONE, reserveFlags|unix.MAP_FIXED)
+	return err
 }
 
-// decommit takes pages from Ready to Reserved. If the kernel refuses that as well, they stay accessible, and read zero: enough
-// for the Commit that must come next.
-func decommit(p unsafe.Pointer, n uintptr) {
-	_ = purge(p, n)
-	_ = unix.Mprotect(pages(p, n), unix.PROT_NONE)
+// purgeLazy uses MADV_FREE, on macOS too. The MADV_FREE_REUSABLE of macOS would lower the figures
+// at once, but needs a call before the next use, and a program may use Ready pages without one.
+func purgeLazy(p unsafe.Pointer, n uintptr) error {
+	return unix.Madvise(pages(p, n), unix.MADV_FREE)
 }
 
 func release(p unsafe.Pointer, n uintptr) error {
 	return unix.MunmapPtr(p, n)
 }
 
-// pages returns the n bytes at p in the form that package unix takes.
+// pages returns the n bytes at p as a slice, for package unix.
 func pages(p unsafe.Pointer, n uintptr) []byte {
-	// SAFETY: the pages are mapped, they belong to the caller, and check has bounded n by MaxInt. No Go memory is among them.
+	// SAFETY: the pages are mapped, belong to the caller, and are no Go memory; check has bounded n
+	// by MaxInt.
 	return unsafe.Slice((*byte)(p), n)
 }

@@ -1,6 +1,6 @@
 //go:build windows && !race
 
-// Pages of the operating system on Windows. See vm.go for the states; these are Windows's own names for them:
+// Pages of the operating system on Windows. See vm.go for the states; Windows calls them:
 //
 //	None      free
 //	Reserved  reserved
@@ -16,21 +16,22 @@ import (
 
 const goMemory = false
 
-// granularity is what VirtualAlloc aligns every reservation to, on all versions of Windows.
+// granularity is the alignment of every reservation of VirtualAlloc, on all versions of Windows.
 const granularity = 64 << 10
 
-// memFree is the state of pages that nobody has reserved (MEM_FREE).
+// memFree is the state of pages that are not reserved (MEM_FREE).
 const memFree = 0x10000
 
-// attempts bounds the race of reserve against other threads of the process.
+// attempts is how often reserve tries again if another thread of the process takes its addresses.
 const attempts = 100
 
 func reserve(n, align uintptr) (unsafe.Pointer, error) {
 	if align <= granularity {
 		return virtualAlloc(0, n, windows.MEM_RESERVE, windows.PAGE_NOACCESS)
 	}
-	// A reservation cannot be cut. So find a gap by a wider one, give that back, and take the aligned address in its place. If
-	// another thread takes it first, look for the next gap.
+	// A reservation cannot be cut. So find a gap with a wider reservation, release that, and
+	// reserve at the aligned address in the gap. If another thread takes it first, try the next
+	// gap.
 	var failure error
 	for range attempts {
 		wide, err := windows.VirtualAlloc(0, n+align-granularity, windows.MEM_RESERVE, windows.PAGE_NOACCESS)
@@ -63,15 +64,15 @@ func purge(p unsafe.Pointer, n uintptr) error {
 	return commit(p, n)
 }
 
-// purgeLazy needs a protection that is valid, but not that of the pages: MEM_RESET leaves it alone.
+// purgeLazy passes any valid protection: MEM_RESET ignores it.
 func purgeLazy(p unsafe.Pointer, n uintptr) error {
 	_, err := virtualAlloc(uintptr(p), n, windows.MEM_RESET, windows.PAGE_NOACCESS)
 	return err
 }
 
 // decommit takes pages from Ready to Reserved.
-func decommit(p unsafe.Pointer, n uintptr) {
-	_ = windows.VirtualFree(uintptr(p), n, windows.MEM_DECOMMIT)
+func decommit(p unsafe.Pointer, n uintptr) error {
+	return windows.VirtualFree(uintptr(p), n, windows.MEM_DECOMMIT)
 }
 
 func move(_, _ unsafe.Pointer, _ uintptr) error {
@@ -84,13 +85,14 @@ func guard(p unsafe.Pointer, n uintptr) error {
 
 func unguard(p unsafe.Pointer, n uintptr) error { return commit(p, n) }
 
-func advise(unsafe.Pointer, uintptr, bool) {} // Large pages need a privilege, and a reservation of their own.
+// advise does nothing: large pages need a privilege, and separate reservations.
+func advise(unsafe.Pointer, uintptr, bool) {}
 
 func hugePageSize() uintptr {
 	return 0
 }
 
-// release refuses a part of a reservation: VirtualFree would take the whole one down with it.
+// release refuses a part of a reservation: VirtualFree would release the whole reservation.
 func release(p unsafe.Pointer, n uintptr) error {
 	base := uintptr(p)
 	for at := base; ; {
@@ -108,9 +110,9 @@ func release(p unsafe.Pointer, n uintptr) error {
 	}
 }
 
-// virtualAlloc is windows.VirtualAlloc with a pointer for a result.
+// virtualAlloc is windows.VirtualAlloc with a pointer as its result.
 func virtualAlloc(at, n uintptr, kind, protection uint32) (unsafe.Pointer, error) {
 	p, err := windows.VirtualAlloc(at, n, kind, protection)
-	// SAFETY: the bits are the address of pages that lie outside the Go heap, or 0; they are taken over as they are.
+	// SAFETY: the bits are the address of pages outside the Go heap, or 0.
 	return *(*unsafe.Pointer)(unsafe.Pointer(&p)), err
 }

@@ -8,18 +8,14 @@ import (
 )
 
 var allocTest = Workload{
-	Name: "alloc-test", About: "half-full tables of blocks, of which a few are popular", Op: "a block freed or allocated",
+	Name: "alloc-test", About: "half-full tables of blocks, a few of them popular", Op: "a block freed or allocated",
 	Params: []Param{
 		{"iterations", 2_000_000, 1, maxCount, "operations of each thread"},
-		{"slots", 262_144, 16, maxSlots, "places for blocks of each thread"},
+		{"slots", 262_144, 16, maxSlots, "slots of each thread"},
 	},
 	build: func(_ *gang, v values) job {
 		threads := v.int("threads")
-		tables := make([][]sized, threads)
-		for i := range tables {
-			tables[i] = make([]sized, v.int("slots"))
-			clear(tables[i]) // as in newSlots
-		}
+		tables := newSizedTables(threads, v.int("slots"))
 		levels := newLevels(v.u64("slots"))
 		return job{
 			threads: threads,
@@ -47,18 +43,13 @@ var allocTest = Workload{
 				t.ops += v.u64("iterations")
 				t.sum = sum
 			},
-			clean: func(t *thread) {
-				for i := range tables[t.id] {
-					if s := &tables[t.id][i]; s.p != nil {
-						s.empty(t)
-					}
-				}
-			},
+			clean: func(t *thread) { emptySized(t, tables[t.id]) },
 		}
 	},
 }
 
-// A sized is a slot with the size in the place of the layout: there are many here, and so they take less of the cache.
+// A sized is a slot with a size instead of a layout: there are many, and they take less of the
+// cache.
 type sized struct {
 	p    unsafe.Pointer
 	size uintptr
@@ -79,12 +70,14 @@ func (s *sized) empty(t *thread) {
 	s.p = nil
 }
 
-// popularity is how often each level is chosen, in millionths; and, from its end to its front, how many of the slots are in it.
+// popularity is how often each level is chosen, in millionths. Read backwards, it is the share of
+// the slots in each level.
 var popularity = [...]uint64{262_144, 393_216, 245_760, 81_920, 15_360, 1_536, 64}
 
-// levels are the slots in order of popularity: few of them are chosen often.
+// levels are the slots in order of popularity: a few are chosen often.
 type levels [len(popularity)]struct {
-	below        uint64 // the level is chosen by 32 bits that are below this, and not below that of the one before it
+	// The level is chosen by 32 bits below this, and not below the previous level's.
+	below        uint64
 	first, count uint64
 }
 

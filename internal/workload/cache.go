@@ -3,13 +3,15 @@ package workload
 import "github.com/galloc-go/galloc"
 
 var cacheScratch = Workload{
-	Name: "cache-scratch", About: "false sharing, if parts of a line go back to who frees them", Op: "a pass over a block",
+	Name: "cache-scratch", About: "false sharing, if parts of a line are reused by the thread that frees them",
+	Op:     "a pass over a block",
 	Params: cacheParams,
 	build:  func(g *gang, v values) job { return falseSharing(g, v, true) },
 }
 
 var cacheThrash = Workload{
-	Name: "cache-thrash", About: "false sharing, if blocks of several threads are on one line", Op: "a pass over a block",
+	Name: "cache-thrash", About: "false sharing, if blocks of several threads are on one line",
+	Op:     "a pass over a block",
 	Params: cacheParams,
 	build:  func(g *gang, v values) job { return falseSharing(g, v, false) },
 }
@@ -20,7 +22,8 @@ var cacheParams = []Param{
 	{"writes", 100_000, 0, maxCount, "passes over a block, divided by threads"},
 }
 
-// falseSharing makes the job of both. With inherited, each thread first frees a block that the main thread has allocated.
+// falseSharing returns the job of both. If inherited, each thread first frees a block that the main
+// thread allocated.
 func falseSharing(g *gang, v values, inherited bool) job {
 	threads, size := v.int("threads"), v.size("size")
 	passes := v.u64("writes") / uint64(threads)
@@ -50,7 +53,8 @@ func falseSharing(g *gang, v values, inherited bool) job {
 	return j
 }
 
-// pass adds 1 to every byte of a block so many times. It is not inlined, so that the compiler knows nothing of the block.
+// pass adds 1 to every byte of a block, times times. It is not inlined, so that the compiler knows
+// nothing about the block.
 //
 //go:noinline
 func pass(b []byte, times uint64) {

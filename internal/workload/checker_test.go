@@ -11,8 +11,9 @@ import (
 	"github.com/galloc-go/galloc/heap"
 )
 
-// checker is the global allocator of these tests. Its blocks are Go memory, so that the race detector sees what is done to them, and
-// it knows the layout of each. With through, it hands everything to the heap instead.
+// checker is the global allocator of these tests. Its blocks are Go memory, so that the race
+// detector sees what is done to them, and it knows the layout of each. With through, it hands
+// everything to the heap instead.
 type checker struct {
 	mu      sync.Mutex
 	through bool
@@ -37,7 +38,10 @@ func TestMain(m *testing.M) {
 }
 
 func (c *checker) reset() {
-	*c = checker{live: map[unsafe.Pointer]galloc.Layout{}, keep: map[unsafe.Pointer][]byte{}, number: map[unsafe.Pointer]uint64{}}
+	*c = checker{
+		live: map[unsafe.Pointer]galloc.Layout{}, keep: map[unsafe.Pointer][]byte{},
+		number: map[unsafe.Pointer]uint64{},
+	}
 }
 
 func (c *checker) Alloc(l galloc.Layout) unsafe.Pointer {

@@ -12,22 +12,24 @@ import (
 	"github.com/galloc-go/galloc/internal/stopwatch"
 )
 
-// A job is what the goroutines of a workload do. Functions that are nil do nothing.
+// A job is the work of the goroutines of a workload. Functions that are nil do nothing.
 type job struct {
-	threads int // how many threads there are
-	crew    int // as many of them, the first ones, get a goroutine; 0 stands for all. The others are for run to start.
+	threads int // the number of threads
+	crew    int // the first crew threads get a goroutine, 0 means all; run starts the others
 
-	free func(unsafe.Pointer, galloc.Layout) // frees blocks; nil stands for galloc.Dealloc
+	free func(unsafe.Pointer, galloc.Layout) // frees blocks; nil means galloc.Dealloc
 
-	prepare     func()        // by the caller of Run, before the goroutines start
-	setup       func(*thread) // by each goroutine, before the clock starts
-	run         func(*thread) // by each goroutine, while the clock runs
-	generations int           // how often run is done, each time in a goroutine that the one before it starts last; 0 stands for 1
-	clean       func(*thread) // by each goroutine, when the clock has stopped
+	prepare func()        // by the caller of Run, before the goroutines start
+	setup   func(*thread) // by each goroutine, before the clock starts
+	run     func(*thread) // by each goroutine, while the clock runs
+	// Number of calls of run, each in a goroutine that the previous one starts at its end; 0 means
+	// 1.
+	generations int
+	clean       func(*thread) // by each goroutine, after the clock has stopped
 }
 
-// A gang is the goroutines of a run. They are set up, wait at the gate until all are ready, and stop the clock when the last has done its
-// work.
+// A gang is the goroutines of a run. They are set up, wait at the gate until all are ready, and the
+// last to end its work stops the clock.
 type gang struct {
 	v        values
 	progress func(float64)
@@ -41,14 +43,15 @@ type gang struct {
 	took    time.Duration
 	done    chan struct{} // closed when the last has done its work
 	dirty   atomic.Int64
-	clean   chan struct{} // closed when the last has freed what it had left
-	failed  chan *failure // has room for the first
+	clean   chan struct{} // closed when the last has freed its remaining blocks
+	failed  chan *failure // has capacity for the first
 }
 
 func newGang(v values, progress func(float64)) *gang {
 	return &gang{
 		v: v, progress: progress,
-		gate: make(chan struct{}), done: make(chan struct{}), clean: make(chan struct{}), failed: make(chan *failure, 1),
+		gate: make(chan struct{}), done: make(chan struct{}), clean: make(chan struct{}),
+		failed: make(chan *failure, 1),
 	}
 }
 
@@ -60,7 +63,7 @@ func (g *gang) seed(t int) rng {
 	return rng(g.v.u64("seed") + uint64(t)*0x1000000)
 }
 
-// work does all of a run.
+// work performs a run.
 func (g *gang) work(r *Result, w Workload) (err error) {
 	defer func() { // prepare and the calls before it run here
 		if g.caught(recover()) {
@@ -89,7 +92,8 @@ func (g *gang) work(r *Result, w Workload) (err error) {
 		timers = newTimers(j.threads, j.free)
 	}
 
-	debug.FreeOSMemory() // what setting up has left behind must not go away meanwhile
+	// Garbage of the setup must not be returned to the system while memory is measured.
+	debug.FreeOSMemory()
 	base, measured := rss.Start()
 	if j.prepare != nil {
 		j.prepare()
@@ -136,7 +140,7 @@ func (g *gang) work(r *Result, w Workload) (err error) {
 	return nil
 }
 
-// awaitReady returns when all goroutines have been set up, or with the failure of one.
+// awaitReady waits until all goroutines are set up, or returns the failure of one.
 func (g *gang) awaitReady() error {
 	ready := make(chan struct{})
 	go func() {
@@ -166,7 +170,7 @@ func (g *gang) enter(t *thread) {
 	g.perform(t, 1)
 }
 
-// perform does the work of one generation and of those that follow.
+// perform does the work of a generation and starts the next one.
 func (g *gang) perform(t *thread, generation int) {
 	g.job.run(t)
 	if generation < g.job.generations {
@@ -193,12 +197,12 @@ func (g *gang) inherit(t *thread, generation int) {
 	g.perform(t, generation)
 }
 
-// side starts a goroutine that f runs in, for a job whose threads come and go, and that ends is told of.
+// side runs f in a new goroutine, which ends counts, for a job that starts threads itself.
 func (g *gang) side(ends *sync.WaitGroup, f func()) {
 	ends.Add(1)
 	go func() {
 		defer func() {
-			// After a failure, Run has returned or is about to: nobody needs to be told.
+			// After a failure, Run returns without waiting for ends.
 			if !g.caught(recover()) {
 				ends.Done()
 			}
@@ -207,7 +211,8 @@ func (g *gang) side(ends *sync.WaitGroup, f func()) {
 	}()
 }
 
-// caught reports whether r, from recover, is a failure, and then passes it on. Other panics go on.
+// caught reports whether r, from recover, is a failure, and sends it to failed. It panics again
+// with any other value.
 func (g *gang) caught(r any) bool {
 	switch f := r.(type) {
 	case nil:
@@ -215,7 +220,7 @@ func (g *gang) caught(r any) bool {
 	case *failure:
 		select {
 		case g.failed <- f:
-		default: // it is not the first
+		default: // not the first
 		}
 		return true
 	default:
@@ -232,7 +237,7 @@ func newTimers(n int, free func(unsafe.Pointer, galloc.Layout)) []*timer {
 	return timers
 }
 
-// addLatency sets what the timers have counted.
+// addLatency sets the percentiles from the timers.
 func (r *Result) addLatency(timers []*timer) {
 	var all stopwatch.Histogram
 	for _, c := range timers {

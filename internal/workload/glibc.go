@@ -3,10 +3,11 @@ package workload
 import "github.com/galloc-go/galloc"
 
 var glibcSimple = Workload{
-	Name: "glibc-simple", About: "small blocks of one size, freed half in order and half in reverse", Op: "a block allocated and freed",
+	Name: "glibc-simple", About: "small blocks of one size, freed half in order and half in reverse",
+	Op: "a block allocated and freed",
 	Params: []Param{
-		{"size", 32, 2, maxSize / 2, "size of a block; half and twice of it are used, too"},
-		{"total", 400_000, 1, maxCount, "blocks of each size and number at a time"},
+		{"size", 32, 2, maxSize / 2, "size of a block; half and twice the size are used, too"},
+		{"total", 400_000, 1, maxCount, "blocks of each size, for each number of live blocks"},
 	},
 	build: func(_ *gang, v values) job {
 		threads := v.int("threads")
@@ -90,10 +91,11 @@ var glibcThread = Workload{
 // glibcSizes returns sizes from 4 to 32768, each half as frequent as one of half the size.
 func glibcSizes(r rng) *[8000]uintptr {
 	var sizes [8000]uintptr
-	const least, most = 4, 32768
+	const smallest, largest = 4, 32768
 	for i := range sizes {
 		u := float64(r.next()>>11) / (1 << 53)
-		sizes[i] = uintptr(1 / (1.0/least - float64(u*(1.0/least-1.0/most)))) // the conversion keeps it from being fused
+		// The conversion prevents fusing.
+		sizes[i] = uintptr(1 / (1.0/smallest - float64(u*(1.0/smallest-1.0/largest))))
 	}
 	return &sizes
 }

@@ -2,22 +2,23 @@ package workload
 
 import "github.com/galloc-go/galloc"
 
-// larson is a server whose threads come and go, and leave their blocks to those after them.
+// larson is a server whose threads end and leave their blocks to the threads after them.
 var larson = Workload{
-	Name: "larson", About: "a server whose threads come and go, leaving their blocks to the next", Op: "a block freed and replaced",
+	Name: "larson", About: "a server whose threads end and leave their blocks to the next",
+	Op: "a block freed and replaced",
 	Params: []Param{
 		{"blocks", 5000, 1, maxSlots, "blocks of each thread"},
 		{"min", 8, 2, maxSize, "size of the smallest"},
-		{"max", 1000, 3, maxSize, "size that the largest is below"},
-		{"rounds", 20, 1, maxCount, "replacements of a generation, times blocks"},
-		{"generations", 10, 1, 1 << 30, "threads that come one after the other"},
-		{"sized", 0, 0, 1, "0: free without the layout, where the allocator can"},
+		{"max", 1000, 3, maxSize, "all sizes are less"},
+		{"rounds", 20, 1, maxCount, "replacements of a generation, divided by blocks"},
+		{"generations", 10, 1, 1 << 30, "successive threads"},
+		{"sized", 0, 0, 1, "0: free without the layout, if the allocator can"},
 	},
 	build: func(g *gang, v values) job {
 		threads, blocks := v.int("threads"), v.int("blocks")
 		least, span := v.size("min"), v.u64("max")-v.u64("min")
 		times := v.u64("rounds") * v.u64("blocks")
-		slots := make([][]slot, threads) // a part for each, apart from one another
+		slots := make([][]slot, threads) // each thread's part is a separate array
 		for i := range slots {
 			slots[i] = newSlots(blocks)
 		}
@@ -37,7 +38,8 @@ var larson = Workload{
 	},
 }
 
-// shuffledBlocks fills the slots, shuffles the blocks across them, and replaces each about four times.
+// shuffledBlocks fills the slots, shuffles the blocks across them, and replaces each about four
+// times.
 func shuffledBlocks(t *thread, r rng, slots [][]slot, least uintptr, span uint64) {
 	for _, part := range slots {
 		for i := range part {

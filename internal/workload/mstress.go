@@ -9,10 +9,11 @@ import (
 )
 
 var mstress = Workload{
-	Name: "mstress", About: "random traffic of threads that exchange blocks, a few huge", Op: "an allocation or a free",
+	Name: "mstress", About: "random calls of threads that exchange blocks, a few of them huge",
+	Op: "an allocation or a free",
 	Params: []Param{
 		{"scale", 10, 1, 1 << 16, "hundreds of allocations of the first thread"},
-		{"iterations", 10, 1, maxCount, "times that all threads are started"},
+		{"iterations", 10, 1, maxCount, "number of times that all threads are started"},
 	},
 	build: func(g *gang, v values) job {
 		threads := v.int("threads")
@@ -27,7 +28,7 @@ var mstress = Workload{
 			clear(workers[i].retained)
 		}
 		transfer := make([]unsafe.Pointer, transfers)
-		// Thread 0 is the one that starts the others and awaits them.
+		// Thread 0 starts the others and waits for them.
 		return job{
 			threads: threads + 1, crew: 1,
 			run: func(t *thread) {
@@ -58,12 +59,13 @@ var mstress = Workload{
 
 const transfers = 1000
 
-// A stressor is one of the threads. Its blocks are words that say how many there are: word k of n is (n-k) ^ mixFactor.
+// A stressor is one of the threads. Word k of a block of n words is (n-k) ^ mixFactor, so the first
+// word has n.
 type stressor struct {
 	*thread
-	x              uint64 // the generator
+	x              uint64 // state of the generator
 	allocs, retain int
-	data, retained []unsafe.Pointer // room for all
+	data, retained []unsafe.Pointer // with capacity for all
 	_              [128]byte        // as in thread
 }
 
@@ -127,18 +129,18 @@ func (w *stressor) allocItems(n uint64) unsafe.Pointer {
 	return p
 }
 
-// freeItems frees a block, if there is one, after a look at its words.
+// freeItems checks the words of a block and frees it. If p is nil, it does nothing.
 func (w *stressor) freeItems(p unsafe.Pointer) {
 	if p == nil {
 		return
 	}
 	n := wordsOf(p, 1)[0] ^ mixFactor
 	if n == 0 || n > 64*10000 {
-		panic(failf("the first word of a block at %p is not what was written there", p))
+		panic(failf("the first word of a block at %p is not the word that was written", p))
 	}
 	for k, word := range wordsOf(p, n) {
 		if word != (n-uint64(k))^mixFactor {
-			panic(failf("word %d of %d of a block at %p is not what was written there", k, n, p))
+			panic(failf("word %d of %d of a block at %p is not the word that was written", k, n, p))
 		}
 	}
 	l, _ := galloc.NewLayout(uintptr(8*n), minAlign)
@@ -148,6 +150,6 @@ func (w *stressor) freeItems(p unsafe.Pointer) {
 
 // wordsOf returns the first n words of a block.
 func wordsOf(p unsafe.Pointer, n uint64) []uint64 {
-	// SAFETY: blocks here have at least one word, n is what they were allocated for, and they are aligned to 8.
+	// SAFETY: the block has at least n words, and is aligned to 8.
 	return unsafe.Slice((*uint64)(p), n)
 }

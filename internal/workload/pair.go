@@ -3,7 +3,7 @@ package workload
 import "github.com/galloc-go/galloc"
 
 var pair = Workload{
-	Name: "pair", About: "one block allocated and freed, over and over", Op: "an allocation with its free",
+	Name: "pair", About: "one block allocated and freed, again and again", Op: "an allocation with its free",
 	Params: pairParams,
 	build: func(_ *gang, v values) job {
 		size, times := v.size("size"), pairTimes(v)
@@ -23,7 +23,8 @@ var pair = Workload{
 }
 
 var batch = Workload{
-	Name: "batch", About: "many blocks of one size allocated, then freed in the same order", Op: "an allocation with its free",
+	Name: "batch", About: "many blocks of one size allocated, then freed in the same order",
+	Op:     "an allocation with its free",
 	Params: append(pairParams[:len(pairParams):len(pairParams)], Param{"count", 1000, 1, maxSlots, "blocks at a time"}),
 	build: func(_ *gang, v values) job {
 		size, rounds := v.size("size"), pairTimes(v)/v.u64("count")

@@ -32,8 +32,10 @@ func TestLevelsCoverTheSlots(t *testing.T) {
 			if l[k].first != next || l[k].count == 0 || l[k].count > slots || l[k].below <= below {
 				t.Errorf("%d slots: level %d is %+v", slots, k, l[k])
 			}
-			if first, last := l.choose(below<<32), l.choose(l[k].below<<32-1); first != next || last != next+l[k].count-1 {
-				t.Errorf("%d slots: level %d has slots from %d to %d, want %d and %d more", slots, k, first, last, next, l[k].count)
+			if first, last := l.choose(below<<32), l.choose(l[k].below<<32-1); first != next ||
+				last != next+l[k].count-1 {
+				t.Errorf("%d slots: level %d has slots from %d to %d, want %d and %d more",
+					slots, k, first, last, next, l[k].count)
 			}
 			next, below = next+l[k].count, l[k].below
 		}
@@ -64,7 +66,7 @@ func TestSizesOfGlibcThread(t *testing.T) {
 
 func TestThreadsShareNoCacheLine(t *testing.T) {
 	var v thread
-	if hot := unsafe.Offsetof(v.free) + unsafe.Sizeof(v.free); unsafe.Sizeof(v) < hot+128 {
+	if hot := unsafe.Offsetof(v.realloc) + unsafe.Sizeof(v.realloc); unsafe.Sizeof(v) < hot+128 {
 		t.Errorf("a thread has %d bytes, of which %d are used", unsafe.Sizeof(v), hot)
 	}
 }

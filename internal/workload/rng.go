@@ -1,6 +1,6 @@
 package workload
 
-// An rng is splitmix64: a counter that is mixed.
+// An rng is a generator of random numbers: splitmix64, a mixed counter.
 type rng uint64
 
 func (r *rng) next() uint64 {

@@ -9,14 +9,15 @@ import (
 )
 
 var rptest = Workload{
-	Name: "rptest", About: "sizes from a table, two alignments, lists of blocks handed over", Op: "an allocation or a free",
+	Name: "rptest", About: "sizes from a table, two alignments, lists of blocks passed on",
+	Op: "an allocation or a free",
 	Params: []Param{
-		{"loops", 50, 1, 1 << 24, "loops of an iteration"},
+		{"loops", 50, 1, 1 << 24, "loops per iteration"},
 		{"allocs", 1000, 1, maxSlots, "slots of each thread"},
-		{"ops", 100, 0, 1 << 24, "blocks of a loop, about"},
+		{"ops", 100, 0, 1 << 24, "blocks per loop, about"},
 		{"min", 8, 8, maxSize, "size of the smallest"},
 		{"max", 16000, 9, maxSize, "size of the largest"},
-		{"cross", 2, 1, 1 << 24, "a list is handed over every so many loops"},
+		{"cross", 2, 1, 1 << 24, "number of loops after which a list is passed on"},
 		{"iterations", 2, 1, 1 << 24, "iterations"},
 	},
 	check: func(v values) error {
@@ -43,7 +44,7 @@ const (
 	allocStep = 1021
 )
 
-// ropes is what the threads share. Its tables are only read.
+// ropes is shared by the threads, which only read its tables.
 type ropes struct {
 	v       values
 	size    [2000]uintptr
@@ -53,16 +54,16 @@ type ropes struct {
 }
 
 func (r *ropes) makeTables(random rng) {
-	least, most := r.v.u64("min"), r.v.u64("max")
+	least, limit := r.v.u64("min"), r.v.u64("max")
 	var u [len(r.size)]uint64
 	for i := range u {
-		u[i] = least + random.below(most-least+1)
+		u[i] = least + random.below(limit-least+1)
 	}
-	width := float64(most - least)
+	width := float64(limit - least)
 	share := func(i int) float64 { return float64(u[i%len(u)]-least) / width }
 	for i := range r.size {
 		w0, w1 := 1-share(i+1), 1-share(i+2)
-		// The conversions keep the compiler from fusing operations, here and below.
+		// The conversions prevent the compiler from fusing operations, here and below.
 		r.size[i] = uintptr(least) + uintptr(float64(float64(float64(u[i]-least)*w0)*w1))
 	}
 	for i := range r.percent {
@@ -70,19 +71,19 @@ func (r *ropes) makeTables(random rng) {
 	}
 }
 
-// A roper is what one thread has. foreign is written by all.
+// A roper is the state of one thread. All threads write to list.
 type roper struct {
 	slots      []slot
-	free, next int       // f and a: where blocks are freed, and where they are allocated
-	to         int       // the turn: who gets the next list is so far behind the thread
+	free, next int       // f and a: the slots whose block is freed and allocated next
+	to         int       // the next list goes to the thread with this distance, plus 1
 	odd        bool      // the next small block is aligned to 16
-	arrays     []foreign // to be used one after the other, and again
+	arrays     []foreign // used in turn
 	_          [128]byte
 	list       atomic.Pointer[foreign] // arrays from others
 	_          [128]byte
 }
 
-// A foreign array is blocks for another thread to free.
+// A foreign array has blocks that another thread frees.
 type foreign struct {
 	slots []slot
 	next  *foreign
@@ -92,7 +93,8 @@ func (r *ropes) newRoper() *roper {
 	w := &roper{slots: newSlots(r.v.int("allocs"))}
 	if r.v.int("threads") > 1 {
 		loops, cross := r.v.int("loops"), r.v.int("cross")
-		// Those of one iteration may be on their way still while the next one goes on, but not longer: see meeting.
+		// Arrays of an iteration may be in use until the end of the next one, but not longer: see
+		// meeting.
 		w.arrays = make([]foreign, 2*((loops+cross-1)/cross))
 		for i := range w.arrays {
 			w.arrays[i].slots = newSlots(r.v.int("ops") * 150 / 100)
@@ -166,7 +168,7 @@ func (w *roper) make(t *thread, s *slot, size uintptr) {
 	t.ops++
 }
 
-// drop frees the block in s, if there is one.
+// drop frees the block in s, if any.
 func (w *roper) drop(t *thread, s *slot) {
 	if s.p == nil {
 		return
@@ -193,13 +195,13 @@ func (w *roper) dropForeign(t *thread) {
 	}
 }
 
-// A meeting is where each waits for all, again and again.
+// A meeting is a barrier that can be used repeatedly.
 type meeting struct {
 	mu      sync.Mutex
 	all     sync.Cond
-	n       int // how many threads there are
-	missing int // how many have not come yet
-	held    int // meetings that are over
+	n       int // number of threads
+	missing int // threads that have not arrived
+	held    int // completed meetings
 }
 
 func newMeeting(n int) *meeting {

@@ -7,17 +7,18 @@ import (
 	"strings"
 )
 
-// Limits of parameters. Sizes are such that they are valid in a layout on every system.
+// Limits of parameters. All sizes are valid in a layout on every platform.
 const (
 	maxSize  = 1 << 30
 	maxCount = 1 << 32
 	maxSlots = 1 << 24
 )
 
-// values are the settings of a run, complete.
+// values are the values of all parameters of a run.
 type values map[string]uint64
 
-// int returns a value whose parameter is limited to what an int holds; that of a count may not be so on 32 bits: see u64.
+// int returns a value whose parameter fits in an int. A count may not fit on 32-bit platforms: use
+// u64.
 func (v values) int(key string) int { return int(v.u64(key)) }
 
 func (v values) size(key string) uintptr { return uintptr(v.u64(key)) }
@@ -25,7 +26,7 @@ func (v values) size(key string) uintptr { return uintptr(v.u64(key)) }
 func (v values) u64(key string) uint64 {
 	n, ok := v[key]
 	if !ok {
-		panic("workload: there is no parameter " + key)
+		panic("workload: unknown parameter " + key)
 	}
 	return n
 }
@@ -40,20 +41,21 @@ func parse(w Workload, settings []string) (values, error) {
 	for _, s := range settings {
 		key, value, ok := strings.Cut(s, "=")
 		if !ok {
-			return nil, fmt.Errorf("workload: %q is no setting: give key=value, with a key of %s", s, names(params))
+			return nil, fmt.Errorf("workload: %q is not a setting: write key=value, with a key of %s", s, names(params))
 		}
 		i := slices.IndexFunc(params, func(p Param) bool { return p.Name == key })
 		if i < 0 {
-			return nil, fmt.Errorf("workload: %s has no parameter %q: there are %s", w.Name, key, names(params))
+			return nil, fmt.Errorf("workload: %s has no parameter %q: the parameters are %s",
+				w.Name, key, names(params))
 		}
 		n, err := strconv.ParseUint(value, 10, 64)
 		if p := params[i]; err != nil || n < p.Min || n > p.Max {
-			return nil, fmt.Errorf("workload: %s: give a whole number from %d to %d", s, p.Min, p.Max)
+			return nil, fmt.Errorf("workload: %s: write a whole number from %d to %d", s, p.Min, p.Max)
 		}
 		v[key] = n
 	}
-	if most, ok := v["max"]; ok && v["min"] >= most {
-		return nil, fmt.Errorf("workload: min=%d max=%d: min must be less than max", v["min"], most)
+	if limit, ok := v["max"]; ok && v["min"] >= limit {
+		return nil, fmt.Errorf("workload: min=%d max=%d: min must be less than max", v["min"], limit)
 	}
 	if w.check != nil {
 		if err := w.check(v); err != nil {

@@ -7,11 +7,11 @@ import (
 )
 
 var sh6bench = Workload{
-	Name: "sh6bench", About: "waves of sizes, freed from both ends, with a part kept", Op: "a block allocated",
+	Name: "sh6bench", About: "waves of sizes, freed from both ends, with some blocks kept", Op: "a block allocated",
 	Params: []Param{
-		{"calls", 2000, 1, maxSlots, "times through the sizes, of all threads together; and as many slots"},
+		{"calls", 2000, 1, maxSlots, "passes over the sizes, of all threads together; also the number of slots"},
 		{"min", 1, 1, maxSize, "size of the smallest"},
-		{"max", 1000, 2, maxSize, "size that the largest is below"},
+		{"max", 1000, 2, maxSize, "all sizes are less"},
 	},
 	check: func(v values) error {
 		if v.u64("calls") < v.u64("threads") {
@@ -38,8 +38,8 @@ var sh6bench = Workload{
 	},
 }
 
-// A window is slots that are filled from the front to the end, over and over, except for those from keepFrom to keepTo, whose blocks are kept
-// for one more time.
+// A window is slots that are filled from the front to the end, again and again, except for the
+// slots from keepFrom to keepTo, whose blocks are kept for one more pass.
 //
 //	0 <= keepFrom <= keepTo <= len(slots);  slots from next to keepFrom, or to the end if next >= keepTo, are empty
 type window struct {
@@ -49,8 +49,8 @@ type window struct {
 	_                [128]byte // as in thread
 }
 
-func (w *window) wave(t *thread, least, most uintptr) {
-	for base := uintptr(1); base < most; base = base*3/2 + 1 {
+func (w *window) wave(t *thread, least, limit uintptr) {
+	for base := uintptr(1); base < limit; base = base*3/2 + 1 {
 		for size := base; size >= least; size /= 2 {
 			l, _ := galloc.NewLayout(size, minAlign)
 			n := 50
@@ -74,7 +74,7 @@ func (w *window) wave(t *thread, least, most uintptr) {
 	}
 }
 
-// turn goes on at the front: the window moves up, and what is not in it is freed.
+// turn continues at the front: the kept range moves up, and the blocks outside of it are freed.
 func (w *window) turn(t *thread) {
 	end := len(w.slots)
 	w.next, w.keepFrom = 0, w.keepTo
@@ -83,7 +83,7 @@ func (w *window) turn(t *thread) {
 	}
 	w.keepTo = min(w.keepFrom+end/5, end)
 	t.emptyAll(w.slots[:w.keepFrom])
-	for i := end - 1; i >= w.keepTo; i-- { // these are the lines of empty, which is not inlined
+	for i := end - 1; i >= w.keepTo; i-- { // the body of empty, which is not inlined
 		if s := &w.slots[i]; s.p != nil {
 			t.free(s.p, s.l)
 			s.p = nil

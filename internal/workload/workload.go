@@ -1,15 +1,18 @@
-// Package workload does to the global allocator what the well-known benchmarks of allocators do to malloc: each workload is a
-// fixed amount of work, on one or several goroutines, and its result says how long that took, and how much memory.
+// Package workload runs the workloads of well-known benchmarks of malloc on the global allocator.
+// Each workload is a fixed amount of work on one or several goroutines; its result has the time and
+// the memory that it took.
 //
-// bench/WORKLOADS.md says exactly what each does, and bench/native does the same in C: blocks and bytes allocated are equal.
+// bench/WORKLOADS.md defines each workload, and bench/native does the same work in C: both allocate
+// the same blocks and bytes.
 //
-// The way of a run: settings.go understands the settings, gang.go readies the goroutines, releases them at once and waits for
-// them, thread.go is what each of them has in its hands. The other files are the workloads, one or two in each. A workload
-// is a function that makes a job of its settings: what is done before, while and after the clock runs.
+// The steps of a run: settings.go parses the settings; gang.go sets up the goroutines, starts them
+// at once and waits for them; thread.go is the state of a goroutine. The other files are the
+// workloads, one or two in each. A workload is a function that returns a job for its settings: the
+// functions to run before, while and after the clock runs.
 //
-// While the clock runs nothing is allocated on the Go heap, so that the collector has nothing to do, except for the goroutines
-// that larson and mstress start. Blocks are used as the functions of package galloc give them: each is freed with the layout it
-// was allocated with.
+// While the clock runs, nothing is allocated on the Go heap, so that the collector has nothing to
+// do, except for the goroutines that larson and mstress start. Each block is freed with the layout
+// that it was allocated with.
 package workload
 
 import (
@@ -20,20 +23,21 @@ import (
 
 	"github.com/galloc-go/galloc"
 	"github.com/galloc-go/galloc/heap"
+	"github.com/galloc-go/galloc/internal/bridge"
 )
 
-// A Workload is what there is to say about one.
+// A Workload describes a workload.
 type Workload struct {
 	Name   string
 	About  string // in a line
 	Op     string // what an operation is
 	Params []Param
 
-	check func(values) error // of values that do not go together; may be nil
+	check func(values) error // of values that exclude each other; may be nil
 	build func(*gang, values) job
 }
 
-// A Param is a number that a workload depends on.
+// A Param is a parameter of a workload.
 type Param struct {
 	Name     string
 	Default  uint64
@@ -41,38 +45,41 @@ type Param struct {
 	Doc      string
 }
 
-// All returns the workloads, in the order of bench/WORKLOADS.md. Params are those of each, without those that all have: Common.
+// All returns the workloads, in the order of bench/WORKLOADS.md. Their Params do not include the
+// common parameters.
 func All() []Workload { return slices.Clone(all) }
 
 var all = []Workload{
-	larson, xmallocTest, mstress, rptest, sh6bench, cacheScratch, cacheThrash, allocTest, glibcSimple, glibcThread, mallocLarge, pair, batch,
+	larson, xmallocTest, mstress, rptest, sh6bench, cacheScratch, cacheThrash, allocTest, glibcSimple, glibcThread,
+	mallocLarge, slots, growth, randomFree, pair, batch,
 }
 
-// Common returns the parameters that all workloads have.
+// Common returns the parameters of all workloads.
 func Common() []Param { return slices.Clone(common) }
 
 var common = []Param{
-	{"threads", 1, 1, 1 << 10, "goroutines that work at the same time"},
-	{"seed", 4141, 0, 1<<64 - 1, "what the random decisions follow from"},
-	{"latency", 0, 0, 1, "1: time each call of the allocator, instead of the whole"},
-	{"settle", 0, 0, 3_600_000, "milliseconds to wait at the end before memory is looked at"},
+	{"threads", 1, 1, 1 << 10, "number of goroutines"},
+	{"seed", 4141, 0, 1<<64 - 1, "seed of the random decisions"},
+	{"latency", 0, 0, 1, "1: time each call of the allocator, instead of the whole run"},
+	{"settle", 0, 0, 3_600_000, "milliseconds to wait at the end before memory is measured"},
 }
 
-// A Result is what a run has measured, and what the programs that run workloads print as JSON. Times are in nanoseconds, memory in
-// bytes. What was not measured is absent: ns where latency was, latency otherwise, and resident memory where the system does not
-// tell it.
+// A Result is the result of a run, which programs print as JSON. Times are in nanoseconds, memory
+// in bytes. A field that was not measured is absent: ns with latency=1, the percentiles otherwise,
+// and resident memory on systems other than Linux.
 type Result struct {
 	Workload string `json:"workload"`
 	Threads  int    `json:"threads"`
 	Ops      uint64 `json:"ops"` // operations, as the workload defines them, while the clock ran
 	Ns       int64  `json:"ns,omitempty"`
-	Allocs   uint64 `json:"allocs"` // allocations, those of the setup too
-	Bytes    uint64 `json:"bytes"`  // asked for by them
+	Allocs   uint64 `json:"allocs"` // allocations, including the setup
+	Bytes    uint64 `json:"bytes"`  // requested by them
 
-	PeakRSS *int64 `json:"peak_rss,omitempty"` // resident memory that the workload added, at most
-	EndRSS  *int64 `json:"end_rss,omitempty"`  // the same when all was freed and settle was over
+	PeakRSS *int64 `json:"peak_rss,omitempty"` // the most resident memory that the workload added
+	// Resident memory after all was freed and the time settle had passed.
+	EndRSS *int64 `json:"end_rss,omitempty"`
 
-	Calls uint64  `json:"calls,omitempty"` // of the allocator, that were timed
+	Calls uint64  `json:"calls,omitempty"` // timed calls of the allocator
 	P50   float64 `json:"p50,omitempty"`
 	P99   float64 `json:"p99,omitempty"`
 	P999  float64 `json:"p999,omitempty"`
@@ -81,12 +88,17 @@ type Result struct {
 	Error string `json:"error"`
 }
 
-// Register makes a the global allocator, as galloc.RegisterGlobal does. It also remembers it, for settings with which blocks are freed
-// without a layout: if a has a method Free(unsafe.Pointer), that is called then, and galloc.Dealloc otherwise.
+// Register registers a as the global allocator, as galloc.RegisterGlobal does. For settings that
+// free blocks without a layout, it also records whether a has a method Free(unsafe.Pointer), which
+// is called then; otherwise galloc.Dealloc is. With a memory checker it is Dealloc too: the blocks
+// are the checker's, and a does not know them.
 func Register(a galloc.GlobalAlloc) {
-	galloc.RegisterGlobal(a)
+	galloc.RegisterGlobal(a) //galloc:ignore fromlibrary programs that measure call it from main
+	if bridge.GlobalChecker() != nil {
+		return
+	}
 	switch f := a.(type) {
-	case *heap.Heap: // as below, but here the compiler can inline Free, as it can in a program
+	case *heap.Heap: // as below, but the compiler can inline Free, as in a program
 		freeUnsized = func(p unsafe.Pointer, _ galloc.Layout) { f.Free(p) }
 	case interface{ Free(unsafe.Pointer) }:
 		freeUnsized = func(p unsafe.Pointer, _ galloc.Layout) { f.Free(p) }
@@ -95,11 +107,13 @@ func Register(a galloc.GlobalAlloc) {
 
 var freeUnsized = directDealloc
 
-// Run runs the named workload on the global allocator, with settings of the form "key=value", and the defaults for the others.
-// progress, if it is not nil, is told now and then how much is done, from 0 to 1. The Result has the error in it, too.
+// Run runs the named workload on the global allocator, with settings of the form "key=value", and
+// the defaults for the others. It calls progress, if not nil, now and then with the part that is
+// done, from 0 to 1. The Result has the error, too.
 //
-// If an allocation fails, or a block has not the content it should have, Run returns at once and leaves goroutines and blocks
-// behind: the process had better end. Run is not to be called twice at the same time.
+// If an allocation fails, or the content of a block is wrong, Run returns at once and leaves
+// goroutines running and blocks allocated: the process should end. Run must not be called by two
+// goroutines at a time.
 func Run(name string, settings []string, progress func(done float64)) (Result, error) {
 	r := Result{Workload: name}
 	err := run(&r, name, settings, progress)
@@ -142,5 +156,6 @@ func find(name string) (Workload, error) {
 		}
 		names = append(names, w.Name)
 	}
-	return Workload{}, fmt.Errorf("workload: there is no workload %q: there are %s", name, strings.Join(names, ", "))
+	return Workload{}, fmt.Errorf("workload: unknown workload %q: the workloads are %s",
+		name, strings.Join(names, ", "))
 }

@@ -17,7 +17,9 @@ var update = flag.Bool("update", false, "write testdata/golden.txt anew")
 
 // small is settings that make each workload short.
 var small = map[string][]string{
-	"larson":        {"blocks=50 rounds=2 generations=3", "blocks=7 min=100 max=101 generations=1 sized=1", "blocks=1 min=2 max=5000"},
+	"larson": {
+		"blocks=50 rounds=2 generations=3", "blocks=7 min=100 max=101 generations=1 sized=1", "blocks=1 min=2 max=5000",
+	},
 	"xmalloc-test":  {"batches=10 batch=20", "batches=130 batch=3 size=0", "batches=1 batch=1 size=1"},
 	"mstress":       {"scale=1 iterations=3", "scale=2 iterations=1"},
 	"rptest":        {"loops=7 allocs=50 ops=20", "loops=4 allocs=3 ops=30 max=40 cross=3 iterations=3"},
@@ -28,8 +30,13 @@ var small = map[string][]string{
 	"glibc-simple":  {"total=3200", "size=2 total=1600"},
 	"glibc-thread":  {"iterations=3000 slots=64"},
 	"malloc-large":  {"buffers=3 replacements=10 min=5000 max=20000", "buffers=1 replacements=1 min=1 max=2"},
-	"pair":          {"iterations=1000", "size=32768 iterations=100"},
-	"batch":         {"iterations=1000 count=30", "size=1048576 iterations=640 count=2"},
+	"slots": {
+		"slots=50 iterations=500", "slots=7 iterations=100 across=1", "slots=5 iterations=50 min=5000 max=40000",
+	},
+	"growth":      {"vectors=20 iterations=2000", "vectors=3 iterations=300 min=8 max=16"},
+	"random-free": {"blocks=300 rounds=2", "blocks=1 min=8 max=16"},
+	"pair":        {"iterations=1000", "size=32768 iterations=100"},
+	"batch":       {"iterations=1000 count=30", "size=1048576 iterations=640 count=2"},
 }
 
 // runSmall runs a workload on the checker.
@@ -86,7 +93,8 @@ func compare(t *testing.T, file, got string) {
 	g, lines := strings.Split(got, "\n"), strings.Split(string(want), "\n")
 	for i := range max(len(g), len(lines)) {
 		if i >= len(g) || i >= len(lines) || g[i] != lines[i] {
-			t.Fatalf("line %d of %s is not what was done (-update writes it anew):\n%s", i+1, file, strings.Join(g[min(i, len(g)):], "\n"))
+			t.Fatalf("line %d of %s is not what was done (-update writes it anew):\n%s",
+				i+1, file, strings.Join(g[min(i, len(g)):], "\n"))
 		}
 	}
 }
@@ -117,7 +125,9 @@ func TestLatency(t *testing.T) {
 		"cache-scratch": func(_ Result, threads uint64) uint64 { return threads * (2*20 + 1) },
 		"cache-thrash":  func(_ Result, threads uint64) uint64 { return threads * 2 * 20 },
 		"alloc-test":    func(r Result, _ uint64) uint64 { return r.Ops },
-		"glibc-thread":  func(r Result, threads uint64) uint64 { return 2*r.Ops - 64*threads }, // all places are filled in the end
+		"growth":        func(r Result, _ uint64) uint64 { return 3 * r.Ops },
+		// All places are filled in the end.
+		"glibc-thread": func(r Result, threads uint64) uint64 { return 2*r.Ops - 64*threads },
 	}
 	for _, w := range All() {
 		for threads := range uint64(3) {
@@ -151,7 +161,8 @@ func TestNoGarbageWhileTheClockRuns(t *testing.T) {
 			if w.Name == "larson" {
 				settings = append(settings, "generations=1")
 			}
-			for _, again := range []bool{false, true} { // the heap's own memory comes with the first run
+			// The heap's own memory comes with the first run.
+			for _, again := range []bool{false, true} {
 				var before, after runtime.MemStats
 				_, err := Run(w.Name, settings, func(done float64) {
 					switch done {
@@ -188,26 +199,27 @@ func TestProgress(t *testing.T) {
 
 func TestWhatIsRefused(t *testing.T) {
 	for _, c := range []struct{ name, settings, want string }{
-		{"larsson", "", `there is no workload "larsson": there are larson, xmalloc-test, mstress, `},
-		{"", "", `there is no workload ""`},
-		{"larson", "blocks", `"blocks" is no setting: give key=value, with a key of blocks, min, max, `},
-		{"larson", "size=3", `larson has no parameter "size": there are blocks, min, max, rounds, generations, sized, threads, seed, latency, settle`},
-		{"larson", "blocks=many", "blocks=many: give a whole number from 1 to "},
-		{"larson", "blocks=0", "blocks=0: give"},
-		{"larson", "blocks=-1", "blocks=-1: give"},
-		{"larson", "blocks=1=2", "blocks=1=2: give"},
-		{"larson", "sized=2", "sized=2: give a whole number from 0 to 1"},
+		{"larsson", "", `unknown workload "larsson": the workloads are larson, xmalloc-test, mstress, `},
+		{"", "", `unknown workload ""`},
+		{"larson", "blocks", `"blocks" is not a setting: write key=value, with a key of blocks, min, max, `},
+		{"larson", "size=3", `larson has no parameter "size": the parameters are blocks, min, max, rounds, generations, sized, threads, seed, latency, settle`},
+		{"larson", "blocks=many", "blocks=many: write a whole number from 1 to "},
+		{"larson", "blocks=0", "blocks=0: write"},
+		{"larson", "blocks=-1", "blocks=-1: write"},
+		{"larson", "blocks=1=2", "blocks=1=2: write"},
+		{"larson", "sized=2", "sized=2: write a whole number from 0 to 1"},
 		{"larson", "min=1000", "min=1000 max=1000: min must be less than max"},
-		{"pair", "threads=0", "threads=0: give"},
-		{"pair", "size=99999999999999999999", "give a whole number"},
+		{"pair", "threads=0", "threads=0: write"},
+		{"pair", "size=99999999999999999999", "write a whole number"},
 		{"rptest", "allocs=2042", "rptest: allocs must not be divisible by"},
-		{"rptest", "min=7", "min=7: give"},
+		{"rptest", "min=7", "min=7: write"},
 		{"sh6bench", "calls=2 threads=3", "sh6bench: calls must not be less than threads"},
-		{"alloc-test", "slots=15", "slots=15: give"},
+		{"alloc-test", "slots=15", "slots=15: write"},
 	} {
 		check.reset()
 		r, err := Run(c.name, strings.Fields(c.settings), nil)
-		if err == nil || !strings.HasPrefix(err.Error(), "workload: ") || !strings.Contains(err.Error(), c.want) || r.Error != err.Error() {
+		if err == nil || !strings.HasPrefix(err.Error(), "workload: ") || !strings.Contains(err.Error(), c.want) ||
+			r.Error != err.Error() {
 			t.Errorf("%s %s: %v, want %q; the result says %q", c.name, c.settings, err, c.want, r.Error)
 		}
 		if other := Check(c.name, strings.Fields(c.settings)); other == nil || other.Error() != err.Error() {
@@ -236,11 +248,11 @@ func TestAnAllocationThatFailsIsAnError(t *testing.T) {
 			}
 		}
 	}
-	// Nothing that has been left behind is running: each of these had one goroutine that allocates.
+	// No goroutine is still running: each of these had one goroutine that allocates.
 	check.reset()
 }
 
-// The page that says what the workloads do has the same parameters.
+// WORKLOADS.md has the same parameters.
 func TestThePageHasTheSameParameters(t *testing.T) {
 	page, err := os.ReadFile("../../bench/WORKLOADS.md")
 	if err != nil {
@@ -249,14 +261,14 @@ func TestThePageHasTheSameParameters(t *testing.T) {
 	setting := regexp.MustCompile(`\b(\w+)=(\d+)\b`)
 	said := map[string]map[string]uint64{}
 	for section := range strings.SplitSeq(string(page), "\n## ") {
-		lines := strings.SplitN(section, "\n", 3)
+		lines := strings.SplitN(section, "\n", 4) // the heading, an empty line, the parameters
 		heading, _, ok := strings.Cut(lines[0], ":")
-		if !ok || len(lines) < 2 {
+		if !ok || len(lines) < 4 {
 			continue
 		}
 		for name := range strings.SplitSeq(heading, ", ") {
 			said[name] = map[string]uint64{}
-			for _, m := range setting.FindAllStringSubmatch(lines[1], -1) {
+			for _, m := range setting.FindAllStringSubmatch(lines[2], -1) {
 				said[name][m[1]], _ = strconv.ParseUint(m[2], 10, 64)
 			}
 		}
@@ -275,7 +287,7 @@ func TestThePageHasTheSameParameters(t *testing.T) {
 			}
 			params++
 		}
-		if len(said[w.Name]) != params && w.Name != "pair" { // its section is that of batch, too
+		if len(said[w.Name]) != params && w.Name != "pair" { // its section also describes batch
 			t.Errorf("%s has %d parameters, and on the page %v", w.Name, params, said[w.Name])
 		}
 	}

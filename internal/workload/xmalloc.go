@@ -7,10 +7,11 @@ import (
 )
 
 var xmallocTest = Workload{
-	Name: "xmalloc-test", About: "blocks made by some threads and freed by others", Op: "a block allocated and freed",
+	Name: "xmalloc-test", About: "blocks allocated by some threads and freed by others",
+	Op: "a block allocated and freed",
 	Params: []Param{
 		{"batches", 200, 1, maxCount, "batches of each producer"},
-		{"batch", 4096, 1, maxSlots, "blocks of a batch"},
+		{"batch", 4096, 1, maxSlots, "blocks per batch"},
 		{"size", 64, 0, maxSize, "size of a block; 0: one of 17 from 8 to 2048"},
 	},
 	build: func(g *gang, v values) job {
@@ -30,7 +31,7 @@ var xmallocTest = Workload{
 				for b := l.pop(); b != nil; b = l.pop() {
 					t.emptyAll(b.slots)
 					t.ops += uint64(len(b.slots))
-					l.giveBack(b)
+					l.release(b)
 				}
 			},
 		}
@@ -39,7 +40,7 @@ var xmallocTest = Workload{
 
 var xmallocSizes = [17]uintptr{8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048}
 
-// blockBatch is blocks on their way from a producer to a consumer.
+// blockBatch is a batch of blocks from a producer to a consumer.
 type blockBatch struct {
 	slots []slot
 	next  *blockBatch
@@ -60,14 +61,14 @@ func (b *blockBatch) produce(t *thread, fixed uintptr) {
 	t.rng = r
 }
 
-// maxFilled is how many batches the list holds: who has more to give must wait.
+// maxFilled is the number of batches that the list holds. When it is full, producers wait.
 const maxFilled = 100
 
-// batchList is the filled batches, last in, first out, and the arrays for others. What is said of it holds under mu:
+// batchList is the filled batches, last in, first out, and the free arrays. These hold under mu:
 //
 //	count = length of filled <= maxFilled
 //	left = batches that have not been popped yet
-//	arrays in free = all - count - those that producers and consumers have in their hands, one each at most
+//	arrays in free = all - count - arrays that producers and consumers use, at most one each
 type batchList struct {
 	mu             sync.Mutex
 	mayPop, mayPut *sync.Cond
@@ -85,7 +86,7 @@ func newBatchList(arrays, blocks int, total uint64) *batchList {
 	return l
 }
 
-// array returns a batch to be filled.
+// array returns an empty batch.
 func (l *batchList) array() *blockBatch {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -94,7 +95,7 @@ func (l *batchList) array() *blockBatch {
 	return b
 }
 
-func (l *batchList) giveBack(b *blockBatch) {
+func (l *batchList) release(b *blockBatch) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	b.next, l.free = l.free, b

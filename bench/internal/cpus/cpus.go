@@ -1,4 +1,4 @@
-// Package cpus binds threads to processors, so that what is measured on one CPU has one, whatever the machine has.
+// Package cpus binds threads to processors, to measure on fewer CPUs than the machine has.
 package cpus
 
 import "errors"

@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Count returns how many CPUs this thread may run on.
+// Count returns the number of CPUs that this thread may run on.
 func Count() (int, error) {
 	var all unix.CPUSet
 	if err := unix.SchedGetaffinity(0, &all); err != nil {
@@ -18,14 +18,16 @@ func Count() (int, error) {
 	return all.Count(), nil
 }
 
-// BindProcess confines the whole process to the first n of the CPUs it may run on, and sets GOMAXPROCS to n.
+// BindProcess confines the whole process to the first n of the CPUs it may run on, and sets
+// GOMAXPROCS to n.
 func BindProcess(n int) error {
 	set, err := first(n)
 	if err != nil {
 		return err
 	}
-	// The mask belongs to a thread and passes on to those that it starts. The runtime has started some already, each of which may
-	// be starting another at this moment: so all threads are bound until a look at the list finds none that was not.
+	// The mask belongs to a thread, and threads that it starts inherit it. The runtime has started
+	// some already, each of which may be starting another right now. So bind all threads until the
+	// list has no unbound one.
 	bound := map[int]bool{}
 	for again := true; again; {
 		again = false
@@ -38,7 +40,8 @@ func BindProcess(n int) error {
 			if err != nil || bound[tid] {
 				continue
 			}
-			if err := unix.SchedSetaffinity(tid, set); err != nil && err != unix.ESRCH { // it may have ended
+			// It may have ended.
+			if err := unix.SchedSetaffinity(tid, set); err != nil && err != unix.ESRCH {
 				return fmt.Errorf("cpus: sched_setaffinity: %w", err)
 			}
 			bound[tid], again = true, true
@@ -48,7 +51,8 @@ func BindProcess(n int) error {
 	return nil
 }
 
-// While calls f on a thread that is confined to the first n of the CPUs that it may run on: a process that f starts inherits that.
+// While calls f on a thread that is confined to the first n of the CPUs that it may run on. A
+// process that f starts inherits that.
 func While(n int, f func() error) error {
 	set, err := first(n)
 	if err != nil {
@@ -80,7 +84,8 @@ func first(n int) (*unix.CPUSet, error) {
 		return nil, fmt.Errorf("cpus: sched_getaffinity: %w", err)
 	}
 	if n < 1 || n > all.Count() {
-		return nil, fmt.Errorf("cpus: %d CPUs are wanted, and there are %d: choose a number from 1 to %[2]d", n, all.Count())
+		return nil, fmt.Errorf("cpus: %d CPUs are wanted, and there are %d: choose a number from 1 to %[2]d",
+			n, all.Count())
 	}
 	for cpu := 0; set.Count() < n; cpu++ {
 		if all.IsSet(cpu) {

@@ -4,7 +4,7 @@ package cpus
 
 import "runtime"
 
-// Count returns how many CPUs there are.
+// Count returns the number of CPUs.
 func Count() (int, error) { return runtime.NumCPU(), nil }
 
 // BindProcess returns ErrUnsupported.

@@ -10,21 +10,28 @@ import (
 )
 
 func init() {
-	enter(Peer{"arrow", "Apache Arrow's Mallocator: calloc through cgo, aligned and entered in a map", func(Need) (galloc.GlobalAlloc, error) {
-		return arrow{mallocator.NewMallocator()}, nil
-	}})
+	enter(
+		Peer{
+			"arrow",
+			"Apache Arrow's Mallocator: calloc through cgo, aligned and entered in a map",
+			func(Need) (galloc.GlobalAlloc, error) {
+				return arrow{mallocator.NewMallocator()}, nil
+			},
+		},
+	)
 }
 
-// arrowAlign is what it aligns its blocks to.
+// arrowAlign is the alignment of its blocks.
 const arrowAlign = 64
 
 type arrow struct{ m *mallocator.Mallocator }
 
 func (a arrow) calloc(size uintptr) unsafe.Pointer {
-	if size > 2*most {
+	if size > 2*maxRequest {
 		return nil
 	}
-	return unsafe.Pointer(unsafe.SliceData(a.m.Allocate(int(size)))) // SAFETY: only the type changes
+	// SAFETY: only the type changes
+	return unsafe.Pointer(unsafe.SliceData(a.m.Allocate(int(size))))
 }
 
 func (a arrow) Alloc(l galloc.Layout) unsafe.Pointer {
@@ -34,7 +41,7 @@ func (a arrow) Alloc(l galloc.Layout) unsafe.Pointer {
 	return a.calloc(l.Size())
 }
 
-// AllocZeroed is Alloc, which clears always.
+// AllocZeroed is Alloc, which always clears.
 func (a arrow) AllocZeroed(l galloc.Layout) unsafe.Pointer { return a.Alloc(l) }
 
 func (a arrow) Dealloc(p unsafe.Pointer, l galloc.Layout) {
@@ -42,7 +49,8 @@ func (a arrow) Dealloc(p unsafe.Pointer, l galloc.Layout) {
 	if l.Align() > arrowAlign {
 		p, size = base(p), size+l.Align()
 	}
-	a.m.Free(unsafe.Slice((*byte)(p), size)) // SAFETY: the block that calloc returned, with its size
+	// SAFETY: the block that calloc returned, with its size
+	a.m.Free(unsafe.Slice((*byte)(p), size))
 }
 
 func (arrow) String() string {

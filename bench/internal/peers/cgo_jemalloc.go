@@ -10,12 +10,18 @@ import (
 )
 
 func init() {
-	enter(Peer{"cgo-jemalloc", "package jemalloc: mallocx and sdallocx through cgo", func(Need) (galloc.GlobalAlloc, error) {
-		return cgoJemalloc{}, nil
-	}})
+	enter(
+		Peer{
+			"cgo-jemalloc",
+			"package jemalloc: mallocx and sdallocx through cgo",
+			func(Need) (galloc.GlobalAlloc, error) {
+				return cgoJemalloc{}, nil
+			},
+		},
+	)
 }
 
-// cgoJemalloc is jemalloc.Allocator under a name that says how it is called.
+// cgoJemalloc is jemalloc.Allocator with a name that says that it is called through cgo.
 type cgoJemalloc struct{}
 
 func (cgoJemalloc) Alloc(l galloc.Layout) unsafe.Pointer { return jemalloc.Allocator.Alloc(l) }

@@ -14,13 +14,19 @@ import (
 )
 
 func init() {
-	enter(Peer{"cgo-malloc", "C.malloc and C.free, called as any Go program would", func(Need) (galloc.GlobalAlloc, error) {
-		return cgoMalloc{}, nil
-	}})
+	enter(
+		Peer{
+			"cgo-malloc",
+			"C.malloc and C.free, called as any Go program would",
+			func(Need) (galloc.GlobalAlloc, error) {
+				return cgoMalloc{}, nil
+			},
+		},
+	)
 	enter(Peer{"system", "galloc.System", func(Need) (galloc.GlobalAlloc, error) { return galloc.System, nil }})
 }
 
-// mallocAlign is what malloc aligns its blocks to.
+// mallocAlign is the alignment of malloc's blocks.
 const mallocAlign = 16
 
 type cgoMalloc struct{}
@@ -30,7 +36,7 @@ func (cgoMalloc) Alloc(l galloc.Layout) unsafe.Pointer {
 		// The size is rounded up, as C demands.
 		return C.aligned_alloc(C.size_t(align), C.size_t((l.Size()+align-1)&^(align-1)))
 	}
-	if l.Size() > most {
+	if l.Size() > maxRequest {
 		return nil
 	}
 	return C.malloc(C.size_t(l.Size()))

@@ -3,7 +3,7 @@ package peers
 import (
 	"github.com/galloc-go/galloc"
 	"github.com/galloc-go/galloc/heap"
-	"github.com/galloc-go/galloc/trace"
+	"github.com/galloc-go/galloc/internal/replay"
 )
 
 func init() {
@@ -11,7 +11,13 @@ func init() {
 	enter(Peer{"go", "Go's own heap with its garbage collector: make and new", func(Need) (galloc.GlobalAlloc, error) {
 		return galloc.AsGlobal(galloc.GoHeap), nil
 	}})
-	enter(Peer{"null", "one block for everything: what a replay itself costs", func(n Need) (galloc.GlobalAlloc, error) {
-		return trace.Null(n.MaxSize)
-	}})
+	enter(
+		Peer{
+			"sink",
+			"one block for everything: the cost of the replay itself",
+			func(n Need) (galloc.GlobalAlloc, error) {
+				return replay.Sink(n.MaxSize)
+			},
+		},
+	)
 }

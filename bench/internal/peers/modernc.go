@@ -9,12 +9,18 @@ import (
 )
 
 func init() {
-	enter(Peer{"modernc", "modernc.org/memory, which is not for concurrent use, behind a mutex", func(Need) (galloc.GlobalAlloc, error) {
-		return &modernc{}, nil
-	}})
+	enter(
+		Peer{
+			"modernc",
+			"modernc.org/memory, which is not safe for concurrent use, with a mutex",
+			func(Need) (galloc.GlobalAlloc, error) {
+				return &modernc{}, nil
+			},
+		},
+	)
 }
 
-// moderncAlign is what it aligns its blocks to.
+// moderncAlign is the alignment of its blocks.
 const moderncAlign = 16
 
 type modernc struct {

@@ -1,7 +1,8 @@
-// Package peers makes global allocators of what Go programs get memory from besides galloc's heap, to measure it against.
+// Package peers has global allocators to compare galloc's heap with.
 //
-// Each has a file of its own, in which it enters itself. Those that call C are there if cgo is. The program that has jemalloc linked in
-// (build tag galloc_jemalloc) has only that one of them, because jemalloc takes the place of malloc in the whole process.
+// Each has a file, in which it enters itself. Allocators that call C need cgo. A program with
+// jemalloc linked in (build tag galloc_jemalloc) has only jemalloc of these, because jemalloc
+// replaces malloc in the whole process.
 package peers
 
 import (
@@ -14,17 +15,17 @@ import (
 	"github.com/galloc-go/galloc"
 )
 
-// A Peer is an allocator by its name.
+// A Peer is an allocator with its name.
 type Peer struct {
 	Name  string
 	About string
 	Open  func(Need) (galloc.GlobalAlloc, error)
 }
 
-// Need is what an allocator may want to know beforehand of the blocks that will be asked for.
+// Need describes the blocks that will be requested, for allocators that must know.
 type Need struct {
-	Size    uintptr // of all blocks, if it is the same, otherwise 0
-	MaxSize uint64  // of the largest block, if known, otherwise 0
+	Size    uintptr // of all blocks, or 0 if sizes differ
+	MaxSize uint64  // of the largest block, or 0 if unknown
 }
 
 var entered []Peer
@@ -46,11 +47,12 @@ func Open(name string, need Need) (galloc.GlobalAlloc, error) {
 		}
 		names = append(names, p.Name)
 	}
-	return nil, fmt.Errorf("there is no allocator %q in this program: choose one of %s", name, strings.Join(names, ", "))
+	return nil, fmt.Errorf("unknown allocator %q: choose one of %s", name, strings.Join(names, ", "))
 }
 
-// most is the size of the largest block that is asked of those that end the program when they have none: 1 TiB.
-const most = 1 << 40
+// maxRequest is the largest size requested from allocators that end the program if they run out of
+// memory.
+const maxRequest = 1 << 40
 
 // version returns the version of a module that this program is built with.
 func version(module string) string {
@@ -64,23 +66,26 @@ func version(module string) string {
 	return "(unknown version)"
 }
 
-// padded returns a block at a multiple of align from alloc, whose blocks are at multiples of 16 only. In front of the block stands how
-// far it is from the beginning of the one that it is in: see base.
+// padded returns a block at a multiple of align within a block from alloc, whose blocks are at
+// multiples of 16. The 8 bytes before it hold its offset: see base.
 func padded(size, align uintptr, alloc func(size uintptr) unsafe.Pointer) unsafe.Pointer {
-	if size > most || align > most {
+	if size > maxRequest || align > maxRequest {
 		return nil
 	}
 	b := alloc(size + align)
 	if b == nil {
 		return nil
 	}
-	// SAFETY: b is at a multiple of 16 and align of more, so p is at least 16 and at most align bytes behind it, within the block.
+	// SAFETY: b is at a multiple of 16 and align of more, so p is 16 to align bytes after it,
+	// within the block.
 	p := unsafe.Add(b, align-uintptr(b)&(align-1))
-	*(*uintptr)(unsafe.Add(p, -8)) = uintptr(p) - uintptr(b) // SAFETY: these 8 bytes lie between b and p
+	// SAFETY: these 8 bytes lie between b and p
+	*(*uintptr)(unsafe.Add(p, -8)) = uintptr(p) - uintptr(b)
 	return p
 }
 
-// base returns the block in which padded has put the one at p.
+// base returns the block of alloc that contains the block at p of padded.
 func base(p unsafe.Pointer) unsafe.Pointer {
-	return unsafe.Add(p, -int(*(*uintptr)(unsafe.Add(p, -8)))) // SAFETY: padded has written there how far it is
+	// SAFETY: padded has written the offset there
+	return unsafe.Add(p, -int(*(*uintptr)(unsafe.Add(p, -8))))
 }

@@ -27,12 +27,12 @@ func newSyncPool(size uintptr) *syncPool {
 	s := &syncPool{size: size}
 	s.pool.New = func() any {
 		words := make([]uint64, (size+7)/8)
-		return unsafe.Pointer(unsafe.SliceData(words)) // SAFETY: the collector knows it for what it is
+		return unsafe.Pointer(unsafe.SliceData(words)) // SAFETY: the collector sees a pointer
 	}
 	return s
 }
 
-// Alloc fails for any layout but the one the pool is for.
+// Alloc fails for layouts other than the pool's.
 func (s *syncPool) Alloc(l galloc.Layout) unsafe.Pointer {
 	if l.Size() != s.size || l.Align() > unsafe.Alignof(uint64(0)) {
 		return nil

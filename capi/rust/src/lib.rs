@@ -5,12 +5,12 @@
 //! static GLOBAL: galloc::Galloc = galloc::Galloc;
 //! ```
 //!
-//! Which allocator it is, is up to the library that is linked: `libgalloc` is galloc's heap, and a
-//! library of your own is whatever its Go side registers; [`name`] tells. `galloc.h` has the
-//! contract. What differs from other allocators: a pair of calls costs some 20 times as much as of malloc's;
-//! after a `fork` without `exec`, as in the closure of `CommandExt::pre_exec`, blocks come from an
-//! arena and are not reused; and a block that is given back twice, as only unsafe code can, may end
-//! the process.
+//! The linked library decides which allocator it is: `libgalloc` is galloc's heap, and a custom
+//! library is the allocator that its Go side registers; [`name`] returns its name. `galloc.h` is
+//! the contract. Three things differ from other allocators: a pair of calls costs about 20 times as
+//! much as a pair of malloc's; after a `fork` without `exec`, as in the closure of
+//! `CommandExt::pre_exec`, blocks come from an arena and are not reused; and a double free, which
+//! only unsafe code can do, may end the process.
 //!
 //! Without cargo:
 //!
@@ -34,12 +34,12 @@ extern "C" {
     fn galloc_name() -> *const u8;
 }
 
-/// The allocator that the linked library has registered. All values of it are the same one.
+/// The allocator that the linked library has registered. All values are the same allocator.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Galloc;
 
-// SAFETY: the functions do what the trait asks for. They do not unwind, and do not call back into Rust: what they need themselves
-// comes from Go's heap and from the system.
+// SAFETY: the functions keep the contract of the trait. They do not unwind, and do not call back
+// into Rust: their own memory comes from Go's heap and from the system.
 unsafe impl GlobalAlloc for Galloc {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
@@ -63,14 +63,15 @@ unsafe impl GlobalAlloc for Galloc {
 }
 
 impl Galloc {
-    /// Returns how many bytes are set aside for a block of that layout: `layout.size()` at least.
+    /// Returns the number of bytes reserved for a block of that layout, at least `layout.size()`.
     pub fn usable_size(&self, layout: Layout) -> usize {
         // SAFETY: it takes any arguments.
         unsafe { galloc_usable_size(layout.size(), layout.align()) }
     }
 
-    /// Makes the block at `ptr` `new_size` bytes large without moving it, and returns whether it
-    /// has. Then its layout has that size, and otherwise nothing has changed.
+    /// Changes the size of the block at `ptr` to `new_size` bytes without moving it, and reports
+    /// whether it could. If so, the layout of the block has that size; otherwise nothing has
+    /// changed.
     ///
     /// # Safety
     ///
@@ -80,7 +81,7 @@ impl Galloc {
     }
 }
 
-/// Tells in words which allocator it is, and who has chosen it.
+/// Returns the name of the allocator and how it was chosen.
 pub fn name() -> &'static str {
     // SAFETY: the bytes end with 0, and are never freed or changed.
     unsafe {

@@ -1,5 +1,5 @@
-// Command counting is a library as a user of galloc would write it: an allocator in Go that
-// counts what goes through it, for programs in C and Rust.
+// Command counting is a library as a user of galloc would write it: an allocator in Go that counts
+// its calls, for programs in C and Rust.
 package main
 
 /*
@@ -58,7 +58,7 @@ func (c *counting) String() string { return "counting heap" }
 
 func init() { galloc.RegisterGlobal(&counter) }
 
-// counting_read tells what has been counted so far.
+// counting_read stores the counts so far in to.
 //
 //export counting_read
 func counting_read(to *C.struct_counting_counts) {
@@ -72,7 +72,7 @@ func counting_read(to *C.struct_counting_counts) {
 
 var stats runtime.MemStats // not on the stack, since it is large, and not new each time
 
-// counting_go_mallocs tells how many objects have been put onto the Go heap so far.
+// counting_go_mallocs returns the number of objects put on the Go heap so far.
 //
 //export counting_go_mallocs
 func counting_go_mallocs() C.uint64_t {

@@ -1,4 +1,4 @@
-// Command default registers nothing: which allocator it is depends on what it is built as.
+// Command default registers nothing: its allocator depends on the build mode.
 package main
 
 // #include "../../galloc.h"

@@ -1,4 +1,4 @@
-// Command twice is a library with two allocators, which cannot be.
+// Command twice is a library with two allocators, which is not allowed.
 package main
 
 import "C"

@@ -1,4 +1,4 @@
-// Command allocerror runs out of memory: first that is an error, then it is the end.
+// Command allocerror runs out of memory: first that is an error, then it ends the program.
 package main
 
 import (
@@ -9,10 +9,10 @@ import (
 	"github.com/galloc-go/galloc/collections"
 )
 
-// AtMost is how many bytes a block can have.
+// AtMost is the maximum number of bytes of a block.
 type AtMost uintptr
 
-// Alloc returns nil for more than that.
+// Alloc returns nil for a larger size.
 func (m AtMost) Alloc(l galloc.Layout) unsafe.Pointer {
 	if l.Size() > uintptr(m) {
 		return nil
@@ -20,7 +20,7 @@ func (m AtMost) Alloc(l galloc.Layout) unsafe.Pointer {
 	return galloc.System.Alloc(l)
 }
 
-// Dealloc is what galloc.Dealloc calls.
+// Dealloc is called by galloc.Dealloc.
 func (AtMost) Dealloc(p unsafe.Pointer, l galloc.Layout) { galloc.System.Dealloc(p, l) }
 
 func init() { galloc.RegisterGlobal(AtMost(1 << 20)) }

@@ -1,4 +1,4 @@
-// Command counting counts the allocations of the whole program, from its very first.
+// Command counting counts the allocations of the whole program, from the first one.
 package main
 
 import (
@@ -10,16 +10,16 @@ import (
 	"github.com/galloc-go/galloc/collections"
 )
 
-// MyAllocatorStats counts what goes through it to the system's allocator.
+// MyAllocatorStats allocates from the system's allocator and counts the calls.
 type MyAllocatorStats struct{ totalAllocations, totalDeallocations atomic.Uintptr }
 
-// Alloc is what galloc.Alloc calls.
+// Alloc is called by galloc.Alloc.
 func (s *MyAllocatorStats) Alloc(l galloc.Layout) unsafe.Pointer {
 	s.totalAllocations.Add(1)
 	return galloc.System.Alloc(l)
 }
 
-// Dealloc is what galloc.Dealloc calls.
+// Dealloc is called by galloc.Dealloc.
 func (s *MyAllocatorStats) Dealloc(p unsafe.Pointer, l galloc.Layout) {
 	s.totalDeallocations.Add(1)
 	galloc.System.Dealloc(p, l)

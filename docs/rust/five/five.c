@@ -1,4 +1,4 @@
-// The five names of 2015, for those that package capi has.
+// The five names of 2015, for the functions of package capi.
 #include <galloc.h>
 
 void *__rust_allocate(size_t size, size_t align) { return galloc_allocate(size, align); }

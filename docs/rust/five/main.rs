@@ -10,7 +10,7 @@ extern "C" {
     fn __rust_usable_size(size: usize, align: usize) -> usize;
 }
 
-// In 2015 the compiler called the five functions. Now it is told to, by the attribute.
+// In 2015 the compiler called the five functions. Now the attribute makes it call this type.
 struct MyAllocator;
 
 unsafe impl GlobalAlloc for MyAllocator {

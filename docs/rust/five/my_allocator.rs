@@ -1,5 +1,5 @@
-// An allocator crate of 2015: five functions by name, on libc's malloc. It is built as a library of C, since
-// today's compiler does not know the attribute `allocator`.
+// An allocator crate of 2015: five functions by name, on libc's malloc. It is built as a C library,
+// since today's compiler does not know the attribute `allocator`.
 use std::os::raw::c_void;
 
 extern "C" {

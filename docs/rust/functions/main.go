@@ -1,4 +1,4 @@
-// Command functions computes layouts, and has blocks of them from the free functions.
+// Command functions computes layouts, and allocates blocks of them by the free functions.
 package main
 
 import (
@@ -27,7 +27,7 @@ func main() {
 		galloc.HandleAllocError(layout)
 	}
 	fmt.Printf("%d bytes at a multiple of 64: %v\n", layout.Size(), uintptr(p)%64 == 0)
-	// SAFETY: p is a block of layout, which is this code's alone.
+	// SAFETY: p is a block of layout, and only this code uses it.
 	b := unsafe.Slice((*byte)(p), layout.Size())
 	for i := range b {
 		b[i] = 7

@@ -1,4 +1,4 @@
-// Command hook says what is to be done when memory runs out.
+// Command hook sets a function that is called when memory runs out.
 package main
 
 import (
@@ -15,7 +15,7 @@ func hook(l galloc.Layout) {
 
 func main() {
 	galloc.SetAllocErrorHook(hook)
-	hook := galloc.TakeAllocErrorHook() // now it is the default one again
+	hook := galloc.SetAllocErrorHook(nil) // now it is the default one again
 	galloc.SetAllocErrorHook(hook)
 	galloc.HandleAllocError(galloc.Must(galloc.ArrayLayout[uint32](1000)))
 }

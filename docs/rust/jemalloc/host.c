@@ -1,7 +1,8 @@
 //go:build ignore
 
-// Calls foo of the library that it is linked with, and asks jemalloc what that has allocated. What malloc
-// gives is not in it: that is libc's, which comes before the libraries of a library.
+// The program calls foo of the library that it is linked with, and reads from jemalloc how much foo
+// has allocated. Blocks of malloc are not counted: malloc is libc's, since libc comes before the
+// libraries of a library.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <stdint.h>
@@ -17,7 +18,7 @@ int main(void) {
 		return 1;
 	}
 
-	foo(); // the first call also takes what is kept, such as the buffer of Rust's stdout
+	foo(); // the first call also allocates what is kept, such as the buffer of Rust's stdout
 	uint64_t *allocated, *deallocated;
 	size_t n = sizeof allocated;
 	if (mallctl("thread.allocatedp", &allocated, &n, NULL, 0) != 0)
@@ -26,6 +27,6 @@ int main(void) {
 		return 1;
 	uint64_t a = *allocated, d = *deallocated;
 	foo();
-	printf("jemalloc gave %d bytes to foo, and got %d back\n", (int)(*allocated - a), (int)(*deallocated - d));
+	printf("foo allocated %d bytes from jemalloc, and freed %d\n", (int)(*allocated - a), (int)(*deallocated - d));
 	return 0;
 }

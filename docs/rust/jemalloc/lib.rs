@@ -1,7 +1,7 @@
 use std::alloc::{GlobalAlloc, Layout};
 use std::os::raw::{c_int, c_void};
 
-// What the crate jemallocator has, without its own copy of jemalloc.
+// As in the crate jemallocator, but without its own copy of jemalloc.
 struct Jemalloc;
 
 #[link(name = "jemalloc")]
@@ -10,7 +10,7 @@ extern "C" {
     fn sdallocx(ptr: *mut c_void, size: usize, flags: c_int);
 }
 
-// MALLOCX_LG_ALIGN of C is the number itself.
+// The C macro MALLOCX_LG_ALIGN returns its argument.
 fn flags(layout: Layout) -> c_int {
     layout.align().trailing_zeros() as c_int
 }

@@ -1,4 +1,4 @@
-// Command myallocator has an allocator of its own, over the system's, behind a Vec.
+// Command myallocator fills a Vec from a custom allocator, which uses the system's.
 package main
 
 import (
@@ -10,16 +10,16 @@ import (
 	"github.com/galloc-go/galloc/collections"
 )
 
-// MyAllocator counts the bytes that the system's allocator is asked for through it.
+// MyAllocator allocates from the system's allocator and counts the bytes requested.
 type MyAllocator struct{ bytes atomic.Uintptr }
 
-// Alloc is what galloc.Alloc calls.
+// Alloc is called by galloc.Alloc.
 func (a *MyAllocator) Alloc(l galloc.Layout) unsafe.Pointer {
 	a.bytes.Add(l.Size())
 	return galloc.System.Alloc(l)
 }
 
-// Dealloc is what galloc.Dealloc calls.
+// Dealloc is called by galloc.Dealloc.
 func (*MyAllocator) Dealloc(p unsafe.Pointer, l galloc.Layout) {
 	galloc.System.Dealloc(p, l)
 }

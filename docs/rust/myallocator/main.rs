@@ -2,7 +2,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 struct MyAllocator {
-    bytes: AtomicUsize, // asked for so far
+    bytes: AtomicUsize, // requested so far
 }
 
 unsafe impl GlobalAlloc for MyAllocator {

@@ -1,4 +1,4 @@
-// Command system has a box on the system's allocator.
+// Command system allocates a box from the system's allocator.
 package main
 
 import (
@@ -12,6 +12,6 @@ import (
 func main() {
 	a := galloc.Must(galloc.NewBox(nil, 4)) // from the system allocator
 	defer a.Free()
-	name, _, _ := strings.Cut(strings.TrimPrefix(galloc.GlobalName(), "galloc."), " ")
+	name, _, _ := strings.Cut(strings.TrimPrefix(galloc.DescribeGlobal(), "galloc."), " ")
 	fmt.Printf("%d, from %s\n", *a.Get(), name)
 }

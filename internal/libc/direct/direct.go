@@ -1,6 +1,7 @@
 //go:build cgo && unix
 
-// Package direct is malloc and free of the C library with nothing in between but the cgo call, for benchmarks to compare with.
+// Package direct is malloc and free of the C library, with only the cgo call in between, for
+// benchmarks.
 package direct
 
 /*
@@ -19,12 +20,13 @@ import "C"
 
 import "unsafe"
 
-// Malloc returns a new block of n bytes with undefined contents, or nil if there is no memory for it.
+// Malloc returns a new block of n bytes with undefined contents, or nil if there is no memory for
+// it.
 func Malloc(n uintptr) unsafe.Pointer {
 	return C.galloc_direct_malloc(C.uintptr_t(n))
 }
 
-// Free ends the life of a block that Malloc returned.
+// Free frees a block that Malloc returned.
 func Free(p unsafe.Pointer) {
 	C.galloc_direct_free(C.uintptr_t(uintptr(p)))
 }

@@ -1,4 +1,5 @@
-// Early uses jemalloc before package jemalloc has been initialised, and looks at what a failed call leaves in errno.
+// Early uses jemalloc before package jemalloc has been initialised, and looks at what a failed call
+// leaves in errno.
 package main
 
 /*

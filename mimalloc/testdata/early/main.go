@@ -1,4 +1,5 @@
-// Early uses mimalloc before package mimalloc has been initialised, and looks at what a failed call leaves in errno.
+// Early uses mimalloc before package mimalloc has been initialised, and looks at what a failed call
+// leaves in errno.
 package main
 
 /*

@@ -8,4 +8,4 @@ import (
 	"github.com/galloc-go/galloc"
 )
 
-func init() { fmt.Println("host:", galloc.GlobalName()) }
+func init() { fmt.Println("host:", galloc.DescribeGlobal()) }

@@ -13,7 +13,7 @@ import "C"
 //
 //export new_name
 func new_name() unsafe.Pointer {
-	name := galloc.GlobalName() + "\n\x00"
+	name := galloc.DescribeGlobal() + "\n\x00"
 	s := galloc.Must(galloc.MakeSlice[byte](nil, len(name)))
 	copy(s, name)
 	return unsafe.Pointer(unsafe.SliceData(s))

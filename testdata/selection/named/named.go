@@ -1,4 +1,4 @@
-// Package named stands for a binding to jemalloc: it only makes the name known.
+// Package named is in place of a binding to jemalloc: it only makes the name known.
 package named
 
 import (

@@ -10,7 +10,7 @@ import (
 func PrintName() {
 	l := galloc.Must(galloc.NewLayout(40, 8))
 	galloc.Dealloc(galloc.Alloc(l), l)
-	fmt.Println("plugin:", galloc.GlobalName())
+	fmt.Println("plugin:", galloc.DescribeGlobal())
 }
 
 func main() {}

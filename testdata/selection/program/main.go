@@ -19,7 +19,7 @@ func main() {
 	for _, arg := range os.Args[1:] {
 		switch arg {
 		case "name":
-			fmt.Println(galloc.GlobalName())
+			fmt.Println(galloc.DescribeGlobal())
 		case "use":
 			galloc.Dealloc(galloc.Alloc(layout), layout)
 		case "register":

@@ -1,5 +1,5 @@
-// Package first allocates when it is initialised, through a function that another package pushes into it at link time. It imports
-// nothing, so its turn comes before that of most packages.
+// Package first allocates when it is initialised, through a function that another package pushes
+// into it at link time. It imports nothing, so it is initialized before most packages.
 package first
 
 import "unsafe"

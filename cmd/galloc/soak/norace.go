@@ -1,0 +1,6 @@
+//go:build !race
+
+package soak
+
+// raceEnabled is whether this program has it.
+const raceEnabled = false

@@ -1,0 +1,9 @@
+package main
+
+func Example() {
+	main()
+	// Output:
+	// the
+	// be
+	// 0 bytes in use
+}

@@ -1,1 +1,0 @@
-// Functions without a body, such as those in pin.go, need a file like this in their package.
