@@ -1,0 +1,9 @@
+module example.com/vet
+
+go 1.26.0
+
+replace github.com/galloc-go/galloc => ../../..
+
+require github.com/galloc-go/galloc v0.0.0
+
+require golang.org/x/sys v0.49.0 // indirect

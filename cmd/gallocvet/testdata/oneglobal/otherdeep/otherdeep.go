@@ -1,0 +1,4 @@
+// Package otherdeep leads to a registration.
+package otherdeep
+
+import _ "example.com/vet/oneglobal/first"

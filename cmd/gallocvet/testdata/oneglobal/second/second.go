@@ -1,0 +1,6 @@
+// Package second registers.
+package second
+
+import "github.com/galloc-go/galloc"
+
+func init() { galloc.RegisterGlobal(galloc.System) }
