@@ -1,0 +1,88 @@
+package cache_test
+
+import (
+	"context"
+	"fmt"
+	"log"
+	"time"
+
+	"github.com/galloc-go/galloc/cache"
+)
+
+func ExampleNewText() {
+	c, err := cache.NewText(cache.Options{MaxBytes: 64 << 20, TTL: time.Minute})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close()
+	if err := c.Set("colour", []byte("blue")); err != nil {
+		log.Print(err) // the cache works without the entry
+	}
+	buf := make([]byte, 0, 100)
+	v, ok := c.Get(buf, "colour")
+	fmt.Printf("%s %v\n", v, ok)
+	s := c.Stats()
+	fmt.Println(s.Entries, s.Footprint <= s.Limit)
+	// Output:
+	// blue true
+	// 1 true
+}
+
+func ExampleNew() {
+	type place struct{ x, y int32 }
+	c, err := cache.New(cache.OptionsOf[place, float64]{
+		MaxBytes:   4 << 20,
+		MaxEntries: 2,
+		OnRemove:   func(p place, v float64, why cache.Reason) { fmt.Println(p, v, why) },
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close()
+	for i := range int32(3) {
+		if err := c.Set(place{i, i}, float64(i)/2); err != nil {
+			log.Print(err)
+		}
+	}
+	v, ok := c.Get(place{2, 2})
+	fmt.Println(v, ok)
+	// Output:
+	// {0 0} 0 Evicted
+	// 1 true
+}
+
+func ExampleText_GetOrLoad() {
+	c, err := cache.NewText(cache.Options{MaxBytes: 4 << 20})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close()
+	load := func(_ context.Context, key string) ([]byte, error) {
+		fmt.Println("loading", key)
+		return []byte("the page " + key), nil
+	}
+	for range 2 {
+		v, err := c.GetOrLoad(context.Background(), nil, "/index", load)
+		fmt.Printf("%s %v\n", v, err)
+	}
+	// Output:
+	// loading /index
+	// the page /index <nil>
+	// the page /index <nil>
+}
+
+func ExampleText_View() {
+	c, err := cache.NewText(cache.Options{MaxBytes: 4 << 20})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close()
+	if err := c.Set("k", make([]byte, 1000)); err != nil {
+		log.Print(err)
+	}
+	ok := c.View("k", func(value []byte) { fmt.Println(len(value)) })
+	fmt.Println(ok)
+	// Output:
+	// 1000
+	// true
+}

@@ -1,0 +1,269 @@
+package cache
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"sync/atomic"
+	"time"
+	"unsafe"
+
+	"github.com/galloc-go/galloc/internal/block"
+)
+
+// copyLocked is the length up to which a value is copied while the mutex is held. Copying more
+// takes longer than to pin the entry.
+const copyLocked = 1 << 10
+
+// get appends the value of a key to buf.
+func (c *core) get(buf []byte, hash uint64, key string, touch bool) ([]byte, bool) {
+	s := c.shardOf(hash)
+	s.mu.Lock()
+	e := s.live(hash, key, touch)
+	if e == nil {
+		s.mu.Unlock()
+		return buf, false
+	}
+	if e.valueLen <= copyLocked && cap(buf)-len(buf) >= int(e.valueLen) {
+		buf = appendBytes(buf, e.valueAt(c.align), int(e.valueLen))
+		s.mu.Unlock()
+		return buf, true
+	}
+	s.read(e)
+	defer s.unread(e)
+	return appendBytes(buf, e.valueAt(c.align), int(e.valueLen)), true
+}
+
+// appendBytes appends the n bytes at p to buf.
+func appendBytes(buf []byte, p unsafe.Pointer, n int) []byte {
+	old := len(buf)
+	buf = slices.Grow(buf, n)[:old+n]
+	block.Copy(unsafe.Pointer(unsafe.SliceData(buf[old:])), p, uintptr(n))
+	return buf
+}
+
+// view calls f with the value of a key.
+func (c *core) view(hash uint64, key string, f func(value []byte)) bool {
+	s := c.shardOf(hash)
+	s.mu.Lock()
+	e := s.live(hash, key, true)
+	if e == nil {
+		s.mu.Unlock()
+		return false
+	}
+	s.read(e)
+	defer s.unread(e)
+	f(e.value(c.align))
+	return true
+}
+
+// read pins an entry and unlocks the mutex.
+func (s *shard) read(e *entry) {
+	e.pin()
+	s.active.Add(1) // not enter: the shard was not closed when the mutex was locked
+	s.mu.Unlock()
+}
+
+func (s *shard) unread(e *entry) {
+	s.core.release(e)
+	s.leave()
+}
+
+// has reports whether a key is present.
+func (c *core) has(hash uint64, key string) bool {
+	s := c.shardOf(hash)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.live(hash, key, false) != nil
+}
+
+// set sets the value of a key, or deletes it if ttl is negative.
+func (c *core) set(hash uint64, key string, value []byte, ttl time.Duration) error {
+	if ttl < 0 {
+		c.delete(hash, key)
+		if c.closed.Load() {
+			return ErrClosed
+		}
+		return nil
+	}
+	return c.put(hash, key, value, ttl, nil)
+}
+
+// len returns the number of entries.
+func (c *core) len() int {
+	if c.closed.Load() {
+		return 0
+	}
+	return int(c.entries.used.Load())
+}
+
+// put sets the value of a key. If l is not nil, it does nothing if the load l has become stale.
+func (c *core) put(hash uint64, key string, value []byte, ttl time.Duration, l *load) error {
+	s := c.shardOf(hash)
+	if !s.enter() {
+		return ErrClosed
+	}
+	defer s.leave()
+	if l == nil {
+		c.loads.cancel(key)
+	}
+	r, err := c.newEntry(hash, key, value, ttl)
+	if err != nil {
+		return err
+	}
+	for tries := 0; ; {
+		var list ref
+		s.mu.Lock()
+		done := s.closed || l != nil && l.stale.Load()
+		if done {
+			c.free(r.pointer(), r.entry().size(c.align))
+		} else {
+			done = s.put(r, hash, key, &list)
+		}
+		s.mu.Unlock()
+		c.finish(list)
+		if done {
+			break
+		}
+		if c.evict(1) == 0 && !c.again(&tries) {
+			c.free(r.pointer(), r.entry().size(c.align))
+			return errBusy
+		}
+	}
+	c.growTable(s)
+	if ttl > 0 {
+		c.sweeper.start(c)
+	}
+	return nil
+}
+
+// put links a new entry. It returns false if a limit other than the bytes must be met first.
+func (s *shard) put(r ref, hash uint64, key string, list *ref) bool {
+	s.expire(expireAtOnce, list)
+	old, c := s.find(hash, key), s.core
+	cost := r.entry().cost()
+	if old != 0 {
+		if d := cost - old.entry().cost(); !c.costs.take(d) {
+			return false
+		}
+		why := Replaced
+		if s.expired(old.entry()) {
+			why = Expired
+		}
+		s.replace(old, r)
+		s.retire(old, why, list)
+	} else {
+		if !c.entries.take(1) {
+			return false
+		}
+		if !c.costs.take(cost) {
+			c.entries.give(1)
+			return false
+		}
+		s.link(r)
+	}
+	s.counts.sets++
+	return true
+}
+
+// expireAtOnce bounds the expired entries that a Set removes.
+const expireAtOnce = 4
+
+// newEntry returns an entry that is not linked.
+func (c *core) newEntry(hash uint64, key string, value []byte, ttl time.Duration) (ref, error) {
+	extras := ttl > 0 || c.costOf != nil
+	if err := c.fits(len(key), len(value), extras); err != nil {
+		return 0, err
+	}
+	cost := int64(0)
+	if c.costOf != nil {
+		if cost = min(max(c.costOf(hiddenString(key), hiddenBytes(value)), 0), math.MaxUint32); cost > c.costs.max {
+			return 0, fmt.Errorf("%w: its cost is %d, more than MaxCost %d", ErrTooLarge, cost, c.costs.max)
+		}
+	}
+	p, err := c.allocate(sizeOf(uintptr(len(key)), uintptr(len(value)), c.align, extras), mandatory)
+	if err != nil {
+		return 0, err
+	}
+	e := (*entry)(p)
+	*e = entry{tag: uint32(hash) & hashMask, valueLen: uint32(len(value)), bits: uint32(len(key)) << keyBits}
+	atomic.StoreUint32(&e.refs, 1)
+	if extras {
+		e.bits |= hasExtra
+		*e.extra() = extra{cost: uint32(cost), slot: noSlot}
+	}
+	if ttl > 0 {
+		e.bits |= hasTTL
+		now := c.now()
+		e.extra().deadline = now + min(int64(ttl), math.MaxInt64-now)
+	}
+	block.Copy(e.keyAt(), unsafe.Pointer(unsafe.StringData(key)), uintptr(len(key)))
+	if len(value) > 0 {
+		block.Copy(e.valueAt(c.align), unsafe.Pointer(unsafe.SliceData(value)), uintptr(len(value)))
+	}
+	return ref(p), nil
+}
+
+// fits returns an error if an entry never fits.
+func (c *core) fits(key, value int, extras bool) error {
+	if key > maxKey {
+		return fmt.Errorf("%w: the key has %d bytes, more than %d", ErrTooLarge, key, maxKey)
+	}
+	size := int64(math.MaxInt64)
+	if uint64(value) <= math.MaxUint32 && int64(value) <= c.largest {
+		size = c.usableSize(sizeOf(uintptr(key), uintptr(value), c.align, extras))
+	}
+	if size > c.largest {
+		return fmt.Errorf("%w: the value has %d bytes, and an entry takes %d at most", ErrTooLarge, value, c.largest)
+	}
+	return nil
+}
+
+// growTable allocates what the table of a shard needs to grow. If there is no memory, lists become
+// longer until there is.
+func (c *core) growTable(s *shard) {
+	for {
+		s.mu.Lock()
+		n := s.table.missing()
+		s.mu.Unlock()
+		if n == 0 {
+			return
+		}
+		p, err := c.allocate(n, useful)
+		if err != nil {
+			return
+		}
+		s.mu.Lock()
+		used := s.table.missing() == n
+		if used {
+			s.table.install(p)
+			s.table.grow()
+		}
+		s.mu.Unlock()
+		if !used {
+			c.free(p, n)
+		}
+	}
+}
+
+// delete removes a key.
+func (c *core) delete(hash uint64, key string) bool {
+	s := c.shardOf(hash)
+	if !s.enter() {
+		return false
+	}
+	defer s.leave()
+	c.loads.cancel(key)
+	var list ref
+	s.mu.Lock()
+	r := s.find(hash, key)
+	there := r != 0 && !s.expired(r.entry())
+	if there {
+		s.unlink(r, Deleted, &list)
+	} else if r != 0 {
+		s.unlink(r, Expired, &list)
+	}
+	s.mu.Unlock()
+	c.finish(list)
+	return there
+}

@@ -1,0 +1,207 @@
+package cache
+
+import (
+	"sync"
+	"sync/atomic"
+)
+
+// A shard is the part of a cache whose keys have the same highest bits of the hash:
+//
+//	table.len    == small.len + main.len
+//	weight       == small.bytes + main.bytes
+//	wheel.count  == the number of entries with a TTL
+//
+// An entry is linked if it is in the table, and so in a queue. unlink takes it out of everything;
+// the caller then owns the reference of the table, and calls core.finish without the mutex.
+type shard struct {
+	mu          sync.Mutex
+	core        *core
+	table       table
+	small, main queue
+	wheel       wheel
+	evictions   uint
+	closed      bool
+	counts      counts
+
+	weight atomic.Int64 // the bytes of the linked entries
+	active atomic.Int64 // calls that use memory of the cache without the mutex: see enter
+
+	_ [64]byte // so that two shards are not in one cache line
+}
+
+// counts are the counters of a shard.
+type counts struct {
+	hits, misses, sets    uint64
+	removed               [len(reasons)]uint64
+	keys, values, headers int64 // bytes of the linked entries
+}
+
+// enter begins a call that uses memory of the cache without the mutex, so that Close waits for it.
+// It returns false if the cache is closed.
+func (s *shard) enter() bool {
+	if s.active.Add(1); s.core.closed.Load() {
+		s.active.Add(-1)
+		return false
+	}
+	return true
+}
+
+// leave ends what enter has begun.
+func (s *shard) leave() { s.active.Add(-1) }
+
+// find returns the entry of a key, or 0. It may have expired. The mutex is held.
+func (s *shard) find(hash uint64, key string) ref {
+	if s.closed {
+		return 0
+	}
+	h := uint32(hash) & hashMask
+	for r := *s.table.head(s.table.bucket(h)); r != 0; {
+		e := r.entry()
+		if e.hash() == h && s.core.match(e, key) {
+			return r
+		}
+		r = e.chain
+	}
+	return 0
+}
+
+// live returns the entry of a key that has not expired, or 0, and counts a use if touch is set.
+func (s *shard) live(hash uint64, key string, touch bool) *entry {
+	r := s.find(hash, key)
+	if r != 0 && !s.expired(r.entry()) {
+		if touch {
+			r.entry().use()
+			s.counts.hits++
+		}
+		return r.entry()
+	}
+	if touch {
+		s.counts.misses++
+	}
+	return nil
+}
+
+// expired reports whether the TTL of an entry has passed.
+func (s *shard) expired(e *entry) bool {
+	return e.has(hasTTL) && e.extra().deadline <= s.core.now()
+}
+
+// link adds an entry whose key is not in the table.
+func (s *shard) link(r ref) {
+	e := r.entry()
+	n := s.core.usable(e)
+	s.table.add(r)
+	s.enqueue(r, n)
+	s.account(e, n, 1)
+	s.schedule(r)
+}
+
+// replace links an entry in the place of old, which has the same key.
+func (s *shard) replace(old, r ref) {
+	e, o := r.entry(), old.entry()
+	n, m := s.core.usable(e), s.core.usable(o)
+	link := s.table.linkTo(old)
+	e.chain, *link = o.chain, r
+	e.tag = o.tag // the hash is the same
+	e.use()
+	s.queueOf(o).replace(old, m, r, n)
+	if o.onWheel() {
+		s.wheel.cut(old)
+	}
+	s.account(o, m, -1)
+	s.account(e, n, 1)
+	s.schedule(r)
+}
+
+// unlink removes an entry from the shard, and adds it to a list of removed entries.
+func (s *shard) unlink(r ref, why Reason, list *ref) {
+	e := r.entry()
+	n := s.core.usable(e)
+	s.table.cut(r)
+	s.queueOf(e).cut(r, n)
+	if e.onWheel() {
+		s.wheel.cut(r)
+	}
+	s.account(e, n, -1)
+	s.core.entries.give(1)
+	s.core.costs.give(e.cost())
+	for _, f := range s.table.shrink() {
+		if f.block != 0 {
+			s.core.free(f.block.pointer(), f.size)
+		}
+	}
+	s.retire(r, why, list)
+}
+
+// retire adds an entry that is no longer linked to a list.
+func (s *shard) retire(r ref, why Reason, list *ref) {
+	e := r.entry()
+	e.prev = ref(why)
+	e.chain, *list = *list, r
+	s.counts.removed[why]++
+}
+
+func (s *shard) schedule(r ref) {
+	if r.entry().has(hasTTL) {
+		s.wheel.add(r)
+	}
+}
+
+// account adds an entry of n bytes to the counts, or subtracts it.
+func (s *shard) account(e *entry, n, sign int64) {
+	s.weight.Add(sign * n)
+	s.counts.keys += sign * int64(e.keyLen())
+	s.counts.values += sign * int64(e.valueLen)
+	s.counts.headers += sign * int64(e.size(s.core.align)-e.keyLen()-uintptr(e.valueLen))
+}
+
+// expire removes up to steps entries that have expired, and reports whether there may be more.
+func (s *shard) expire(steps int, list *ref) (more bool) {
+	if s.wheel.count == 0 || s.closed {
+		return false
+	}
+	to := s.core.now() >> tickBits
+	for steps > 0 {
+		r := s.wheel.next(to, &steps)
+		if r == 0 {
+			break
+		}
+		s.unlink(r, Expired, list)
+	}
+	return steps <= 0
+}
+
+// evict removes entries that have expired, and then others, until they have need bytes or there are
+// none, but few at a time. If old is set, one call in four begins with old entries of the main
+// queue, up to a quarter of the bytes.
+func (s *shard) evict(need int64, old bool, list *ref) {
+	if s.closed {
+		return
+	}
+	before := s.weight.Load()
+	s.expire(sweepAtOnce, list)
+	if s.evictions++; old && s.evictions%4 == 0 {
+		for range sweepAtOnce {
+			if s.main.end == 0 || before-s.weight.Load() >= need/4+1 {
+				break
+			}
+			s.unlink(s.victim(true), Evicted, list)
+		}
+	}
+	for range evictAtOnce {
+		if before-s.weight.Load() >= need {
+			return
+		}
+		r := s.victim(false)
+		if r == 0 {
+			return
+		}
+		if e := r.entry(); !e.main() {
+			s.table.remember(e.hash())
+		}
+		s.unlink(r, Evicted, list)
+	}
+}
+
+// evictAtOnce bounds the entries that are evicted while the mutex is held.
+const evictAtOnce = 16

@@ -1,0 +1,130 @@
+package cache
+
+import (
+	"context"
+	"hash/maphash"
+	"time"
+	"unsafe"
+
+	"github.com/galloc-go/galloc"
+	"github.com/galloc-go/galloc/internal/block"
+)
+
+// Cache is a cache of values V under keys K: see the package comment. Neither may contain Go
+// pointers, so no strings or slices: see [Text]. Keys are equal if == says that they are. All
+// methods are safe for concurrent use.
+type Cache[K comparable, V any] struct {
+	_ block.NoCopy
+	c *core
+}
+
+// New returns a cache. If K or V contains Go pointers, the error is galloc.ErrPointers. If the
+// options contradict themselves, or MaxBytes is too small, the error says what to change. The
+// caller must call Close.
+func New[K comparable, V any](o OptionsOf[K, V]) (*Cache[K, V], error) {
+	if _, err := galloc.MakeSlice[K](galloc.Null, 0); err != nil {
+		return nil, err
+	}
+	if _, err := galloc.MakeSlice[V](galloc.Null, 0); err != nil {
+		return nil, err
+	}
+	inner := Options{
+		MaxBytes: o.MaxBytes, MaxEntries: o.MaxEntries, MaxCost: o.MaxCost, TTL: o.TTL, Allocator: o.Allocator, Now: o.Now,
+	}
+	if o.Cost != nil {
+		inner.Cost = func(key string, value []byte) int64 {
+			return o.Cost(*from[K](bytesOf(key)), *from[V](value))
+		}
+	}
+	if o.OnRemove != nil {
+		inner.OnRemove = func(key string, value []byte, why Reason) {
+			o.OnRemove(*from[K](bytesOf(key)), *from[V](value), why)
+		}
+	}
+	c, err := newCore(&inner, 0)
+	if err != nil {
+		return nil, err
+	}
+	c.align = blockAlign
+	if unsafe.Sizeof(*new(K)) > 0 {
+		c.same = func(key, other unsafe.Pointer) bool {
+			// SAFETY: both are addresses of a K.
+			return *(*K)(key) == *(*K)(other)
+		}
+	}
+	return &Cache[K, V]{c: c}, nil
+}
+
+// from returns the value whose bytes b are.
+func from[T any](b []byte) *T {
+	if len(b) == 0 {
+		return new(T) // a T of size 0 has no address in the block
+	}
+	// SAFETY: b has the bytes of a T. Blocks are aligned to 8, and so are keys and values in them.
+	return (*T)(unsafe.Pointer(unsafe.SliceData(b)))
+}
+
+// memoryOf returns the bytes of *p.
+func memoryOf[T any](p *T) []byte {
+	// SAFETY: a T has these bytes.
+	return unsafe.Slice((*byte)(unsafe.Pointer(p)), unsafe.Sizeof(*p))
+}
+
+func (t *Cache[K, V]) hash(key K) uint64 { return maphash.Comparable(t.c.seed, key) }
+
+// Get returns the value of key; ok reports whether key is present.
+func (t *Cache[K, V]) Get(key K) (v V, ok bool) {
+	_, ok = t.c.get(memoryOf(&v)[:0], t.hash(key), viewOf(memoryOf(&key)), true)
+	return v, ok
+}
+
+// Has reports whether key is present. It does not count as a use of the entry.
+func (t *Cache[K, V]) Has(key K) bool { return t.c.has(t.hash(key), viewOf(memoryOf(&key))) }
+
+// Set sets the value of key to v. The entry lives for the TTL of the options. It fails as
+// [Text.Set] does.
+func (t *Cache[K, V]) Set(key K, v V) error { return t.SetWithTTL(key, v, time.Duration(t.c.ttl)) }
+
+// SetWithTTL is [Cache.Set] for an entry that lives for ttl, or forever if ttl is 0. If ttl is
+// negative, the entry is deleted.
+func (t *Cache[K, V]) SetWithTTL(key K, v V, ttl time.Duration) error {
+	return t.c.set(t.hash(key), viewOf(memoryOf(&key)), memoryOf(&v), ttl)
+}
+
+// Delete removes the entry of key, and reports whether key was present.
+func (t *Cache[K, V]) Delete(key K) bool { return t.c.delete(t.hash(key), viewOf(memoryOf(&key))) }
+
+// GetOrLoad returns the value of key, and calls load if it is absent, as [Text.GetOrLoad] does.
+// Keys that are equal, but have other bytes, may be loaded at the same time: 0.0 and -0.0, and
+// structs with padding.
+func (t *Cache[K, V]) GetOrLoad(ctx context.Context, key K, load func(ctx context.Context, key K) (V, error)) (v V, err error) {
+	// The copy is for the loads that are running, which are found by the bytes of the key.
+	k := string(memoryOf(&key))
+	_, err = t.c.getOrLoad(ctx, memoryOf(&v)[:0], t.hash(key), k, func(ctx context.Context) ([]byte, error) {
+		loaded, err := load(ctx, key)
+		return memoryOf(&loaded), err
+	})
+	return v, err
+}
+
+// Range calls f for each entry, until f returns false. The rules of [Text.Range] hold.
+func (t *Cache[K, V]) Range(f func(key K, v V) bool) {
+	t.c.iterate(func(e *entry) bool {
+		return f(*from[K](bytesOf(e.key())), *from[V](e.value(t.c.align)))
+	})
+}
+
+// All is [Cache.Range] as an iterator, an iter.Seq2[K, V].
+func (t *Cache[K, V]) All() func(yield func(key K, v V) bool) { return t.Range }
+
+// Len returns the number of entries, even if they have expired lately.
+func (t *Cache[K, V]) Len() int { return t.c.len() }
+
+// Clear removes all entries. Entries that are set while it runs may remain.
+func (t *Cache[K, V]) Clear() { t.c.clear() }
+
+// Stats returns the state of the cache. It locks each shard for a moment.
+func (t *Cache[K, V]) Stats() Stats { return t.c.stats() }
+
+// Close frees the memory of the cache, as [Text.Close] does.
+func (t *Cache[K, V]) Close() { t.c.close() }
