@@ -1,0 +1,54 @@
+package suite
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+const events = `{"Action":"start","Package":"example.org/p"}
+{"Action":"run","Package":"example.org/p","Test":"TestA"}
+{"Action":"output","Package":"example.org/p","Test":"TestA","Output":"ok\n"}
+{"Action":"pass","Package":"example.org/p","Test":"TestA"}
+{"Action":"output","Package":"example.org/p","Test":"TestB/x","Output":"p_test.go:3: wrong\n"}
+{"Action":"fail","Package":"example.org/p","Test":"TestB/x"}
+{"Action":"fail","Package":"example.org/p","Test":"TestB"}
+{"Action":"skip","Package":"example.org/p","Test":"TestC"}
+{"Action":"fail","Package":"example.org/p"}
+{"Action":"skip","Package":"example.org/none"}
+{"ImportPath":"example.org/q [example.org/q.test]","Action":"build-output","Output":"q.go:1:1: undefined: x\n"}
+{"Action":"fail","Package":"example.org/q","FailedBuild":"example.org/q [example.org/q.test]"}
+{"Action":"pass","Package":"example.org/r"}
+`
+
+func TestParse(t *testing.T) {
+	r, err := parse(strings.NewReader(events))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		what      string
+		got, want []string
+	}{
+		{"passed", r.passed, []string{"example.org/p TestA"}},
+		{"failed", r.failed, []string{"example.org/p TestB/x", "example.org/p TestB", "example.org/p", "example.org/q"}},
+		{"skipped", r.skipped, []string{"example.org/p TestC"}},
+	} {
+		if !slices.Equal(c.got, c.want) {
+			t.Errorf("%s: %q, want %q", c.what, c.got, c.want)
+		}
+	}
+	if r.output["example.org/p TestB/x"] != "p_test.go:3: wrong\n" || r.output["example.org/q"] != "q.go:1:1: undefined: x\n" {
+		t.Errorf("output: %q", r.output)
+	}
+	if got, want := r.failures(), []string{"example.org/p TestB/x", "example.org/q"}; !slices.Equal(got, want) {
+		t.Errorf("failures: %q, want %q", got, want)
+	}
+	l := Library{Known: map[string]string{"example.org/p TestB": "known"}}
+	if l.known("example.org/p TestB/x") == "" || l.known("example.org/p TestB") == "" || l.known("example.org/p TestBC") != "" {
+		t.Error("known tests are not recognized")
+	}
+	if _, err := parse(strings.NewReader("FAIL\n")); err == nil {
+		t.Error("no error for what is not JSON")
+	}
+}
