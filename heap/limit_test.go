@@ -502,7 +502,7 @@ func TestLoweringTheLimit(t *testing.T) {
 
 // The options decide how, in which units, and when memory is released.
 func TestOptionsReachTheSystem(t *testing.T) {
-	use := func(o heap.Options) (now, lazy, broken int, s heap.Stats) {
+	use := func(o heap.Options) (now, lazy int, parts uintptr, s heap.Stats) {
 		h := open(t, o)
 		var mu sync.Mutex
 		restore := vm.Inject(func(op vm.Op, n uintptr) error {
@@ -515,7 +515,7 @@ func TestOptionsReachTheSystem(t *testing.T) {
 				lazy++
 			}
 			if huge := vm.HugePageSize(); huge != 0 && n%huge != 0 && op == vm.OpPurge {
-				broken++
+				parts += n
 			}
 			return nil
 		})
@@ -530,12 +530,12 @@ func TestOptionsReachTheSystem(t *testing.T) {
 			}
 		}
 		h.Trim()
-		return now, lazy, broken, h.Stats()
+		return now, lazy, parts, h.Stats()
 	}
-	now, lazy, broken, s := use(heap.Options{Decay: -1})
+	now, lazy, parts, s := use(heap.Options{Decay: -1})
 	// Four blocks are left.
-	if now == 0 || lazy != 0 || broken == 0 && vm.HugePageSize() != 0 || s.Dirty > 5*remnant(s) {
-		t.Errorf("by default: %d purges, %d lazy, %d of parts of huge pages:\n%v", now, lazy, broken, s)
+	if now == 0 || lazy != 0 || parts < mib && vm.HugePageSize() != 0 || s.Dirty > 5*remnant(s) {
+		t.Errorf("by default: %d purges, %d lazy, %d bytes of parts of huge pages:\n%v", now, lazy, parts, s)
 	}
 	if vm.GoMemory {
 		t.Skip("neither is anything on Go memory")
@@ -544,11 +544,12 @@ func TestOptionsReachTheSystem(t *testing.T) {
 	if now != 0 || lazy == 0 || s.Dirty > 5*remnant(s) {
 		t.Errorf("PurgeLazy: %d purges, %d lazy:\n%v", now, lazy, s)
 	}
-	// On 32 bits, after other tests, parts of huge pages were purged. That is not explained yet.
-	if vm.HugePageSize() != 0 && math.MaxInt > math.MaxInt32 {
-		now, _, broken, s = use(heap.Options{Decay: -1, HugePages: true})
-		if now == 0 || broken != 0 || s.Dirty == 0 || s.Dirty > 20*mib {
-			t.Errorf("HugePages: %d purges, %d of parts:\n%v", now, broken, s)
+	// Parts of huge pages are purged while more than 16 MiB are dirty, which short extents reach, and
+	// metadata where an extent has become empty.
+	if vm.HugePageSize() != 0 {
+		now, _, parts, s = use(heap.Options{Decay: -1, HugePages: true})
+		if now == 0 || parts > s.Metadata && s.Dirty < 14*mib || s.Dirty == 0 || s.Dirty > 20*mib {
+			t.Errorf("HugePages: %d purges, %d bytes of parts:\n%v", now, parts, s)
 		}
 	}
 }

@@ -37,19 +37,21 @@ func (a *Allocator) PurgeAll() (bytes uintptr) {
 // purge is Purge, with the lock held. It leaves up to kept pages in parts of huge pages dirty.
 func (a *Allocator) purge(agedOnly bool, kept uintptr) (bytes uintptr) {
 	a.pending = false
+	if a.huge { // whole huge pages of all extents before parts of any
+		for e := 0; e < len(a.extents); e++ {
+			bytes += a.purgeIn(a.extents[e], a.purgeUnit(), 0, agedOnly)
+		}
+	}
 	for e := 0; e < len(a.extents); e++ {
 		x := a.extents[e]
-		n := a.purgeIn(x, a.purgeUnit(), 0, agedOnly)
-		if a.huge {
-			n += a.purgeIn(x, osPages(), kept, agedOnly)
-		}
+		n := a.purgeIn(x, osPages(), kept, agedOnly)
 		bytes += n
 		for w := range (x.frontier + 63) / 64 {
 			dirty := x.free[w] & x.dirty[w]
 			a.pending = a.pending || dirty&^x.aged[w] != 0
 			x.aged[w] = dirty
 		}
-		if n != 0 || !agedOnly {
+		if n != 0 || !agedOnly || a.huge {
 			a.decommit(x)
 		}
 	}
