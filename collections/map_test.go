@@ -16,6 +16,7 @@ import (
 
 	"github.com/galloc-go/galloc"
 	"github.com/galloc-go/galloc/alloctest"
+	"github.com/galloc-go/galloc/internal/percpu"
 )
 
 func TestFloatsAreKeysAsInGo(t *testing.T) {
@@ -209,6 +210,9 @@ func hashed[K comparable](t *testing.T, number bool, make func(i int) K) {
 
 // Searches stay short for regular sequences of keys, which simple hashes handle badly.
 func TestSearchesAreShortForAllKeys(t *testing.T) {
+	if percpu.Race {
+		t.Skip("one goroutine")
+	}
 	const n = 7 * 8 << 10 * 7 / 8 // seven eighths of the limit of the table
 	check := func(name string, key func(i uint64) uint64) {
 		for range 3 { // seeds
@@ -286,6 +290,9 @@ func TestHashesOfStringsDiffer(t *testing.T) {
 
 // Putting a grown clone into its original is as fast as putting any other map.
 func TestGrownClonePutIntoItsOriginal(t *testing.T) {
+	if percpu.Race {
+		t.Skip("one goroutine")
+	}
 	var m Map[int, int]
 	defer m.Free()
 	m.Put(-1, 1)
@@ -316,6 +323,9 @@ func TestGrownClonePutIntoItsOriginal(t *testing.T) {
 // Filling a table in the iteration order of another one is fast, also if both have the same seeds.
 func TestTablesInTheOrderOfOthers(t *testing.T) {
 	for _, n := range []int64{200_000, 900_000} {
+		if percpu.Race && n > 200_000 { // one goroutine, twenty times as slow
+			continue
+		}
 		inTheOrderOfOthers(t, n)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/galloc-go/galloc/alloctest"
 	"github.com/galloc-go/galloc/bump"
 	"github.com/galloc-go/galloc/heap"
+	"github.com/galloc-go/galloc/internal/percpu"
 )
 
 // A program tests a collection against a model in Go. It performs the operations of a script on
@@ -161,8 +162,12 @@ func random(seed uint64, n int) []byte {
 // testProgram runs p on all allocators, and with each allocation failing in turn.
 func testProgram(t *testing.T, p program) {
 	t.Helper()
+	seeds := uint64(4)
+	if percpu.Race { // one goroutine, twenty times as slow
+		seeds = 1
+	}
 	each(t, func(t *testing.T, a galloc.Allocator) {
-		for seed := range uint64(4) {
+		for seed := range seeds {
 			if err := run(p, a, random(seed, 2000)); err != nil {
 				t.Fatalf("seed %d: %v", seed, err)
 			}
@@ -170,7 +175,7 @@ func testProgram(t *testing.T, p program) {
 		}
 	})
 	t.Run("failures", func(t *testing.T) {
-		for seed := range uint64(4) {
+		for seed := range seeds {
 			alloctest.FailureCheck{Retries: true}.Run(t, func(a galloc.Allocator) error { return run(p, a, random(seed, 400)) })
 		}
 	})
