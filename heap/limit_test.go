@@ -544,8 +544,8 @@ func TestOptionsReachTheSystem(t *testing.T) {
 	if now != 0 || lazy == 0 || s.Dirty > 5*remnant(s) {
 		t.Errorf("PurgeLazy: %d purges, %d lazy:\n%v", now, lazy, s)
 	}
-	// Parts of huge pages are purged while more than 16 MiB are dirty, which short extents reach, and
-	// metadata where an extent has become empty.
+	// Parts of huge pages are purged while more than 16 MiB are dirty, which short extents reach,
+	// and metadata where an extent has become empty.
 	if vm.HugePageSize() != 0 {
 		now, _, parts, s = use(heap.Options{Decay: -1, HugePages: true})
 		if now == 0 || parts > s.Metadata && s.Dirty < 14*mib || s.Dirty == 0 || s.Dirty > 20*mib {
