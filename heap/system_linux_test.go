@@ -352,6 +352,47 @@ func TestReturnedMemoryIsNotCommitted(t *testing.T) {
 	}
 }
 
+// The memory of holes does not count either, and the pages are zero when they are allocated again.
+func TestHolesAreNotCommitted(t *testing.T) {
+	needPages(t)
+	h := open(t, heap.Options{Decay: -1})
+	before := dataSize()
+	const total, size, kept = 128 * mib, 64 << 10, 16 // bytes, bytes, one in
+	l := layout(size, 8)
+	ps := make([]unsafe.Pointer, total/size)
+	for round := range 3 {
+		for i := range ps {
+			if ps[i] != nil {
+				continue
+			}
+			ps[i] = h.AllocZeroed(l)
+			if at := onlyByte(view(ps[i], size), 0); at >= 0 {
+				t.Fatalf("byte %d of a zeroed block", at)
+			}
+			fill(view(ps[i], size), byte(i))
+		}
+		for i, p := range ps {
+			if i%kept == round {
+				continue
+			}
+			if at := onlyByte(view(p, size), byte(i)); at >= 0 {
+				t.Fatalf("byte %d of block %d has changed", at, i)
+			}
+			h.Dealloc(p, l)
+			ps[i] = nil
+		}
+		h.Trim()
+		if d := dataSize() - before; d > total/4 { // kept, and committed ahead
+			t.Errorf("round %d: %d MiB are committed still\n%v", round, d/mib, h.Stats())
+		}
+	}
+	for _, p := range ps {
+		if p != nil {
+			h.Dealloc(p, l)
+		}
+	}
+}
+
 // What was never touched costs little: address space is no memory.
 func TestMoreThanTheMachineHas(t *testing.T) {
 	needPages(t)

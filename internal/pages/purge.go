@@ -11,8 +11,9 @@ import (
 const (
 	minPurge   = 256     // pages purged at a time, which cannot be allocated in the meantime
 	purgePart  = 256     // or this part of the dirty pages, if that is more
-	goneFrom   = 1024    // free pages without memory that are decommitted together
+	goneFrom   = 1024    // free pages without memory that are decommitted together in any case
 	gonePart   = 256     // or this part of the extent, if that is more: it bounds the mappings
+	goneShort  = 64      // those that are decommitted while the process has few mappings
 	maxScanned = 1 << 17 // pages looked at before others may take the lock
 )
 
@@ -185,8 +186,9 @@ func (a *Allocator) FreePurged(s *Span) {
 	a.lost.Push(s)
 }
 
-// decommit decommits the long runs of free pages of x that have no memory, so that the system does
-// not count them: with the lock held. At the frontier, the frontier moves back.
+// decommit decommits the runs of free pages of x that have no memory, so that the system does not
+// count them: with the lock held, but it is released for a moment before each short run. At the
+// frontier, the frontier moves back.
 func (a *Allocator) decommit(x *Extent) {
 	if a.lazy || vm.GoMemory {
 		return
@@ -194,12 +196,27 @@ func (a *Allocator) decommit(x *Extent) {
 	unit := a.purgeUnit()
 	least := max(goneFrom, x.frontier/gonePart)
 	word := func(w uint32) uint64 { return x.free[w] &^ x.dirty[w] &^ x.gone[w] }
+	few, permitted := true, false // mappings; a short run
 	for i := uint32(0); i < x.frontier; {
 		from := nextBit(word, i, x.frontier)
-		i = nextBit(func(w uint32) uint64 { return ^word(w) }, from, x.frontier)
-		first, last := roundUp32(from, unit), i/unit*unit
-		if first >= last || last-first < least ||
-			vm.Decommit(x.address(first), uintptr(last-first)<<PageShift) != nil {
+		end := nextBit(func(w uint32) uint64 { return ^word(w) }, from, x.frontier)
+		first, last := roundUp32(from, unit), end/unit*unit
+		short := last < first+least
+		switch {
+		case last < first+goneShort || short && !few:
+			i = end
+			continue
+		case short && !permitted:
+			a.Unlock() // it may count the mappings of the process
+			few = vm.MayMove()
+			a.Lock()
+			permitted = few
+			continue // from i on again: other calls may have changed x
+		case short:
+			permitted = false
+		}
+		i = end
+		if vm.Decommit(x.address(first), uintptr(last-first)<<PageShift) != nil {
 			continue
 		}
 		a.advise(x, first, last)
