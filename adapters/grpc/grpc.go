@@ -19,8 +19,8 @@ import (
 // concurrent use.
 //
 // Get panics if memory runs out, with an error that is a galloc.ErrOutOfMemory for errors.As: grpc
-// knows no failure there. Buffers of size zero, and what was not taken from the pool, are ignored by
-// Put. A buffer that is never put back is a leak, unlike with grpc's own pools: the owner of a
+// knows no failure there. Buffers of size zero, and what was not taken from the pool, are ignored
+// by Put. A buffer that is never put back is a leak, unlike with grpc's own pools: the owner of a
 // [mem.Buffer] or [mem.BufferSlice] must free it.
 func BufferPool(p *bufpool.Pool) mem.BufferPool { return bufpool.NewSlices(p) }
 
