@@ -44,8 +44,19 @@ func NewSlices(p *Pool) *Slices {
 }
 
 // Get returns a slice of length n, as [Pool.Get] does. The caller owns it until Put.
-func (s *Slices) Get(n int) *[]byte {
-	b := s.pool.Get(n)
+func (s *Slices) Get(n int) *[]byte { return s.lend(s.pool.Get(n)) }
+
+// TryGet is like Get but returns an error if memory runs out, as [Pool.TryGet] does.
+func (s *Slices) TryGet(n int) (*[]byte, error) {
+	b, err := s.pool.TryGet(n)
+	if err != nil {
+		return nil, err
+	}
+	return s.lend(b), nil
+}
+
+// lend enters b into the table.
+func (s *Slices) lend(b *Buffer) *[]byte {
 	addr, sh := s.shard(b.b)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()

@@ -1,10 +1,13 @@
 package bufpool_test
 
 import (
+	"errors"
 	"math/rand/v2"
 	"sync"
 	"testing"
 
+	"github.com/galloc-go/galloc"
+	"github.com/galloc-go/galloc/alloctest"
 	"github.com/galloc-go/galloc/bufpool"
 )
 
@@ -75,6 +78,19 @@ func TestSlicesOfTheDefaultPool(t *testing.T) {
 	b := s.Get(100)
 	if len(*b) != 100 || cap(*b) < 100 {
 		t.Error(len(*b), cap(*b))
+	}
+	s.Put(b)
+}
+
+func TestSlicesWithoutMemory(t *testing.T) {
+	a := alloctest.Fail(alloctest.Track(galloc.System), alloctest.At(1))
+	s := bufpool.NewSlices(bufpool.New(bufpool.Options{Allocator: a}))
+	if b, err := s.TryGet(100); b != nil || !errors.Is(err, galloc.ErrOutOfMemory) {
+		t.Errorf("%v, %v", b, err)
+	}
+	b, err := s.TryGet(100)
+	if err != nil || len(*b) != 100 {
+		t.Fatal(b, err)
 	}
 	s.Put(b)
 }

@@ -18,11 +18,22 @@ import (
 // share its memory, but a buffer must go back to the one that it comes from. It is safe for
 // concurrent use.
 //
-// Get panics if memory runs out, with an error that is a galloc.ErrOutOfMemory for errors.As: grpc
-// knows no failure there. Buffers of size zero, and what was not taken from the pool, are ignored
-// by Put. A buffer that is never put back is a leak, unlike with grpc's own pools: the owner of a
+// If the pool has no memory, because of a limit or the system, Get takes the buffer from the Go
+// heap, since grpc knows no failure there. Put ignores buffers that are not of the pool. A buffer of
+// the pool that is never put back is a leak, unlike with grpc's own pools: the owner of a
 // [mem.Buffer] or [mem.BufferSlice] must free it.
-func BufferPool(p *bufpool.Pool) mem.BufferPool { return bufpool.NewSlices(p) }
+func BufferPool(p *bufpool.Pool) mem.BufferPool { return pool{bufpool.NewSlices(p)} }
+
+type pool struct{ *bufpool.Slices }
+
+func (p pool) Get(n int) *[]byte {
+	b, err := p.TryGet(n)
+	if err != nil {
+		s := make([]byte, n)
+		return &s
+	}
+	return b
+}
 
 // ServerOption makes a server use the pool p, or the default pool if p is nil.
 func ServerOption(p *bufpool.Pool) grpc.ServerOption { return experimental.BufferPool(BufferPool(p)) }

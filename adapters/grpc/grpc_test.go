@@ -95,6 +95,26 @@ func TestMessages(t *testing.T) {
 	}
 }
 
+// Messages arrive whatever allocations of the pool fail.
+func TestFailures(t *testing.T) {
+	blocks := alloctest.Track(root.System)
+	a := alloctest.Fail(blocks, alloctest.Randomly(0.5, 1))
+	pool := bufpool.New(bufpool.Options{Allocator: a, MaxIdle: -1})
+	call, end := dial(t, []grpc.ServerOption{galloc.ServerOption(pool)}, []grpc.DialOption{galloc.DialOption(pool)})
+	r := rand.New(rand.NewPCG(1, 0))
+	for range 60 {
+		b := bytes.Repeat([]byte{byte(1 + r.IntN(255))}, r.IntN(1<<r.IntN(21)))
+		if got, err := call(b); err != nil || !bytes.Equal(got, b) {
+			t.Errorf("%d bytes: %d bytes, %v", len(b), len(got), err)
+		}
+	}
+	end()
+	pool.Trim()
+	if a.Failures() == 0 || len(blocks.Live()) != 0 || len(blocks.Misuses()) != 0 {
+		t.Errorf("%d failures; %d blocks are live; misuses: %v", a.Failures(), len(blocks.Live()), blocks.Misuses())
+	}
+}
+
 // What the pool did not hand out is ignored.
 func TestForeignBuffers(t *testing.T) {
 	a := alloctest.Track(root.System)
