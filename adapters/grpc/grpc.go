@@ -19,8 +19,8 @@ import (
 // concurrent use.
 //
 // If the pool has no memory, because of a limit or the system, Get takes the buffer from the Go
-// heap, since grpc knows no failure there. Put ignores buffers that are not of the pool. A buffer of
-// the pool that is never put back is a leak, unlike with grpc's own pools: the owner of a
+// heap, since grpc knows no failure there. Put ignores buffers that are not of the pool. A buffer
+// of the pool that is never put back is a leak, unlike with grpc's own pools: the owner of a
 // [mem.Buffer] or [mem.BufferSlice] must free it.
 func BufferPool(p *bufpool.Pool) mem.BufferPool { return pool{bufpool.NewSlices(p)} }
 
