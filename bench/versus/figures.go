@@ -93,10 +93,12 @@ func (f *figures) named(group, name string, threads int) row {
 	return row{Group: group, Name: name, Threads: threads}
 }
 
-// heavy returns the rows whose memory is worth comparing.
+// heavy returns the rows whose memory is worth comparing. The blocks of a trace take the same
+// through each face.
 func (f *figures) heavy() []row {
-	return slices.DeleteFunc(slices.Clone(f.Rows),
-		func(r row) bool { return r.Group == pairGroup || r.Group == batchGroup })
+	return slices.DeleteFunc(slices.Clone(f.Rows), func(r row) bool {
+		return slices.Contains([]string{pairGroup, batchGroup, runTimeGroup, sliceGroup}, r.Group)
+	})
 }
 
 // figures computes the figures of a run.

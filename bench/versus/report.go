@@ -69,8 +69,7 @@ func (f *figures) groups() []group {
 		},
 		{
 			"traces, sizes at run time", "runtime.svg",
-			"The same blocks, where Go makes a Layout of the size and an alignment of 16 in each call, as malloc finds its " +
-				"class in each call.",
+			"The same blocks, where Go makes a Layout in each call, as malloc finds its class in each call.",
 			f.in(runTimeGroup, 0),
 		},
 		{
@@ -95,7 +94,7 @@ func (f *figures) groups() []group {
 		},
 		{
 			"pairs", "pairs.svg",
-			"Allocate a block, write its first byte, free it: the least that an allocator can cost, by size in bytes.",
+			"Allocate a block, write its first byte, free it, by size in bytes: the least that is possible.",
 			f.in(pairGroup, 0),
 		},
 		{
@@ -253,7 +252,7 @@ func (w *page) losses(f *figures) {
 	large := slices.DeleteFunc(f.heavy(), func(r row) bool { return !(f.peak(r, heapName) > small) })
 	if big, _ := list(large, f.peak, megabytes, noticed); len(big) > 0 {
 		w.text(
-			"Rows in which the heap's peak memory exceeds 1 MB and the leanest native allocator's by more than 20 %:")
+			"Rows whose peak memory exceeds 1 MB and the leanest native allocator's by more than 20 %:")
 		show("MB", big)
 	}
 }
@@ -372,8 +371,8 @@ func (w *page) setting(f *figures) {
 	w.cells("processor", fmt.Sprintf("%s, %d CPUs", f.Machine.CPU, f.Machine.CPUs))
 	w.cells("memory", f.Machine.Memory)
 	w.cells("system", f.Machine.System)
-	for _, v := range f.Versions {
-		w.cells("compiler", v)
+	if len(f.Versions) > 0 {
+		w.cells("compilers", strings.Join(f.Versions, "; "))
 	}
 	w.cells("date", f.Date)
 	w.cells("command", "`"+f.Command+"`")

@@ -13,7 +13,7 @@ const (
 	purgePart  = 256     // or this part of the dirty pages, if that is more
 	goneFrom   = 1024    // free pages without memory that are decommitted together in any case
 	gonePart   = 256     // or this part of the extent, if that is more: it bounds the mappings
-	goneShort  = 64      // those that are decommitted while the process has few mappings
+	goneShort  = 64      // the same while the process has few mappings
 	maxScanned = 1 << 17 // pages looked at before others may take the lock
 )
 
