@@ -2,6 +2,7 @@ package collections
 
 import (
 	"errors"
+	"math"
 	"math/bits"
 	"math/rand/v2"
 	"runtime"
@@ -525,6 +526,34 @@ func TestReserveMoreThanThereIs(t *testing.T) {
 		m.Free()
 		if len(a.Live())+len(a.Misuses()) != 0 {
 			t.Error(a.Live(), a.Misuses())
+		}
+	}
+}
+
+// Removing the first entry of an iteration, and adding another one, again and again, keeps the
+// buckets equally full: within 8 standard deviations.
+func TestTakingTheFirstEntryKeepsTheBucketsEqual(t *testing.T) {
+	var m Map[int, int]
+	defer m.Free()
+	k := 0
+	for ; k < 25_000; k++ {
+		m.Put(k, k)
+	}
+	for range 500_000 {
+		for first := range m.All() {
+			m.Delete(first)
+			break
+		}
+		m.Put(k, k)
+		k++
+	}
+	n, mean := m.t.buckets(), float64(m.Len())/float64(m.t.buckets())
+	if n&(n-1) != 0 {
+		t.Fatalf("%d buckets, of which some are larger", n)
+	}
+	for i := range n {
+		if d := (float64(m.t.bucket(i).entries()) - mean) / math.Sqrt(mean); math.Abs(d) > 8 {
+			t.Errorf("bucket %d has %d entries, %.0f on average: %.1f standard deviations", i, m.t.bucket(i).entries(), mean, d)
 		}
 	}
 }

@@ -33,8 +33,9 @@ import (
 // Then find must return the current slot of the entry in an old slot, or nil. (version: nothing was
 // removed or moved since then.) Buckets are not merged during an iteration.
 //
-// The order of the buckets and the first group are random. So taking the first entry and removing
-// it, again and again, does not search the groups that were emptied before.
+// The order of the buckets and the first group are random, and a bucket comes first as often as it
+// has entries: see first. So taking the first entry and removing it, again and again, does not
+// search the groups that were emptied before, and keeps the buckets equally full: see makeRoom.
 func (t *table[S]) entries(find func(old *S) *S, yield func(s *S) bool) {
 	t.entriesAhead(nil, find, yield)
 }
@@ -45,7 +46,7 @@ func (t *table[S]) entriesAhead(ahead func(grp *group[S], m matches), find func(
 	if t.guard.read(); t.used == 0 {
 		return
 	}
-	it := iteration{epoch: t.epoch, random: rand.Uint64()}
+	it := iteration{epoch: t.epoch, random: t.first()}
 	count, wide := t.buckets(), t.wide
 	i, step := uintptr(it.random>>48)&wide, uintptr(it.random>>24)|1
 	it.place = t.visits.begin(t.bucket(0).base)
@@ -56,6 +57,24 @@ func (t *table[S]) entriesAhead(ahead func(grp *group[S], m matches), find func(
 		}
 		i = (i + step) & wide
 	}
+}
+
+// first returns the random number of an iteration. In a table of several buckets, it stands for a
+// slot that has an entry, unless the table is so empty that several tries found none.
+func (t *table[S]) first() (random uint64) {
+	for range 8 {
+		random = rand.Uint64()
+		if t.dir == nil {
+			break
+		}
+		if i := uintptr(random>>48) & t.wide; i < t.buckets() {
+			b := t.bucket(i)
+			if b.group(uintptr(random)&uintptr(b.mask)).byteOf(uintptr(random>>45)%groupSlots) >= full {
+				break
+			}
+		}
+	}
+	return random
 }
 
 // depthOf returns the number of bits of the index that decide which hashes belong to bucket i.
