@@ -65,7 +65,8 @@ func useInAndOutOfABubble(t *testing.T) {
 		})
 		galloc.Dealloc(use(), small)
 	}
-	time.Sleep(70 * time.Millisecond) // the alarms that were set in a bubble wait for at most 50
+	// An alarm that was set in a bubble waits up to 50 ms longer. Let all of them ring.
+	time.Sleep(70 * time.Millisecond)
 	for _, p := range kept {
 		galloc.Dealloc(p, small)
 	}

@@ -34,8 +34,8 @@
  *     to free them does nothing.
  *
  * Constructors that run before the archive's have blocks of such an arena too, since Go has not
- * started: see README.md. They can be used and freed at any time. The process ends when main returns
- * or calls exit, but not when main calls pthread_exit: the threads of Go go on.
+ * started: see README.md. They can be used and freed at any time. The process ends when main
+ * returns or calls exit, but not when main calls pthread_exit: the threads of Go go on.
  *
  * A call costs about 55 ns more than in Go, for the way there and back: a pair of calls costs 20
  * times as much as malloc and free. See README.md.
@@ -69,10 +69,10 @@ void *galloc_alloc_zeroed(size_t size, size_t align) GALLOC_MUST_USE;
  * cannot fail, and does nothing if ptr is NULL or size is 0. */
 void galloc_dealloc(void *ptr, size_t size, size_t align);
 
-/* galloc_realloc changes the size of the block at ptr to new_size bytes, keeps its alignment and its
- * first min(old_size, new_size) bytes, and returns its new address; ptr is then invalid, even if it
- * is the same address. If galloc_realloc returns NULL, the block is unchanged. From size 0 it
- * allocates; to size 0 it frees the block, and never returns NULL. */
+/* galloc_realloc changes the size of the block at ptr to new_size bytes, keeps its alignment and
+ * its first min(old_size, new_size) bytes, and returns its new address; ptr is then invalid,
+ * even if it is the same address. If galloc_realloc returns NULL, the block is unchanged. From
+ * size 0 it allocates; to size 0 it frees the block, and never returns NULL. */
 void *galloc_realloc(void *ptr, size_t old_size, size_t align, size_t new_size) GALLOC_MUST_USE;
 
 /* ---- Five functions: Rust's allocator crates from 2015 to 2017 (RFC 1183). A block of one family
@@ -92,16 +92,17 @@ void *galloc_reallocate(void *ptr, size_t old_size, size_t size, size_t align) G
  * be freed with exactly that size. It cannot resize from or to size 0. */
 size_t galloc_reallocate_inplace(void *ptr, size_t old_size, size_t size, size_t align) GALLOC_MUST_USE;
 
-/* galloc_usable_size returns the number of bytes reserved for a block of that layout, at least size.
- * A caller that requests this size wastes nothing, and galloc_reallocate_inplace up to this size
- * never fails. A block requested with a smaller size still has the requested size. For an invalid
- * layout the result is size. */
+/* galloc_usable_size returns the number of bytes reserved for a block of that layout, at least
+ * size. A caller that requests this size wastes nothing, and galloc_reallocate_inplace up to
+ * this size never fails. A block requested with a smaller size still has the requested size. For
+ * an invalid layout the result is size. */
 size_t galloc_usable_size(size_t size, size_t align);
 
 /* ---- The allocator ---- */
 
-/* galloc_name returns the name of the allocator and how it was chosen; or, before Go has started and
- * in the child of a fork, that it is the arena. The caller must not free the string; the library never does. */
+/* galloc_name returns the name of the allocator and how it was chosen; or, before Go has started
+ * and in the child of a fork, that it is the arena. The caller must not free the string; the
+ * library never does. */
 const char *galloc_name(void);
 
 #ifdef __cplusplus

@@ -1,12 +1,13 @@
 //go:build cgo && unix
 
 // The stacks of hosts. Go's traceback ends where C has called Go, so a memory checker would report
-// the same place for all blocks of a host. With galloc_tracing, Go's runtime calls galloc_context at
-// each call of Go, which keeps the stack of C, and galloc_traceback when Go collects a stack. The
-// stack is unwound at once, since it cannot be later, when Go's calls are on another stack. That
-// takes some microseconds, as the checker does for its own part.
+// the same place for all blocks of a host. With galloc_tracing, Go's runtime calls galloc_context
+// at each call of Go, which keeps the stack of C, and galloc_traceback when Go collects a stack.
+// The stack is unwound at once, since it cannot be later, when Go's calls are on another stack.
+// That takes some microseconds, as the checker does for its own part.
 //
-// A checker in sampled mode keeps few stacks, so there only the caller is kept, which costs nothing.
+// A checker in sampled mode keeps few stacks, so there only the caller is kept, which costs
+// nothing.
 
 #define _GNU_SOURCE // dladdr
 

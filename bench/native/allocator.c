@@ -1,4 +1,5 @@
-// The name of this malloc. An allocator is identified by functions that only it has, so that a failed LD_PRELOAD is noticed.
+// The name of this malloc. An allocator is identified by functions that only it has, so that a
+// failed LD_PRELOAD is noticed.
 
 #include <dlfcn.h>
 #include <stdio.h>
@@ -9,8 +10,9 @@
 void (*sized_free)(void *, size_t);
 void (*sized_free_flags)(void *, size_t, int);
 
-// find puts the address of a function into *function, or NULL if the process has none of that name. ISO C has no cast from
-// the address of an object to that of a function; POSIX guarantees the same representation.
+// find puts the address of a function into *function, or NULL if the process has none of that name.
+// ISO C has no cast from the address of an object to that of a function; POSIX guarantees the same
+// representation.
 static bool find(const char *name, void *function) {
 	void *p = dlsym(RTLD_DEFAULT, name);
 	memcpy(function, &p, sizeof p);

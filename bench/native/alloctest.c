@@ -14,8 +14,8 @@ static struct param params[] = {
 
 enum { LEVELS = 7 };
 
-// The probabilities of the levels, in millionths. Read backwards, they are the levels' shares of the slots, so that the few
-// slots of the first levels are popular.
+// The probabilities of the levels, in millionths. Read backwards, they are the levels' shares of
+// the slots, so that the few slots of the first levels are popular.
 static const uint64_t millionths[LEVELS] = {262144, 393216, 245760, 81920, 15360, 1536, 64};
 
 static struct level {

@@ -1,6 +1,7 @@
 #!/bin/sh
-# Builds native three times: plain, with the sanitizers for memory and undefined behavior, and with the one for races. Checks that
-# each does the same work as the Go side, by its golden values. Run it in any directory; it needs gcc and make.
+# Builds native three times: plain, with the sanitizers for memory and undefined behavior, and with
+# the one for races. Checks that each does the same work as the Go side, by its golden values. Run
+# it in any directory; it needs gcc and make.
 set -eu
 cd "$(dirname "$0")"
 golden=../../internal/workload/testdata/golden.txt
@@ -183,7 +184,8 @@ all() { # COMMAND
 	traces "$1"
 }
 
-# sized checks that larson calls a sized free if it must, with the right sizes. A counting one is preloaded under each name.
+# sized checks that larson calls a sized free if it must, with the right sizes. A counting one is
+# preloaded under each name.
 sized() {
 	cat >"$dir/sized.c" <<-'END'
 		#include <malloc.h>

@@ -72,8 +72,8 @@ static void setup(void) {
 
 static void *next_generation(void *arg);
 
-// generation does the work of one generation and starts the next. It returns true if it was the last; otherwise t belongs to
-// the next generation.
+// generation does the work of one generation and starts the next. It returns true if it was the
+// last; otherwise t belongs to the next generation.
 static bool generation(struct thread *t) {
 	struct rng rng = t->rng;
 	struct slot *slots = t->slots;

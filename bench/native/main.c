@@ -45,7 +45,8 @@ static void say(const char *format, ...) {
 		answer.len += (size_t)n < room ? (size_t)n : room - 1;
 }
 
-// say_text adds a JSON string. Bytes outside of ASCII, which can only come from the command line, are assumed to be UTF-8.
+// say_text adds a JSON string. Bytes outside of ASCII, which can only come from the command line,
+// are assumed to be UTF-8.
 static void say_text(const char *s) {
 	say("\"");
 	for (; *s != 0; s++) {

@@ -6,8 +6,9 @@
 //   - allocator.c the name of the malloc, and its sized free
 //   - the others  one workload each, or two similar ones
 //
-// The harness must not disturb the allocator: its own memory is mapped, never allocated, and touched before the first block of
-// the workload. Each thread has its own counts, which are added up at the end.
+// The harness must not disturb the allocator: its own memory is mapped, never allocated, and
+// touched before the first block of the workload. Each thread has its own counts, which are added
+// up at the end.
 
 #ifndef NATIVE_H
 #define NATIVE_H
@@ -85,8 +86,8 @@ struct rng setup_rng(void); // the generator of a setup phase
 
 struct histogram;
 
-// ticks reads the clock of single calls. It does not wait for the instructions before it, which would serialize work that the
-// processor otherwise overlaps.
+// ticks reads the clock of single calls. It does not wait for the instructions before it, which
+// would serialize work that the processor otherwise overlaps.
 static inline uint64_t ticks(void);
 
 void latency_start(void); // calibrates the clock
@@ -140,12 +141,13 @@ static inline void time_calls(struct thread *t, bool on) {
 	t->latency = on ? t->histogram : NULL;
 }
 
-// together runs a function for each thread of the crew on a pthread of its own: before, then, when all are ready and the
-// clock has been started, work, then, when all have done and the clock has been stopped, after. before and after may be NULL.
+// together runs a function for each thread of the crew on a pthread of its own: before, then, when
+// all are ready and the clock has been started, work, then, when all have done and the clock has
+// been stopped, after. before and after may be NULL.
 void together(void (*before)(struct thread *), void (*work)(struct thread *), void (*after)(struct thread *));
 
-// A work function that sets handed_over, which then stays so, has left its work to another pthread. That one shall set self to
-// itself, and call team_finish when the work is done.
+// A work function that sets handed_over, which then stays so, has left its work to another pthread.
+// That one shall set self to itself, and call team_finish when the work is done.
 void team_finish(struct thread *t);
 
 // Calls of the allocator.
@@ -203,7 +205,8 @@ static inline void block_free(struct thread *t, void *p) {
 	CALL(t, free(p));
 }
 
-// touch_pages writes to each 4096th byte of a block from an offset on, and to its last byte. The first word may be its size.
+// touch_pages writes to each 4096th byte of a block from an offset on, and to its last byte. The
+// first word may be its size.
 static inline void touch_pages(unsigned char *p, size_t from, size_t size) {
 	for (size_t i = from; i < size; i += 4096)
 		p[i] = 1;
@@ -260,8 +263,8 @@ static inline void block_free_sized(struct thread *t, void *p, size_t size) {
 // free_slots frees the blocks in the slots of t, in order.
 void free_slots(struct thread *t);
 
-// The histogram of latencies: buckets that are exact to 1/16 of the value. Values below 16 have one each; above,
-// each power of two has 16, of equal width.
+// The histogram of latencies: buckets that are exact to 1/16 of the value. Values below 16 have one
+// each; above, each power of two has 16, of equal width.
 
 enum { HISTOGRAM_BUCKETS = (64 - 4 + 1) * 16 };
 

@@ -15,7 +15,8 @@ static struct param params[] = {
 
 static struct octaves sizes;
 
-// With across=1, the slots of all threads, which are accessed atomically. The first word of a block is its size.
+// With across=1, the slots of all threads, which are accessed atomically. The first word of a block
+// is its size.
 static uint64_t **table;
 static size_t table_count;
 

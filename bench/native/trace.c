@@ -1,4 +1,5 @@
-// trace: the recorded allocations of a real program, from a file of WriteTo in the Go package internal/replay.
+// trace: the recorded allocations of a real program, from a file of WriteTo in the Go package
+// internal/replay.
 //
 // The loops make the same accesses as those of internal/replay/replay.go.
 
@@ -24,7 +25,8 @@ static struct param params[] = {
 	{0},
 };
 
-// The file: a head, a code_head for each thread, and for each thread its instructions and its survivors.
+// The file: a head, a code_head for each thread, and for each thread its instructions and its
+// survivors.
 
 struct head {
 	char magic[16];
@@ -181,8 +183,8 @@ static inline void touch(unsigned char *p, uint64_t size) {
 	((volatile unsigned char *)p)[size - 1] = 1;
 }
 
-// Calls of the allocator, each for an instruction. malloc aligns to max_align_t, which is 16 on all relevant platforms; no
-// realloc keeps a greater alignment.
+// Calls of the allocator, each for an instruction. malloc aligns to max_align_t, which is 16 on all
+// relevant platforms; no realloc keeps a greater alignment.
 
 static inline void *allocate(const struct instr *in) {
 	if (likely(in->align <= 4))
@@ -270,7 +272,8 @@ static __attribute__((noinline)) void replay_malloc(struct thread *t, const stru
 	replay(t, c, false);
 }
 
-// take_block returns the block that in ends. If another thread has to allocate it, it waits for that.
+// take_block returns the block that in ends. If another thread has to allocate it, it waits for
+// that.
 static inline void *take_block(const struct instr *in, void **table) {
 	void *p;
 	if (!in->shared) {

@@ -6,8 +6,9 @@
 #include "go_asm.h"
 #include "textflag.h"
 
-// CACHE loads the cache of the current P into DX, or jumps to slow if the number of the P is too large.
-// R14 is the goroutine, 48(R14) its m, which has a pointer to the P. The P begins with its number.
+// CACHE loads the cache of the current P into DX, or jumps to slow if the number of the P is too
+// large. R14 is the goroutine, 48(R14) its m, which has a pointer to the P. The P begins with its
+// number.
 #define CACHE \
 	MOVQ 48(R14), DX \
 	MOVQ const_knownOffsetOfP(DX), DX \
@@ -17,13 +18,13 @@
 	LEAQ ·globalCaches(SB), SI \
 	MOVQ (SI)(DX*8), DX
 
-// MAGAZINE turns the class in a register, less than classLimit, into the offset of its magazine in the
-// cache.
+// MAGAZINE turns the class in a register, less than classLimit, into the offset of its magazine in
+// the cache.
 #define MAGAZINE(class) \
 	SHLQ $4, class
 
-// POP pops a block of the class CX into R8, or jumps to slow. It loads the address of the next block
-// into R9, and prefetches it: it has not been used lately, and the program will write to it.
+// POP pops a block of the class CX into R8, or jumps to slow. It loads the address of the next
+// block into R9, and prefetches it: it has not been used lately, and the program will write to it.
 #define POP \
 	CACHE \
 	MOVL  CX, SI \

@@ -46,6 +46,44 @@ func TestCommentsAreNotWide(t *testing.T) {
 	}
 }
 
+// TestOtherCommentsAreNotWide is for scripts and for files in C, assembly, Rust and YAML.
+func TestOtherCommentsAreNotWide(t *testing.T) {
+	needSource(t)
+	hash, slash := regexp.MustCompile(`^\s*# \S`), regexp.MustCompile(`^\s*(//|/?\*) \S`)
+	seen := 0
+	err := fs.WalkDir(os.DirFS(root), ".", func(p string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			if err == nil && d.Name() == ".git" {
+				return fs.SkipDir
+			}
+			return err
+		}
+		var comment *regexp.Regexp
+		switch path.Ext(p) {
+		case ".c", ".h", ".s", ".rs":
+			comment = slash
+		case ".sh", ".yml":
+			comment = hash
+		default:
+			if path.Base(p) != "Makefile" && path.Dir(p) != ".ci" {
+				return nil
+			}
+			comment = hash
+		}
+		seen++
+		text, err := fs.ReadFile(os.DirFS(root), p)
+		for i, line := range strings.Split(string(text), "\n") {
+			if comment.MatchString(line) && width(line) > maxWidth {
+				t.Errorf("%s:%d: %d columns: the limit is %d", p, i+1, width(line), maxWidth)
+			}
+		}
+		return err
+	})
+	if err != nil || seen < 20 {
+		t.Fatalf("%d files: %v", seen, err)
+	}
+}
+
 // markdown returns the documents of the repository by their paths.
 func markdown(t *testing.T) map[string]string {
 	t.Helper()

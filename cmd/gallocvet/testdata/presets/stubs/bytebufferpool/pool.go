@@ -1,4 +1,4 @@
-// Package bytebufferpool stands for the package of that name.
+// Package bytebufferpool is a stub of the package of that name.
 package bytebufferpool
 
 // ByteBuffer is a buffer.

@@ -1,4 +1,4 @@
-// Package arrow stands for Arrow's package, with the functions that the preset names.
+// Package arrow is a stub of Arrow's package arrow. It has the functions that the preset names.
 package arrow
 
 // Array is an array.

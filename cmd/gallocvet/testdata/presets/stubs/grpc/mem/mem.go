@@ -1,4 +1,4 @@
-// Package mem stands for gRPC's package.
+// Package mem is a stub of gRPC's package mem.
 package mem
 
 // BufferPool is a pool.

@@ -1,4 +1,4 @@
-// Package unix stands for the package of that name.
+// Package unix is a stub of golang.org/x/sys/unix.
 package unix
 
 // Mmap maps.

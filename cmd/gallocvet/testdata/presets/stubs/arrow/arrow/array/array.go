@@ -1,4 +1,4 @@
-// Package array stands for Arrow's package.
+// Package array is a stub of Arrow's package array.
 package array
 
 import (

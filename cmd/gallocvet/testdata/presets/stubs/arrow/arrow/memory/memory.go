@@ -1,4 +1,4 @@
-// Package memory stands for Arrow's package.
+// Package memory is a stub of Arrow's package memory.
 package memory
 
 // Allocator is an allocator.
