@@ -11,7 +11,6 @@ import (
 	"github.com/galloc-go/galloc"
 	"github.com/galloc-go/galloc/alloctest"
 	"github.com/galloc-go/galloc/collections"
-	"github.com/galloc-go/galloc/internal/percpu"
 )
 
 // ordered has the common methods of both kinds of trees.
@@ -505,7 +504,7 @@ func TestAscendingKeysFillTheNodes(t *testing.T) {
 // level.
 func TestDeletionAtTheRightEdge(t *testing.T) {
 	seeds := 1000
-	if percpu.Race { // one goroutine, twenty times as slow
+	if collections.Slow {
 		seeds = 100
 	}
 	for seed := range seeds {

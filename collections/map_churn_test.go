@@ -7,7 +7,6 @@ import (
 
 	"github.com/galloc-go/galloc"
 	"github.com/galloc-go/galloc/alloctest"
-	"github.com/galloc-go/galloc/internal/percpu"
 )
 
 // churn replaces entries of a full map: it deletes and puts n times, and keeps len(keys) entries.
@@ -45,7 +44,7 @@ func churn(t *testing.T, s subject, keys []int, n int, fifo bool) {
 func TestCapHoldsUnderChurn(t *testing.T) {
 	for _, sub := range subjects {
 		for _, n := range []int{1, 8, 100, 3000} {
-			if percpu.Race && n > 100 { // one goroutine
+			if Slow && n > 100 {
 				continue
 			}
 			for _, fifo := range []bool{false, true} {

@@ -8,7 +8,6 @@ import (
 
 	"github.com/galloc-go/galloc"
 	"github.com/galloc-go/galloc/alloctest"
-	"github.com/galloc-go/galloc/internal/percpu"
 )
 
 // Which memory the hash tables hold, for how long, and what they reuse.
@@ -182,7 +181,7 @@ func TestStringsAreReleasedWithTheirEntries(t *testing.T) {
 		}
 		first := bytesLive(a.Tracker)
 		rounds := 4000
-		if percpu.Race { // one goroutine
+		if Slow {
 			rounds = 400
 		}
 		for i := range rounds {

@@ -19,6 +19,10 @@ import (
 	"github.com/galloc-go/galloc/internal/percpu"
 )
 
+// Slow is true where code takes ten to twenty times as long. Tests that use one goroutine do less
+// there.
+const Slow = percpu.Race || runtime.GOARCH == "wasm"
+
 func TestFloatsAreKeysAsInGo(t *testing.T) {
 	type point struct{ x, y float64 }
 	var m Map[point, int]
@@ -210,7 +214,7 @@ func hashed[K comparable](t *testing.T, number bool, make func(i int) K) {
 
 // Searches stay short for regular sequences of keys, which simple hashes handle badly.
 func TestSearchesAreShortForAllKeys(t *testing.T) {
-	if percpu.Race {
+	if Slow {
 		t.Skip("one goroutine")
 	}
 	const n = 7 * 8 << 10 * 7 / 8 // seven eighths of the limit of the table
@@ -290,7 +294,7 @@ func TestHashesOfStringsDiffer(t *testing.T) {
 
 // Putting a grown clone into its original is as fast as putting any other map.
 func TestGrownClonePutIntoItsOriginal(t *testing.T) {
-	if percpu.Race {
+	if Slow {
 		t.Skip("one goroutine")
 	}
 	var m Map[int, int]
@@ -323,7 +327,7 @@ func TestGrownClonePutIntoItsOriginal(t *testing.T) {
 // Filling a table in the iteration order of another one is fast, also if both have the same seeds.
 func TestTablesInTheOrderOfOthers(t *testing.T) {
 	for _, n := range []int64{200_000, 900_000} {
-		if percpu.Race && n > 200_000 { // one goroutine, twenty times as slow
+		if Slow && n > 200_000 {
 			continue
 		}
 		inTheOrderOfOthers(t, n)

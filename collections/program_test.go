@@ -12,8 +12,8 @@ import (
 	"github.com/galloc-go/galloc"
 	"github.com/galloc-go/galloc/alloctest"
 	"github.com/galloc-go/galloc/bump"
+	"github.com/galloc-go/galloc/collections"
 	"github.com/galloc-go/galloc/heap"
-	"github.com/galloc-go/galloc/internal/percpu"
 )
 
 // A program tests a collection against a model in Go. It performs the operations of a script on
@@ -163,7 +163,7 @@ func random(seed uint64, n int) []byte {
 func testProgram(t *testing.T, p program) {
 	t.Helper()
 	seeds := uint64(4)
-	if percpu.Race { // one goroutine, twenty times as slow
+	if collections.Slow {
 		seeds = 1
 	}
 	each(t, func(t *testing.T, a galloc.Allocator) {

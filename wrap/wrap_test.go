@@ -20,6 +20,7 @@ import (
 	"github.com/galloc-go/galloc/collections"
 	"github.com/galloc-go/galloc/freelist"
 	"github.com/galloc-go/galloc/heap"
+	"github.com/galloc-go/galloc/internal/percpu"
 	"github.com/galloc-go/galloc/memcheck"
 	"github.com/galloc-go/galloc/pool"
 	"github.com/galloc-go/galloc/wrap"
@@ -202,6 +203,12 @@ func TestWrappersKeepTheContract(t *testing.T) {
 			options = append(options, alloctest.GoGarbage, alloctest.Slow)
 		}
 		h := newHeap(t)
+		if percpu.Race && testing.Short() { // one way will do: most rules use one goroutine
+			t.Run(name, func(t *testing.T) {
+				alloctest.Run(t, func() galloc.Allocator { return w(h) }, options...)
+			})
+			continue
+		}
 		t.Run(name+"/heap", func(t *testing.T) {
 			alloctest.Run(t, func() galloc.Allocator { return w(h) }, options...)
 		})
@@ -227,6 +234,9 @@ func TestFallbackKeepsTheContract(t *testing.T) {
 	needMemory(t)
 	h := newHeap(t)
 	alloctest.Run(t, func() galloc.Allocator { return wrap.Fallback(wrap.Limit(newHeap(t), 1<<20), h) })
+	if percpu.Race && testing.Short() {
+		return
+	}
 	alloctest.RunGlobal(t, func() galloc.GlobalAlloc { return wrap.Fallback(wrap.Limit(newHeap(t), 1<<20), h) })
 	alloctest.Run(t, func() galloc.Allocator {
 		return wrap.Fallback(alloctest.Fail(newHeap(t), alloctest.Randomly(0.5, 7)), h)
@@ -248,6 +258,9 @@ func TestNestedWrappersKeepTheContract(t *testing.T) {
 	} {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
 			alloctest.Run(t, func() galloc.Allocator { return nested() })
+			if percpu.Race && testing.Short() {
+				return
+			}
 			alloctest.RunGlobal(t, func() galloc.GlobalAlloc { return nested() })
 		})
 	}
