@@ -1,6 +1,10 @@
 package workload
 
-import "github.com/galloc-go/galloc"
+import (
+	"unsafe"
+
+	"github.com/galloc-go/galloc"
+)
 
 var cacheScratch = Workload{
 	Name: "cache-scratch", About: "false sharing, if parts of a line are reused by the thread that frees them",
@@ -45,7 +49,7 @@ func falseSharing(g *gang, v values, inherited bool) job {
 		l, _ := galloc.NewLayout(size, minAlign)
 		for range v.u64("iterations") {
 			p := t.get(size, l)
-			pass(bytesOf(p, size), passes)
+			pass(p, size, passes)
 			t.free(p, l)
 			t.ops += passes
 		}
@@ -53,14 +57,20 @@ func falseSharing(g *gang, v values, inherited bool) job {
 	return j
 }
 
-// pass adds 1 to every byte of a block, times times. It is not inlined, so that the compiler knows
-// nothing about the block.
+// pass adds 1 to every byte of a block of at least 1 byte, times times. It is not inlined, so that
+// the compiler knows nothing about the block. It steps by address, as the loop in C does after
+// compilation: some processors hand a store on to the next load without a delay only if the address
+// is plain, and not a base and an index.
 //
 //go:noinline
-func pass(b []byte, times uint64) {
+func pass(p unsafe.Pointer, size uintptr, times uint64) {
 	for range times {
-		for i := range b {
-			b[i]++
+		q := p
+		for left := size; ; q = unsafe.Add(q, 1) { // SAFETY: there is a byte at q, as left > 0
+			*(*byte)(q)++
+			if left--; left == 0 {
+				break
+			}
 		}
 	}
 }
