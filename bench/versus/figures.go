@@ -67,6 +67,27 @@ func (f *figures) bestNs(r row) float64 {
 	return v
 }
 
+// against compares the heap with the fastest native allocator: the ratio of the median times, and
+// the range of the ratios of any two runs. If the range contains 1, it is not known which of the
+// two is faster: they are level. The fewer runs a row has, the less a narrow range means.
+func (f *figures) against(r row) (c comparison) {
+	heap := f.cell(r, heapName)
+	_, c.name = f.best(func(a string) float64 { return f.ns(r, a) })
+	best := f.cell(r, c.name)
+	c.best, c.ratio = best.median, heap.median/best.median
+	c.low, c.high = heap.least/best.greatest, heap.greatest/best.least
+	return c
+}
+
+// A comparison is the result of against. Its figures are no numbers if one was not measured.
+type comparison struct {
+	name             string // of the native allocator
+	best             float64
+	ratio, low, high float64
+}
+
+func (c comparison) level() bool { return c.low <= 1 && 1 <= c.high }
+
 func (f *figures) bestPeak(r row) float64 {
 	v, _ := f.best(func(a string) float64 { return f.peak(r, a) })
 	return v

@@ -45,6 +45,9 @@ const dateFormat = "2 January 2006"
 // patience is the time after which a run is not repeated.
 const patience = 10 * time.Second
 
+// cheap is the time below which a run costs so little that it is repeated more often.
+const cheap = 600 * time.Millisecond
+
 // options is the command line.
 type options struct {
 	quick   bool
@@ -273,7 +276,10 @@ func measure(ctx context.Context, o options) (*results, error) {
 	if len(r.Rows) == 0 {
 		return nil, errors.New("-rows: no row matches")
 	}
-	p := plan{rows: r.Rows, allocs: r.Allocs, reps: o.reps, latency: !o.quick, budget: o.budget, patience: patience}
+	p := plan{
+		rows: r.Rows, allocs: r.Allocs, reps: o.reps, latency: !o.quick, budget: o.budget,
+		patience: patience, cheap: cheap,
+	}
 	r.Samples, r.Reps = p.carryOut(ctx, runner{native, o.timeout}.run, time.Now, bar)
 	bar.clear()
 	if ctx.Err() != nil {

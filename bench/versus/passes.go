@@ -14,6 +14,7 @@ type plan struct {
 	latency  bool
 	budget   time.Duration // no repetition begins that would end after this time
 	patience time.Duration // a run that takes longer is not repeated
+	cheap    time.Duration // rows of which every run takes less are measured often
 }
 
 // jobs returns the jobs of repetition rep: for each row all allocators in turn, beginning with
@@ -61,6 +62,30 @@ func (p plan) all() [][]job {
 	return passes
 }
 
+// often is how many times a pass measures a cheap row, once it is known to be cheap.
+const often = 4
+
+// repeated returns the jobs, with cheap rows several times. The allocators still take turns.
+func (p plan) repeated(jobs []job, took map[string]time.Duration) (all []job) {
+	for len(jobs) > 0 {
+		n := 1
+		for n < len(jobs) && jobs[n].row.id() == jobs[0].row.id() {
+			n++
+		}
+		times := often
+		for _, j := range jobs[:n] {
+			if t, known := took[j.String()]; !known || t >= p.cheap || j.latency {
+				times = 1
+			}
+		}
+		for range times {
+			all = append(all, jobs[:n]...)
+		}
+		jobs = jobs[n:]
+	}
+	return all
+}
+
 // carryOut does the jobs, and returns the samples and the number of repetitions.
 func (p plan) carryOut(ctx context.Context, run func(context.Context, job) sample, now func() time.Time,
 	bar *bar,
@@ -72,7 +97,7 @@ func (p plan) carryOut(ctx context.Context, run func(context.Context, job) sampl
 	for n, pass := range passes {
 		var todo []job
 		var expected time.Duration
-		for _, j := range pass {
+		for _, j := range p.repeated(pass, took) {
 			if !impatient[j.String()] {
 				todo = append(todo, j)
 				expected += took[j.String()]

@@ -77,6 +77,27 @@ func TestWhatTakesLongOrFailsIsNotRepeatedAndTheBudgetHolds(t *testing.T) {
 	}
 }
 
+// A row that takes little time has more runs than others, so its range means more.
+func TestCheapRowsAreMeasuredOften(t *testing.T) {
+	p := plan{
+		rows: rows(2, false)[:2], allocs: allocators()[:2], reps: 3, budget: time.Hour, patience: time.Hour, cheap: time.Second,
+	}
+	slow := p.rows[0].id()
+	done, reps := pretend(p, func(j job) (time.Duration, answer) {
+		if j.row.id() == slow && j.alloc == p.allocs[1] { // one slow allocator is enough
+			return time.Second, answer{}
+		}
+		return time.Millisecond, answer{}
+	})
+	for _, a := range p.allocs {
+		for i, want := range []int{3, 1 + 2*often} {
+			if j := (job{row: p.rows[i], alloc: a}); done[j.String()] != want {
+				t.Errorf("%s was measured %d times in %d repetitions, want %d", j.String(), done[j.String()], reps, want)
+			}
+		}
+	}
+}
+
 func TestLatencyComesSecond(t *testing.T) {
 	p := plan{
 		rows: []row{{Name: "larson", Threads: 2, Latency: true}}, allocs: allocators()[:2], reps: 4,

@@ -132,35 +132,27 @@ func (w *page) faults(f *figures) {
 	}
 }
 
-// near is the ratio up to which two times count as about equal.
-const near = 1.05
-
 func (w *page) summary(f *figures) {
 	w.heading("Summary")
-	var ahead, even, behind int
+	var ahead, level, behind int
 	for _, r := range f.Rows {
-		switch q := f.ns(r, heapName) / f.bestNs(r); {
-		case math.IsNaN(q):
-		case q <= 1:
+		switch c := f.against(r); {
+		case math.IsNaN(c.ratio):
+		case c.level():
+			level++
+		case c.ratio < 1:
 			ahead++
-		case q <= near:
-			even++
 		default:
 			behind++
 		}
 	}
-	if n := ahead + even + behind; n > 0 {
-		w.text(
-			fmt.Sprintf(
-				"Of %d rows that were measured in C too, the heap is the fastest in %d, within 5 %% of the fastest "+
-					"native allocator in %d, and slower by more in %d: see the next section. Time per operation divided by the heap's, "+
-					"geometric means (above 1, the heap is faster), and peak memory:",
-				n,
-				ahead,
-				even,
-				behind,
-			),
-		)
+	if n := ahead + level + behind; n > 0 {
+		w.text(fmt.Sprintf(
+			"Of %d rows that were measured in C too, the heap is the fastest in %d, level with the fastest native "+
+				"allocator in %d, as the times of their runs overlap, and slower in %d: see the next section. Time per "+
+				"operation divided by the heap's, geometric means (above 1, the heap is faster), and peak memory:",
+			n, ahead, level, behind,
+		))
 	}
 	w.means(f)
 	var after []string
@@ -207,53 +199,56 @@ func (w *page) means(f *figures) {
 // losses lists the rows in which the heap is slower, or needs more memory.
 func (w *page) losses(f *figures) {
 	type loss struct {
-		row   string
-		heap  string
-		best  string
-		other string
+		cells []string
 		ratio float64
 	}
-	list := func(rows []row, of func(row, string) float64, text func(float64) string, limit float64) (all []loss, less int) {
-		for _, r := range rows {
-			best, name := f.best(func(a string) float64 { return of(r, a) })
-			switch q := of(r, heapName) / best; {
-			case q > limit && !math.IsInf(q, 0):
-				all = append(all, loss{r.id(), text(of(r, heapName)), name, text(best), q})
-			case q > 1:
-				less++
-			}
-		}
+	rows := func(all []loss) {
 		slices.SortStableFunc(all, func(a, b loss) int { return cmp.Compare(b.ratio, a.ratio) })
-		return all, less
-	}
-	show := func(unit string, all []loss) {
-		w.table([]string{"row", "heap, " + unit, "best native", unit, "heap / best"}, "lrlrr")
 		for _, l := range all {
-			w.cells(l.row, l.heap, l.best, l.other, ratio(l.ratio))
+			w.cells(l.cells...)
 		}
 		w.gap()
 	}
 	w.heading("Where galloc loses")
-	slow, less := list(f.Rows, f.ns, number, near)
-	switch {
-	case len(slow) == 0:
-		w.text("No native allocator is faster by more than 5 % in any row that was measured in C too.")
-	default:
-		w.text(
-			fmt.Sprintf(
-				"Rows in which the fastest native allocator is faster than the heap by more than 5 %%, the worst first. "+
-					"In %d other rows it is faster by less.",
-				less,
-			),
-		)
-		show("ns/op", slow)
+	var slow []loss
+	level := 0
+	for _, r := range f.Rows {
+		switch c := f.against(r); {
+		case c.level() && c.ratio > 1:
+			level++
+		case c.ratio > 1 && !c.level() && !math.IsInf(c.ratio, 0):
+			slow = append(slow, loss{[]string{
+				r.id(), number(f.ns(r, heapName)), c.name, number(c.best), ratio(c.ratio),
+				ratio(c.low) + " to " + ratio(c.high),
+			}, c.ratio})
+		}
+	}
+	if len(slow) == 0 {
+		w.text("No native allocator is faster in any row that was measured in C too.")
+	} else {
+		w.text(fmt.Sprintf(
+			"Rows in which each run of the fastest native allocator was faster than each run of the heap, the worst "+
+				"first, with the range of the ratios of any two runs. In %d other rows its median is lower, but the "+
+				"runs overlap.", level,
+		))
+		w.table([]string{"row", "heap, ns/op", "best native", "ns/op", "heap / best", "range"}, "lrlrrr")
+		rows(slow)
 	}
 	const noticed, small = 1.2, 1e6
-	large := slices.DeleteFunc(f.heavy(), func(r row) bool { return !(f.peak(r, heapName) > small) })
-	if big, _ := list(large, f.peak, megabytes, noticed); len(big) > 0 {
-		w.text(
-			"Rows whose peak memory exceeds 1 MB and the leanest native allocator's by more than 20 %:")
-		show("MB", big)
+	var big []loss
+	for _, r := range f.heavy() {
+		best, name := f.best(func(a string) float64 { return f.peak(r, a) })
+		if of := f.peak(r, heapName); of > small && of/best > noticed && !math.IsInf(of/best, 0) {
+			big = append(big, loss{
+				[]string{r.id(), megabytes(of), name, megabytes(best), ratio(of / best)},
+				of / best,
+			})
+		}
+	}
+	if len(big) > 0 {
+		w.text("Rows whose peak memory exceeds 1 MB and the leanest native allocator's by more than 20 %:")
+		w.table([]string{"row", "heap, MB", "best native", "MB", "heap / best"}, "lrlrr")
+		rows(big)
 	}
 }
 
@@ -351,7 +346,7 @@ func (w *page) reading(f *figures) {
 		fmt.Sprintf(
 			"There were %d repetitions. In each, all allocators take turns on one row, then on the next. Slow allocators "+
 				"take part in every other repetition, with fewer operations where that makes no difference, and a run that takes more "+
-				"than %d s is not repeated. Times are medians, in ns per operation; means over rows are geometric. With two threads, "+
+				"than %d s is not repeated; rows that take little time may have more runs (the CSV file has the number). Times are medians, in ns per operation; means over rows are geometric. With two threads, "+
 				"the time is the elapsed time divided by the operations of both. One thread has one CPU, several have two.",
 			f.Reps,
 			patience/time.Second,
