@@ -119,6 +119,7 @@ func setBridge() struct{} {
 		return nil, false
 	}
 	bridge.GlobalHeap = func() any { return globalHeap() }
+	bridge.AnyGlobalPart = func(f func(a any) bool) bool { return anyPart(current().alloc, f) }
 	bridge.CheckedHeap = func() any { return newChecked(defaultHeap{}, memcheck.Settings{}) }
 	bridge.Flaw = ownFlaw
 	bridge.Refusal = refusalOf

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/galloc-go/galloc/internal/pprof"
 	"github.com/galloc-go/galloc/internal/stacks"
 )
 
@@ -201,4 +202,19 @@ func (p *Profile) String() string {
 // WriteTo writes p in the format of go tool pprof: a gzipped protocol buffer. It has the names of
 // functions, files and lines, so that the tool does not need the program; and on Linux the mappings
 // of the program with their build IDs.
-func (p *Profile) WriteTo(w io.Writer) (int64, error) { return p.encode(w) }
+func (p *Profile) WriteTo(w io.Writer) (int64, error) {
+	e := pprof.Profile{
+		Types: [][2]string{
+			{"alloc_objects", "count"}, {"alloc_space", "bytes"}, {"inuse_objects", "count"}, {"inuse_space", "bytes"},
+		},
+		Default: "inuse_space", Time: p.Time, Duration: p.Duration, Period: p.Rate,
+		Samples: make([]pprof.Sample, len(p.Sites)),
+	}
+	for i := range p.Sites {
+		s := &p.Sites[i]
+		e.Samples[i] = pprof.Sample{
+			Stack: s.Stack, Values: []int64{s.AllocObjects, s.AllocBytes, s.InUseObjects, s.InUseBytes},
+		}
+	}
+	return e.WriteTo(w)
+}

@@ -16,6 +16,11 @@ var SettledChecker func() (c *memcheck.Checker, settled bool)
 // call it is a use of the global allocator.
 var GlobalHeap func() any
 
+// AnyGlobalPart calls f with the global allocator and with the allocators inside it, from the outer
+// to the inner, until f returns true, and reports whether it has. To call it is a use of the global
+// allocator.
+var AnyGlobalPart func(f func(a any) bool) bool
+
 // CheckedHeap returns a galloc.GlobalAlloc: the default heap with a memory checker in front of it.
 var CheckedHeap func() any
 

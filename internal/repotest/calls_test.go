@@ -31,11 +31,11 @@ var fileOrder = map[string][]string{
 	"internal/pages": {
 		"ref.go", "mutex.go", "bitmap.go", "array.go", "check_off.go", "check_on.go", "class.go", "tag.go", "span.go", "tree.go", "extent.go",
 		"extentmap_small.go", "extentmap_large.go", "extentmap.go", "spare.go", "runs.go", "huge.go", "hollow.go",
-		"allocator.go", "purge.go", "room.go", "stats.go", "check.go",
+		"allocator.go", "purge.go", "room.go", "regions.go", "stats.go", "check.go",
 	},
 	"internal/engine": {
 		"timer.go", "gate.go", "misuse.go", "proc.go", "stash.go", "limit.go", "central.go", "cache.go", "access.go", "caches.go",
-		"drain.go", "hollow.go", "stats.go", "check.go", "reclaim.go", "soft.go", "decay.go", "large.go", "transfer.go", "slow.go", "heap.go", "fast.go", "fast_amd64.go",
+		"drain.go", "hollow.go", "stats.go", "check.go", "reclaim.go", "soft.go", "decay.go", "large.go", "transfer.go", "slow.go", "heap.go", "fast.go", "fast_amd64.go", "regions.go",
 	},
 }
 

@@ -15,7 +15,7 @@ var only = map[string][]string{
 	"syscall":                  {"internal/vm", "internal/libc", "jemalloc", "cmd/", "bench/"},
 	"golang.org/x/sys/unix":    {"internal/vm", "internal/libc", "bench/"},
 	"golang.org/x/sys/windows": {"internal/vm", "internal/libc"},
-	"net/http":                 {"cmd/", "heapprof/handler"},
+	"net/http":                 {"cmd/", "heapprof/handler", "procmem/handler"},
 	"C":                        {"internal/libc", "internal/libc/direct", "jemalloc", "mimalloc", "capi", "docs/rust/", "bench/"},
 	"unsafe": {
 		"", "adapters/", "alloctest", "bench/", "buddy", "bufpool", "bump", "cache", "capi", "collections", "docs/rust/", "fixed",
@@ -28,7 +28,7 @@ var only = map[string][]string{
 // onlyInTests lists the folders whose tests may import what few packages may. Tests may import
 // unsafe and C.
 var onlyInTests = map[string][]string{
-	"syscall":                  {"capi", "heap", "internal/vm", "internal/libc", "jemalloc"},
+	"syscall":                  {"capi", "heap", "internal/vm", "internal/libc", "jemalloc", "procmem"},
 	"golang.org/x/sys/unix":    {"internal/vm", "internal/libc"},
 	"golang.org/x/sys/windows": {"internal/vm", "internal/libc"},
 	"net/http":                 {"adapters/prometheus"},

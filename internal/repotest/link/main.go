@@ -30,6 +30,8 @@ import (
 	"github.com/galloc-go/galloc/metrics"
 	"github.com/galloc-go/galloc/mimalloc"
 	"github.com/galloc-go/galloc/pool"
+	"github.com/galloc-go/galloc/procmem"
+	procmemhandler "github.com/galloc-go/galloc/procmem/handler"
 	"github.com/galloc-go/galloc/tlsf"
 	"github.com/galloc-go/galloc/trace"
 	"github.com/galloc-go/galloc/wrap"
@@ -69,7 +71,7 @@ var used = []any{
 
 	heapprof.New, handler.New, memcheck.New, memcheck.Global, memlimit.Start,
 	memlimit.SystemLimit, memlimit.Available, memlimit.Retry[int], memtest.Run, memtest.RunOn, metrics.All,
-	metrics.Read, metrics.ReadSnapshot,
+	metrics.Read, metrics.ReadSnapshot, procmem.Read, procmem.ReadProcess, procmem.Parse, procmemhandler.New,
 	metrics.Value{},
 	&metrics.Class{}, stats.During, stats.Snapshot,
 

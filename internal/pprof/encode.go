@@ -1,4 +1,6 @@
-package heapprof
+// Package pprof writes profiles in the format of go tool pprof, a gzipped protocol buffer:
+// github.com/google/pprof/proto/profile.proto. The numbers of fields below are the numbers there.
+package pprof
 
 import (
 	"bytes"
@@ -7,12 +9,10 @@ import (
 	"path"
 	"runtime"
 	"strings"
+	"time"
 
 	"github.com/galloc-go/galloc/internal/stacks"
 )
-
-// The encoder of pprof's format: github.com/google/pprof/proto/profile.proto. The numbers below are
-// the numbers of the fields there.
 
 // A message is an encoded protocol buffer.
 type message struct{ bytes.Buffer }
@@ -62,32 +62,55 @@ type encoder struct {
 }
 
 // A location is the frames of one call: some that are inlined, and the one that they are inlined
-// into.
+// into. Or it is a frame that has only a name.
 type location struct {
-	pc uintptr
-	n  int
+	pc   uintptr
+	n    int
+	name string
 }
 
 type function struct{ name, file string }
 
-func (p *Profile) encode(w io.Writer) (int64, error) {
+// A Profile is what an encoder writes.
+type Profile struct {
+	Types    [][2]string // name and unit of each value of a sample
+	Default  string      // name of the value that pprof shows first
+	Samples  []Sample
+	Time     time.Time
+	Duration time.Duration
+	Period   int // of events of the type space, in bytes; 0 is none
+}
+
+// A Sample is the values of one stack.
+type Sample struct {
+	Stack  []uintptr // the latest call first, as runtime.Callers returns it
+	Frames []string  // frames below these that are not calls: they have a name only
+	Values []int64   // one for each type
+}
+
+// WriteTo writes p with the names of functions, files and lines, and the mappings of the program.
+func (p *Profile) WriteTo(w io.Writer) (int64, error) {
 	e := &encoder{
 		mappings:  readMappings(),
 		locations: map[location]uint64{}, functions: map[function]uint64{}, strings: map[string]uint64{},
 	}
 	e.str("")
-	for _, t := range [...][2]string{
-		{"alloc_objects", "count"}, {"alloc_space", "bytes"}, {"inuse_objects", "count"}, {"inuse_space", "bytes"},
-	} {
+	for _, t := range p.Types {
 		e.text(1, e.valueType(t[0], t[1]))
 	}
-	for i := range p.Sites {
-		s := &p.Sites[i]
+	for i := range p.Samples {
+		s := &p.Samples[i]
+		ids := e.locationsOf(s.Stack)
+		for _, name := range s.Frames {
+			ids = append(ids, e.named(name))
+		}
+		values := make([]uint64, len(s.Values))
+		for i, v := range s.Values {
+			values[i] = uint64(v)
+		}
 		var m message
-		m.packed(1, e.locationsOf(s.Stack))
-		m.packed(2, []uint64{
-			uint64(s.AllocObjects), uint64(s.AllocBytes), uint64(s.InUseObjects), uint64(s.InUseBytes),
-		})
+		m.packed(1, ids)
+		m.packed(2, values)
 		e.text(2, m.String())
 	}
 	for i, m := range e.mappings {
@@ -96,8 +119,8 @@ func (p *Profile) encode(w io.Writer) (int64, error) {
 	e.number(9, uint64(p.Time.UnixNano()))
 	e.number(10, uint64(p.Duration))
 	e.text(11, e.valueType("space", "bytes"))
-	e.number(12, uint64(p.Rate))
-	e.number(14, e.str("inuse_space"))
+	e.number(12, uint64(p.Period))
+	e.number(14, e.str(p.Default))
 
 	c := &counter{w: w}
 	z := gzip.NewWriter(c)
@@ -154,7 +177,7 @@ func (e *encoder) mappingMessage(id uint64, g mapping) string {
 }
 
 // locationsOf returns the identifiers of the locations of a stack, without the calls at the top
-// that only lead from the program to the Profiler.
+// that only lead from the program to the profiler.
 func (e *encoder) locationsOf(stack []uintptr) (ids []uint64) {
 	frames := stacks.Stack(stack).All()
 	top := 0
@@ -194,7 +217,7 @@ func leads(f *runtime.Frame) bool {
 }
 
 func (e *encoder) location(pc uintptr, frames []runtime.Frame) uint64 {
-	key := location{pc, len(frames)}
+	key := location{pc: pc, n: len(frames)}
 	if id, ok := e.locations[key]; ok {
 		return id
 	}
@@ -207,10 +230,26 @@ func (e *encoder) location(pc uintptr, frames []runtime.Frame) uint64 {
 	m.number(3, addr)
 	for i := range frames {
 		var line message
-		line.number(1, e.function(&frames[i]))
+		line.number(1, e.function(frames[i].Function, frames[i].File))
 		line.number(2, uint64(frames[i].Line))
 		m.text(4, line.String())
 	}
+	e.text(4, m.String())
+	return id
+}
+
+// named returns the identifier of the location of a frame that has only a name.
+func (e *encoder) named(name string) uint64 {
+	key := location{name: name}
+	if id, ok := e.locations[key]; ok {
+		return id
+	}
+	id := uint64(len(e.locations) + 1)
+	e.locations[key] = id
+	var m, line message
+	m.number(1, id)
+	line.number(1, e.function(name, ""))
+	m.text(4, line.String())
 	e.text(4, m.String())
 	return id
 }
@@ -224,8 +263,8 @@ func (e *encoder) mappingOf(addr uint64) uint64 {
 	return 0
 }
 
-func (e *encoder) function(f *runtime.Frame) uint64 {
-	key := function{f.Function, f.File}
+func (e *encoder) function(name, file string) uint64 {
+	key := function{name, file}
 	if id, ok := e.functions[key]; ok {
 		return id
 	}
@@ -233,9 +272,9 @@ func (e *encoder) function(f *runtime.Frame) uint64 {
 	e.functions[key] = id
 	var m message
 	m.number(1, id)
-	m.number(2, e.str(f.Function))
-	m.number(3, e.str(f.Function))
-	m.number(4, e.str(f.File))
+	m.number(2, e.str(name))
+	m.number(3, e.str(name))
+	m.number(4, e.str(file))
 	e.text(5, m.String())
 	return id
 }

@@ -1,4 +1,4 @@
-package heapprof
+package pprof
 
 import (
 	"debug/elf"
