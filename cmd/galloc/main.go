@@ -1,13 +1,17 @@
-// Command galloc measures allocators.
+// Command galloc measures allocators, and shows where the memory of a process is.
 //
-//	galloc replay    replays the allocations of real programs on one or several allocators
-//	galloc bench     runs the workloads of well-known benchmarks of allocators
-//	galloc soak      puts an allocator under mixed load, and checks contents and memory
-//	galloc version   prints the version
-//	galloc help      prints the help of a command
+//	galloc replay      replays the allocations of real programs on one or several allocators
+//	galloc bench       runs the workloads of well-known benchmarks of allocators
+//	galloc soak        puts an allocator under mixed load, and checks contents and memory
+//	galloc ps          prints what the resident memory of a process consists of
+//	galloc top         shows the same again and again
+//	galloc completion  prints what makes a shell complete the words of galloc
+//	galloc version     prints the version
+//	galloc help        prints the help of a command
 //
-// Each command is a package here. Each measures in a child process, which is the same executable
-// with a hidden command: see package internal/cli.
+// Each command is a package here. Some measure in a child process, which is the same executable
+// with a hidden command: see package internal/cli. The exit status is 0 for success, 1 if something
+// failed, 2 for wrong usage, and 130 after an interruption.
 package main
 
 import (
@@ -18,11 +22,15 @@ import (
 
 	"github.com/galloc-go/galloc/cmd/galloc/bench"
 	"github.com/galloc-go/galloc/cmd/galloc/internal/cli"
+	"github.com/galloc-go/galloc/cmd/galloc/ps"
 	"github.com/galloc-go/galloc/cmd/galloc/replay"
 	"github.com/galloc-go/galloc/cmd/galloc/soak"
+	"github.com/galloc-go/galloc/cmd/galloc/top"
 )
 
-var commands = []cli.Command{replay.Command, bench.Command, soak.Command}
+var commands = []cli.Command{
+	replay.Command, bench.Command, soak.Command, ps.Command, top.Command,
+}
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

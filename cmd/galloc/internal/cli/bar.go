@@ -26,12 +26,20 @@ const BarWidth = 39
 
 // NewBar returns a Bar on w for the given number of measurements.
 func NewBar(w io.Writer, cells int) *Bar {
-	if f, ok := w.(*os.File); ok && os.Getenv("TERM") != "dumb" {
-		if info, err := f.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
-			return NewBarOn(w, cells)
-		}
+	if IsTerminal(w) {
+		return NewBarOn(w, cells)
 	}
 	return &Bar{cells: cells}
+}
+
+// IsTerminal reports whether w is a terminal that can show more than lines.
+func IsTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok || os.Getenv("TERM") == "dumb" {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
 // NewBarOn is like NewBar, but takes w for a terminal.

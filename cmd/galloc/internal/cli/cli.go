@@ -1,6 +1,7 @@
 // Package cli is what the commands of galloc share: choosing a command, errors and exit statuses
 // (this file), child processes (child.go), a progress bar (bar.go), the form of numbers
-// (format.go), the memory of the machine (memory.go), and the version (version.go).
+// (format.go), the memory of the machine (memory.go), completion in shells (completion.go), and the
+// version (version.go).
 package cli
 
 import (
@@ -70,6 +71,10 @@ func find(commands []Command, name string) func(context.Context, []string, io.Wr
 		return func(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 			return help(ctx, commands, args, stdout, stderr)
 		}
+	case "completion":
+		return func(ctx context.Context, args []string, stdout, _ io.Writer) error {
+			return completion(ctx, commands, args, stdout)
+		}
 	case "version", "-version", "--version":
 		return func(_ context.Context, args []string, stdout, _ io.Writer) error {
 			if len(args) > 0 {
@@ -101,17 +106,21 @@ func help(ctx context.Context, commands []Command, args []string, stdout, stderr
 			return c.Run(ctx, []string{"-h"}, stdout, stderr)
 		}
 	}
+	if args[0] == "completion" {
+		return completion(ctx, commands, []string{"-h"}, stdout)
+	}
 	return Usagef("unknown command %q: the commands are %s", args[0], names(commands, ", "))
 }
 
 func usage(commands []Command) string {
 	var b strings.Builder
-	b.WriteString("galloc measures memory allocators.\n\nusage:\n")
+	b.WriteString("galloc measures memory allocators, and shows where memory is.\n\nusage:\n")
 	line := func(call, what string) { fmt.Fprintf(&b, "  galloc %s\n        %s\n", call, what) }
 	for _, c := range commands {
 		call, what, _ := strings.Cut(c.Usage, "  ")
 		line(c.Name+" "+call, what)
 	}
+	line("completion "+strings.Join(shells, "|"), "print what makes a shell complete the words of galloc")
 	line("version", "print the version of galloc, of Go, and the platform")
 	line("help ["+names(commands, "|")+"]", "print this text, or the help of a command")
 	b.WriteString("\nexit status: 0 success, 1 something failed, 2 wrong usage, 130 interrupted\n")
@@ -131,6 +140,35 @@ type usageError struct{ error }
 
 // Usagef returns an error in the arguments: the exit status is ExitUsage.
 func Usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+// ParseFlags parses the flags of a command. With -h it prints the help to stdout, in which %s is
+// where the flags are described, and returns an error that wraps flag.ErrHelp.
+func ParseFlags(flags *flag.FlagSet, args []string, help string, stdout io.Writer) error {
+	flags.SetOutput(io.Discard)
+	err := flags.Parse(args)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		var defaults strings.Builder
+		flags.SetOutput(&defaults)
+		flags.PrintDefaults()
+		if _, failed := fmt.Fprintf(stdout, help, &defaults); failed != nil {
+			return failed
+		}
+		return err
+	case err != nil:
+		return Usagef("%w (galloc %s -h lists the flags)", err, flags.Name())
+	}
+	rest := flags.Args()
+	if n := len(args) - len(rest); n > 0 && args[n-1] == "--" {
+		return nil // all others are arguments
+	}
+	for _, arg := range rest {
+		if len(arg) > 1 && arg[0] == '-' {
+			return Usagef("%s is after an argument: write flags first", arg)
+		}
+	}
+	return nil
+}
 
 // ErrReported means that something has failed and stderr says what.
 var ErrReported = errors.New("reported already")
