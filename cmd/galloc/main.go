@@ -3,6 +3,7 @@
 //	galloc replay      replays the allocations of real programs on one or several allocators
 //	galloc bench       runs the workloads of well-known benchmarks of allocators
 //	galloc soak        puts an allocator under mixed load, and checks contents and memory
+//	galloc convert     translates a recording of another tool to a trace
 //	galloc ps          prints what the resident memory of a process consists of
 //	galloc top         shows the same again and again
 //	galloc completion  prints what makes a shell complete the words of galloc
@@ -21,6 +22,7 @@ import (
 	"syscall"
 
 	"github.com/galloc-go/galloc/cmd/galloc/bench"
+	"github.com/galloc-go/galloc/cmd/galloc/convert"
 	"github.com/galloc-go/galloc/cmd/galloc/internal/cli"
 	"github.com/galloc-go/galloc/cmd/galloc/ps"
 	"github.com/galloc-go/galloc/cmd/galloc/replay"
@@ -29,7 +31,7 @@ import (
 )
 
 var commands = []cli.Command{
-	replay.Command, bench.Command, soak.Command, ps.Command, top.Command,
+	replay.Command, bench.Command, soak.Command, convert.Command, ps.Command, top.Command,
 }
 
 func main() {
