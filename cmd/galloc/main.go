@@ -3,6 +3,7 @@
 //	galloc replay      replays the allocations of real programs on one or several allocators
 //	galloc bench       runs the workloads of well-known benchmarks of allocators
 //	galloc soak        puts an allocator under mixed load, and checks contents and memory
+//	galloc stat        prints what a trace consists of
 //	galloc convert     translates a recording of another tool to a trace
 //	galloc ps          prints what the resident memory of a process consists of
 //	galloc top         shows the same again and again
@@ -27,11 +28,12 @@ import (
 	"github.com/galloc-go/galloc/cmd/galloc/ps"
 	"github.com/galloc-go/galloc/cmd/galloc/replay"
 	"github.com/galloc-go/galloc/cmd/galloc/soak"
+	"github.com/galloc-go/galloc/cmd/galloc/stat"
 	"github.com/galloc-go/galloc/cmd/galloc/top"
 )
 
 var commands = []cli.Command{
-	replay.Command, bench.Command, soak.Command, convert.Command, ps.Command, top.Command,
+	replay.Command, bench.Command, soak.Command, stat.Command, convert.Command, ps.Command, top.Command,
 }
 
 func main() {

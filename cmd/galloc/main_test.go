@@ -39,6 +39,7 @@ func TestWhatIsRefusedBeforeMeasuring(t *testing.T) {
 		{[]string{"help", "ps"}, 0, "usage: galloc ps...URL...PID...-json...-pprof FILE...Examples:...exit status", ""},
 		{[]string{"help", "top"}, 0, "usage: galloc top...-interval time...-n number...Examples:...exit status", ""},
 		{[]string{"help", "completion"}, 0, "usage: galloc completion...Examples:", ""},
+		{[]string{"help", "stat"}, 0, "usage: galloc stat...mariadb, sqlite...-json...Examples:...exit status", ""},
 		{[]string{"help", "convert"}, 0, "usage: galloc convert...heaptrack ...mtrace ...android ...rep ...-strict...Examples:...exit status", ""},
 		{[]string{"completion"}, 2, "", "galloc completion: write the shell: bash, zsh, fish"},
 		{[]string{"completion", "csh"}, 2, "", "write the shell: bash, zsh, fish"},

@@ -1,8 +1,6 @@
 package replay
 
 import (
-	"fmt"
-	"io"
 	"math"
 	"runtime/debug"
 	"slices"
@@ -144,26 +142,9 @@ func load(s spec, path string) (replayer, replay.Summary, error) {
 	return rep, p.Summary, err
 }
 
-// source is an open trace.
-type source interface {
-	Next() (trace.Op, error)
-	io.Closer
-}
-
-func open(s spec, path string) (source, error) {
-	if !s.Shipped {
-		return trace.Open(path)
+func open(s spec, path string) (traces.Source, error) {
+	if s.Shipped {
+		return traces.Open(path)
 	}
-	f, err := traces.Files().Open(path + traceEnding)
-	if err != nil {
-		return nil, err
-	}
-	r, err := trace.NewReader(f)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return struct {
-		*trace.Reader
-		io.Closer
-	}{r, f}, nil
+	return trace.Open(path) // also if a shipped trace has this name
 }

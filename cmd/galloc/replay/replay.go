@@ -192,7 +192,7 @@ func parse(args []string, stdout io.Writer) (options, error) {
 		o.traces = append(o.traces, t)
 	}
 	if len(files) == 0 {
-		for _, name := range shippedTraces() {
+		for _, name := range traces.Names() {
 			o.traces = append(o.traces, traceFile{path: name, shipped: true})
 		}
 	}
@@ -221,29 +221,15 @@ func printHelp(flags *flag.FlagSet, stdout io.Writer) error {
 	var defaults bytes.Buffer
 	flags.SetOutput(&defaults)
 	flags.PrintDefaults()
-	_, err := fmt.Fprintf(stdout, replayHelp, strings.Join(shippedTraces(), ", "),
+	_, err := fmt.Fprintf(stdout, replayHelp, strings.Join(traces.Names(), ", "),
 		allocators.Help(allocators.Names()), &defaults, schema)
 	return err
-}
-
-const traceEnding = ".trace.gz"
-
-// shippedTraces returns the names of the traces that come with galloc.
-func shippedTraces() []string {
-	names, err := fs.Glob(traces.Files(), "*"+traceEnding)
-	if err != nil {
-		panic("galloc: " + err.Error()) // the pattern is a constant
-	}
-	for i := range names {
-		names[i] = strings.TrimSuffix(names[i], traceEnding)
-	}
-	return names
 }
 
 // findTrace checks that the trace can be opened: otherwise its measurement would fail minutes
 // later.
 func findTrace(arg string) (traceFile, error) {
-	if slices.Contains(shippedTraces(), arg) {
+	if slices.Contains(traces.Names(), arg) {
 		return traceFile{path: arg, shipped: true}, nil
 	}
 	info, err := os.Stat(arg)
@@ -262,7 +248,7 @@ func findTrace(arg string) (traceFile, error) {
 	var cause *fs.PathError
 	if errors.As(err, &cause) {
 		return traceFile{}, fmt.Errorf("cannot read the trace %s: %w (FILE is a path, or one of %s)",
-			cmp.Or(arg, `""`), cause.Err, strings.Join(shippedTraces(), ", "))
+			cmp.Or(arg, `""`), cause.Err, strings.Join(traces.Names(), ", "))
 	}
 	return traceFile{path: arg}, err
 }

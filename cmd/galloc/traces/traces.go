@@ -9,7 +9,13 @@ package traces
 
 import (
 	"embed"
+	"fmt"
+	"io"
 	"io/fs"
+	"slices"
+	"strings"
+
+	"github.com/galloc-go/galloc/trace"
 )
 
 //go:embed *.trace.gz
@@ -17,3 +23,42 @@ var files embed.FS
 
 // Files returns the traces: files named NAME.trace.gz, in the format of package trace.
 func Files() fs.FS { return files }
+
+const ending = ".trace.gz"
+
+// Names returns the names of the traces.
+func Names() []string {
+	names, err := fs.Glob(files, "*"+ending)
+	if err != nil {
+		panic("galloc: " + err.Error()) // the pattern is a constant
+	}
+	for i := range names {
+		names[i] = strings.TrimSuffix(names[i], ending)
+	}
+	return names
+}
+
+// A Source is an open trace.
+type Source interface {
+	trace.Source
+	io.Closer
+}
+
+// Open opens the trace with that name, or else the file with that path.
+func Open(nameOrPath string) (Source, error) {
+	if !slices.Contains(Names(), nameOrPath) {
+		return trace.Open(nameOrPath)
+	}
+	f, err := files.Open(nameOrPath + ending)
+	if err != nil {
+		return nil, err
+	}
+	r, err := trace.NewReader(f)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", nameOrPath, err)
+	}
+	return struct {
+		*trace.Reader
+		io.Closer
+	}{r, f}, nil
+}
