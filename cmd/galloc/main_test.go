@@ -77,6 +77,7 @@ func TestWhatIsRefusedBeforeMeasuring(t *testing.T) {
 		{[]string{"measure", `{"alloc":"nobody's","rounds":1}`, "ok.trace"}, 2, "", "only"},
 		{[]string{"measure", `{"alloc":"system","rounds":0}`, "ok.trace"}, 2, "", "only"},
 		{[]string{"replay", "-fast"}, 2, "", "not defined: -fast (galloc replay -h lists the flags)"},
+		{[]string{"replay", "-html", "page.html", "-check", "ok.trace"}, 2, "", "-html has no -check and no -threads"},
 		{[]string{"replay", "ok.trace", "-json"}, 2, "", "-json is after a FILE"},
 		{[]string{"replay", "-"}, 2, "", "standard input"},
 		{[]string{"replay", "-rounds", "0", "ok.trace"}, 2, "", "-rounds 0: write a whole number, at least 1"},

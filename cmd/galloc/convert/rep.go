@@ -9,7 +9,8 @@ import (
 )
 
 // rep is the traces of the Malloc Lab of CS:APP (Bryant and O'Hallaron). Numbers are decimal. The
-// first four lines are a size for the heap, the number of blocks, the number of calls, and a weight.
+// first four lines are a size for the heap, the number of blocks, the number of calls, and a
+// weight.
 //
 //	a ID SIZE     malloc
 //	r ID SIZE     realloc

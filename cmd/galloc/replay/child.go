@@ -32,6 +32,7 @@ type spec struct {
 	Patient bool   `json:"patient"` // all Rounds, however long they take
 	Check   bool   `json:"check"`
 	Threads bool   `json:"threads"`
+	Observe bool   `json:"observe"` // only one round, with each call timed, for -html
 }
 
 // A message comes from the measuring process: any number without a Result, then one with it.
@@ -45,9 +46,18 @@ func (m message) Final() bool { return m.Result != nil }
 // measureInChild makes one measurement in a child process. If the process fails, the Error of the
 // result says how. An error means that no other measurement can succeed either.
 func measureInChild(ctx context.Context, o options, t traceFile, alloc string, bar *cli.Bar) (result, error) {
-	s := spec{
+	return converse(ctx, spec{
 		Alloc: alloc, Shipped: t.shipped, Rounds: o.rounds, Patient: o.patient, Check: o.check, Threads: o.threads,
-	}
+	}, t, bar)
+}
+
+// observeInChild is measureInChild for what only -html shows.
+func observeInChild(ctx context.Context, t traceFile, alloc string, bar *cli.Bar) (result, error) {
+	return converse(ctx, spec{Alloc: alloc, Shipped: t.shipped, Rounds: 1, Observe: true}, t, bar)
+}
+
+func converse(ctx context.Context, s spec, t traceFile, bar *cli.Bar) (result, error) {
+	alloc := s.Alloc
 	child, err := cli.NewChild(ctx, childCommand, s, t.path)
 	if err != nil {
 		return result{}, err

@@ -58,6 +58,10 @@ func measure(s spec, path string, progress func(done float64)) (result, error) {
 		r.Compared, err = checkRounds(rep, s.Rounds, roundDone)
 		return r, err
 	}
+	if s.Observe {
+		r.Observed, err = observe(rep.(*replay.Replay), sum.Events)
+		return r, err
+	}
 	limit := time.Duration(math.MaxInt64)
 	if !s.Patient {
 		limit = patience

@@ -1,7 +1,8 @@
 // Package replay is the command galloc replay.
 //
 // replay.go reads the command line and goes through traces and allocators. child.go starts a
-// process for each measurement, which measure.go makes; report.go prints the results.
+// process for each measurement, which measure.go makes; report.go prints the results. With -html,
+// observe.go measures more, html.go fills the page in page.html, and chart.go draws.
 package replay
 
 import (
@@ -51,6 +52,11 @@ The columns:
 
 If a measurement fails, the others are still made, and the exit status is 1.
 
+With -html, a page is written as well, which needs no other file and no network. It shows
+for each trace the bytes in use and the resident memory over time, on each allocator; the
+time that calls take; and the sizes and lifetimes of objects. For this, each allocator
+replays the trace once more, in another process, with each call timed.
+
 Flags, before the first FILE:
 %[3]s
 With -json, the report is one object, with the fields
@@ -63,6 +69,11 @@ An entry has the fields
 without the fields that are zero or were not measured. An entry with error has
 failed. If it has no alloc, the trace is faulty and has no other entry. schema is
 %[4]d; it rises when a field changes its meaning or is removed.
+
+Examples:
+  galloc replay
+  galloc replay -alloc heap,system -html report.html sqlite program.trace.gz
+  galloc replay -check -threads program.trace.gz
 `
 
 // Command is galloc replay.
@@ -79,6 +90,7 @@ type options struct {
 	check   bool
 	threads bool
 	json    bool
+	html    string   // the file of the page, or ""
 	allocs  []string // names
 	traces  []traceFile
 }
@@ -107,9 +119,20 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err := out.begin(); err != nil {
 		return err
 	}
-	bar := cli.NewBar(stderr, len(o.traces)*len(o.allocs))
-	failed, err := measureAll(ctx, o, bar, out, stderr)
+	cells := len(o.traces) * len(o.allocs)
+	var p *page
+	if o.html != "" {
+		cells *= 2
+		if p, err = newPage(o.html); err != nil {
+			return err
+		}
+	}
+	bar := cli.NewBar(stderr, cells)
+	failed, err := measureAll(ctx, o, bar, out, p, stderr)
 	err = cmp.Or(err, out.end())
+	if p != nil {
+		err = p.close(o, err)
+	}
 	if err == nil && failed {
 		return cli.ErrReported
 	}
@@ -118,7 +141,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 
 // measureAll measures each trace on each allocator, and reports whether a measurement failed. An
 // error means that no other measurement can succeed either.
-func measureAll(ctx context.Context, o options, bar *cli.Bar, out reporter, stderr io.Writer) (failed bool, err error) {
+func measureAll(
+	ctx context.Context, o options, bar *cli.Bar, out reporter, p *page, stderr io.Writer,
+) (failed bool, err error) {
 	for _, t := range o.traces {
 		for i, alloc := range o.allocs {
 			bar.Start(alloc + " " + t.label)
@@ -130,13 +155,22 @@ func measureAll(ctx context.Context, o options, bar *cli.Bar, out reporter, stde
 			if err := out.add(r); err != nil {
 				return failed, err
 			}
+			if p != nil && r.Alloc != "" {
+				if err := p.add(ctx, t, r, bar); err != nil {
+					return failed, err
+				}
+			}
 			if r.Error == "" {
 				continue
 			}
 			failed = true
 			if r.Alloc == "" { // the trace is faulty
 				fmt.Fprintf(stderr, "galloc replay: %s\n", r.Error)
-				bar.Skip(len(o.allocs) - i - 1)
+				left := len(o.allocs) - i - 1
+				if p != nil {
+					left = 2*left + 1
+				}
+				bar.Skip(left)
 				break
 			}
 			fmt.Fprintf(stderr, "galloc replay: %s on %s: %s\n", t.label, alloc, r.Error)
@@ -154,12 +188,16 @@ func parse(args []string, stdout io.Writer) (options, error) {
 	rounds := flags.String("rounds", "", "`number` of times each trace is replayed "+
 		"(default 5, or fewer if they take more\nthan "+patience.String()+"; 1 with -check)")
 	flags.BoolVar(&o.json, "json", false, "print the results as JSON")
+	flags.StringVar(&o.html, "html", "", "write a page with charts to `FILE` as well")
 	flags.BoolVar(&o.check, "check", false, "check every byte of every object, instead of measuring")
 	flags.BoolVar(&o.threads, "threads", false, "replay with a goroutine for each thread of the trace")
 	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
 		return o, cmp.Or(printHelp(flags, stdout), err)
 	} else if err != nil {
 		return o, cli.Usagef("%w (galloc replay -h lists the flags)", err)
+	}
+	if o.html != "" && (o.check || o.threads) {
+		return o, cli.Usagef("-html has no -check and no -threads: write the page without them")
 	}
 	o.patient = *rounds != ""
 	if !o.patient {

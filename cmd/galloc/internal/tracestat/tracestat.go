@@ -30,7 +30,7 @@ type Stats struct {
 	ReallocNew    int `json:"reallocNew"`    // of no object
 
 	Objects     int    `json:"objects"`
-	TotalBytes  uint64 `json:"totalBytes"` // of all objects
+	TotalBytes  uint64 `json:"totalBytes"` // of all objects, at most 1<<64 - 1
 	MaxSize     uint64 `json:"maxSize"`
 	PeakObjects int    `json:"peakObjects"`
 	PeakBytes   uint64 `json:"peakBytes"` // the most in use
@@ -134,8 +134,8 @@ func Read(src trace.Source, progress func(events int) error) (*Stats, error) {
 			end(op.Thread, op.ID)
 		}
 		if op.Kind != trace.Free {
-			if bytes > math.MaxInt64-op.Size || s.TotalBytes > math.MaxUint64-op.Size {
-				return nil, fmt.Errorf("after %d events, the sizes of the objects have more than 64 bits", s.Events)
+			if bytes > math.MaxInt64-op.Size {
+				return nil, fmt.Errorf("after %d events, the objects in use have more than %d bytes", s.Events, uint64(math.MaxInt64))
 			}
 			live[op.ID] = object{op.Size, s.Events, op.Thread}
 			bytes += op.Size
@@ -156,7 +156,7 @@ func Read(src trace.Source, progress func(events int) error) (*Stats, error) {
 func (s *Stats) begin(op trace.Op) {
 	s.Objects++
 	s.Threads[op.Thread].Allocs++
-	s.TotalBytes += op.Size
+	s.TotalBytes = sum(s.TotalBytes, op.Size)
 	s.MaxSize = max(s.MaxSize, op.Size)
 	s.Sizes = add(s.Sizes, bits.Len64(op.Size), op.Size)
 }
@@ -167,8 +167,16 @@ func add(to []Bucket, i int, size uint64) []Bucket {
 		to = append(to, Bucket{})
 	}
 	to[i].Objects++
-	to[i].Bytes += size
+	to[i].Bytes = sum(to[i].Bytes, size)
 	return to
+}
+
+// sum returns a + b, or the greatest number if that is greater.
+func sum(a, b uint64) uint64 {
+	if a > math.MaxUint64-b {
+		return math.MaxUint64
+	}
+	return a + b
 }
 
 // point enters the bytes in use after the last event.

@@ -126,6 +126,18 @@ func TestErrors(t *testing.T) {
 	}
 }
 
+// The bytes of all objects may have more than 64 bits, if they are not in use at the same time.
+func TestManyBytes(t *testing.T) {
+	var ops list
+	for id := uint64(1); id <= 4; id++ {
+		ops = append(ops, trace.Op{Kind: trace.Malloc, ID: id, Size: math.MaxInt64}, trace.Op{Kind: trace.Free, ID: id})
+	}
+	s := read(t, ops)
+	if s.TotalBytes != math.MaxUint64 || s.Sizes[63] != (Bucket{4, math.MaxUint64}) || s.PeakBytes != math.MaxInt64 {
+		t.Errorf("the statistics are %+v", s)
+	}
+}
+
 func TestRange(t *testing.T) {
 	for i, want := range map[int][2]uint64{0: {0, 0}, 1: {1, 1}, 2: {2, 3}, 5: {16, 31}, 64: {1 << 63, math.MaxUint64}} {
 		if low, high := Range(i); low != want[0] || high != want[1] {
