@@ -22,6 +22,7 @@ type Library struct {
 	Module, Version string
 	Adapter         string            // the module of the adapter
 	Overlay         map[string]string // contents of files, by their path in the library
+	Edits           []Edit            // made after the files of the overlay are there
 	Tags            string
 	Short, Long     []string // packages
 
@@ -29,6 +30,9 @@ type Library struct {
 	// hold for the subtests too.
 	Known map[string]string
 }
+
+// An Edit replaces a piece of text in a file of the library. Old must occur there once.
+type Edit struct{ File, Old, New string }
 
 // known returns the reason why a test fails, or "".
 func (l Library) known(name string) string {
@@ -144,10 +148,16 @@ func (l Library) scratch() (dir string, err error) {
 	return dir, os.CopyFS(filepath.Join(dir, "library"), os.DirFS(module.Dir))
 }
 
-// connect replaces the files of the overlay, and makes the library's module require the adapter.
+// connect replaces the files of the overlay, makes the edits, and makes the library's module
+// require the adapter.
 func (l Library) connect(dir, root string) error {
 	for name, text := range l.Overlay {
 		if err := os.WriteFile(filepath.Join(dir, "library", filepath.FromSlash(name)), []byte(text), 0o600); err != nil {
+			return err
+		}
+	}
+	for _, e := range l.Edits {
+		if err := e.make(filepath.Join(dir, "library")); err != nil {
 			return err
 		}
 	}
@@ -159,6 +169,18 @@ func (l Library) connect(dir, root string) error {
 	}
 	_, err := command(filepath.Join(dir, "library"), "go", args...)
 	return err
+}
+
+func (e Edit) make(dir string) error {
+	name := filepath.Join(dir, filepath.FromSlash(e.File))
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return err
+	}
+	if n := strings.Count(string(text), e.Old); n != 1 {
+		return fmt.Errorf("%s has the text to be replaced %d times, not once: %s", e.File, n, e.Old)
+	}
+	return os.WriteFile(name, []byte(strings.Replace(string(text), e.Old, e.New, 1)), 0o600)
 }
 
 // A result lists tests, each as its package and name. A package that cannot be tested counts as a

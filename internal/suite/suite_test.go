@@ -1,6 +1,8 @@
 package suite
 
 import (
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -50,5 +52,19 @@ func TestParse(t *testing.T) {
 	}
 	if _, err := parse(strings.NewReader("FAIL\n")); err == nil {
 		t.Error("no error for what is not JSON")
+	}
+}
+
+func TestEdit(t *testing.T) {
+	dir := t.TempDir()
+	name := filepath.Join(dir, "f.go")
+	for text, want := range map[string]string{"a b c": "a x c", "a c": "", "b b": ""} {
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		err := Edit{File: "f.go", Old: "b", New: "x"}.make(dir)
+		if got, _ := os.ReadFile(name); (err == nil) != (want != "") || err == nil && string(got) != want {
+			t.Errorf("%q becomes %q (%v), want %q", text, got, err, want)
+		}
 	}
 }
