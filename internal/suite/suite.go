@@ -9,6 +9,9 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"io"
 	"os"
 	"os/exec"
@@ -20,7 +23,8 @@ import (
 // Library is a library and what connects it with galloc.
 type Library struct {
 	Module, Version string
-	Adapter         string            // the module of the adapter
+	Adapter, Folder string            // the module of the adapter; its folder if the path differs
+	Remove          []string          // patterns of files that are removed
 	Overlay         map[string]string // contents of files, by their path in the library
 	Edits           []Edit            // made after the files of the overlay are there
 	Tags            string
@@ -31,8 +35,14 @@ type Library struct {
 	Known map[string]string
 }
 
-// An Edit replaces a piece of text in a file of the library. Old must occur there once.
-type Edit struct{ File, Old, New string }
+// An Edit replaces a piece of text in a file of the library. Old must occur there once, or with All
+// at least once. If Func is set, the edit removes the functions of that names instead: tests of
+// what the adapter replaces.
+type Edit struct {
+	File, Old, New string
+	All            bool
+	Func           []string
+}
 
 // known returns the reason why a test fails, or "".
 func (l Library) known(name string) string {
@@ -92,11 +102,11 @@ func (l Library) run(packages []string, only string, long, keep bool) (failed bo
 	}
 	args = append(args, packages...)
 	fmt.Printf("%s@%s: %s\n", l.Module, l.Version, strings.Join(packages, " "))
-	without, err := test(dir, args)
+	before, err := test(dir, args)
 	if err != nil {
 		return false, err
 	}
-	fmt.Println("without galloc:", without)
+	fmt.Println("without galloc:", before)
 	if err := l.connect(dir, root); err != nil {
 		return false, err
 	}
@@ -107,7 +117,7 @@ func (l Library) run(packages []string, only string, long, keep bool) (failed bo
 	fmt.Println("with galloc:   ", with)
 	for _, name := range with.failures() {
 		reason := l.known(name)
-		if reason == "" && slices.Contains(without.failed, name) {
+		if reason == "" && slices.Contains(before.failed, name) {
 			reason = "it fails without galloc too"
 		}
 		if reason == "" {
@@ -115,7 +125,11 @@ func (l Library) run(packages []string, only string, long, keep bool) (failed bo
 		}
 		fmt.Printf("    %s: %s\n", name, reason)
 	}
-	if len(with.passed)+len(with.failed)+len(with.skipped) < len(without.passed) {
+	removed := 0
+	for _, e := range l.Edits {
+		removed += len(e.Func)
+	}
+	if len(with.passed)+len(with.failed)+len(with.skipped) < len(before.passed)-removed {
 		failed = true
 		fmt.Println("    fewer tests have run with galloc")
 	}
@@ -151,6 +165,17 @@ func (l Library) scratch() (dir string, err error) {
 // connect replaces the files of the overlay, makes the edits, and makes the library's module
 // require the adapter.
 func (l Library) connect(dir, root string) error {
+	for _, pattern := range l.Remove {
+		names, err := filepath.Glob(filepath.Join(dir, "library", filepath.FromSlash(pattern)))
+		if err != nil {
+			return err
+		}
+		for _, name := range names {
+			if err := os.Remove(name); err != nil {
+				return err
+			}
+		}
+	}
 	for name, text := range l.Overlay {
 		if err := os.WriteFile(filepath.Join(dir, "library", filepath.FromSlash(name)), []byte(text), 0o600); err != nil {
 			return err
@@ -164,7 +189,11 @@ func (l Library) connect(dir, root string) error {
 	const galloc = "github.com/galloc-go/galloc"
 	args := []string{"mod", "edit", "-require=" + galloc + "@v0.0.0", "-replace=" + galloc + "=" + root}
 	if l.Adapter != "" {
-		folder := filepath.Join(root, strings.TrimPrefix(l.Adapter, galloc+"/"))
+		folder := l.Folder
+		if folder == "" {
+			folder = strings.TrimPrefix(l.Adapter, galloc+"/")
+		}
+		folder = filepath.Join(root, filepath.FromSlash(folder))
 		args = append(args, "-require="+l.Adapter+"@v0.0.0", "-replace="+l.Adapter+"="+folder)
 	}
 	_, err := command(filepath.Join(dir, "library"), "go", args...)
@@ -177,10 +206,36 @@ func (e Edit) make(dir string) error {
 	if err != nil {
 		return err
 	}
-	if n := strings.Count(string(text), e.Old); n != 1 {
-		return fmt.Errorf("%s has the text to be replaced %d times, not once: %s", e.File, n, e.Old)
+	if e.Func != nil {
+		text, err = without(text, e.Func)
+		if err != nil {
+			return fmt.Errorf("%s: %w", e.File, err)
+		}
+		return os.WriteFile(name, text, 0o600)
 	}
-	return os.WriteFile(name, []byte(strings.Replace(string(text), e.Old, e.New, 1)), 0o600)
+	if n := strings.Count(string(text), e.Old); n == 0 || n > 1 && !e.All {
+		return fmt.Errorf("%s has the text to be replaced %d times: %s", e.File, n, e.Old)
+	}
+	return os.WriteFile(name, []byte(strings.ReplaceAll(string(text), e.Old, e.New)), 0o600)
+}
+
+// without returns the Go source text without the functions of some names.
+func without(text []byte, names []string) ([]byte, error) {
+	file, err := parser.ParseFile(token.NewFileSet(), "", text, parser.SkipObjectResolution)
+	if err != nil {
+		return nil, err
+	}
+	removed := 0
+	for _, d := range slices.Backward(file.Decls) {
+		if f, ok := d.(*ast.FuncDecl); ok && slices.Contains(names, f.Name.Name) {
+			text = slices.Delete(text, int(f.Pos()-file.FileStart), int(f.End()-file.FileStart))
+			removed++
+		}
+	}
+	if removed != len(names) {
+		return nil, fmt.Errorf("%d of the functions are not there: %s", len(names)-removed, names)
+	}
+	return text, nil
 }
 
 // A result lists tests, each as its package and name. A package that cannot be tested counts as a

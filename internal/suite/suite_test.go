@@ -68,3 +68,14 @@ func TestEdit(t *testing.T) {
 		}
 	}
 }
+
+func TestEditFunctions(t *testing.T) {
+	const text = "package p\n\nfunc A() {}\n\nfunc B() { A() }\n\nvar x = 1\n\nfunc C() {}\n"
+	got, err := without([]byte(text), []string{"C", "A"})
+	if want := "package p\n\n\n\nfunc B() { A() }\n\nvar x = 1\n\n\n"; err != nil || string(got) != want {
+		t.Errorf("%q (%v), want %q", got, err, want)
+	}
+	if _, err := without([]byte(text), []string{"A", "D"}); err == nil {
+		t.Error("no error for a function that is not there")
+	}
+}
