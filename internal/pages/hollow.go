@@ -141,6 +141,20 @@ func (s *Span) AllocFilled(buf []Ref) (n int) {
 	return n
 }
 
+// HasFilled reports whether AllocFilled would find a block.
+func (s *Span) HasFilled() bool {
+	if s.hollow == 0 {
+		return s.Free != 0
+	}
+	b, blocks := s.bitmap(), uint32(s.Blocks)
+	for i := b.next(uint32(s.hint)*64, blocks, true); i < blocks; i = b.next(i+1, blocks, true) {
+		if s.pagesOf(i)&s.hollow == 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // PurgePages returns the memory of the pages of m to the system, whose blocks the caller holds, and
 // reports whether it could: without locks. If the system then refuses to commit the pages again,
 // committed is false.

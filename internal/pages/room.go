@@ -20,6 +20,25 @@ func (a *Allocator) Room(more uintptr) (room, dirty bool) {
 	return a.hard == 0 || least <= a.hard && more <= a.hard-least, a.dirty != 0
 }
 
+// Slack returns the number of bytes that the hard limit permits in further runs if all dirty free
+// pages are purged. Where OS pages are long, only some can be purged as a whole, or used for long
+// runs: about half of the dirty pages count.
+func (a *Allocator) Slack() uintptr {
+	a.Lock()
+	defer a.Unlock()
+	least := (a.used-a.hollow)<<PageShift + a.metaCommitted
+	if osPages() > fewPages {
+		least += a.dirty << PageShift / 2
+	}
+	if least < a.hard {
+		return a.hard - least
+	}
+	return 0
+}
+
+// fewPages is the number of pages up to which an OS page is not long.
+const fewPages = 4
+
 // PurgeSome returns the memory of dirty free pages to the system, about least bytes if there are as
 // many, and returns the number of bytes. It continues where the last call ended, so that pages that
 // were freed just now mostly stay.

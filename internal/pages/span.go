@@ -127,6 +127,22 @@ func (s *Span) IsFree(p Ref) bool {
 	return int(i/64) < len(w) && w[i/64]>>(i%64)&1 != 0
 }
 
+// Sparse reports whether at least 1/part of the blocks of s are free, as a hint: without a lock.
+//
+//go:norace
+func (s *Span) Sparse(part uint32) bool { return uint32(s.Free)*part >= uint32(s.Blocks) }
+
+// Fuller reports whether blocks of t, a span of the same class, may move to s, so that t becomes
+// free: if s has fewer free blocks. Of spans with the same number, the one with the lower address
+// is the fuller one. Where OS pages are long, only the addresses count: there, free pages are of
+// use if they are contiguous, as most cannot be purged.
+func (s *Span) Fuller(t *Span) bool {
+	if osPages() > fewPages {
+		return s.Base < t.Base
+	}
+	return s.Free < t.Free || s.Free == t.Free && s.Base < t.Base
+}
+
 // fill makes s a span of n blocks and sets the bits of all of them.
 func (s *Span) fill(n uint16) {
 	s.Blocks = n

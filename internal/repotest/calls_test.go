@@ -35,7 +35,7 @@ var fileOrder = map[string][]string{
 	},
 	"internal/engine": {
 		"timer.go", "gate.go", "misuse.go", "proc.go", "stash.go", "limit.go", "central.go", "cache.go", "access.go", "caches.go",
-		"drain.go", "hollow.go", "stats.go", "check.go", "reclaim.go", "soft.go", "decay.go", "large.go", "transfer.go", "slow.go", "heap.go", "fast.go", "fast_amd64.go", "regions.go",
+		"drain.go", "hollow.go", "stats.go", "check.go", "reclaim.go", "soft.go", "decay.go", "large.go", "transfer.go", "slow.go", "heap.go", "compact.go", "fast.go", "fast_amd64.go", "regions.go",
 	},
 }
 
