@@ -54,8 +54,9 @@
 // Each shard has a mutex, which is held for a lookup, and for a copy of up to 1 KiB. Allocating,
 // copying longer values, and the functions of the caller run without it. No call of Get, Set or
 // Delete takes time in proportion to the number of entries: the table grows and shrinks by a few
-// buckets at a time. Set evicts as many entries as the new one needs. If the sizes of entries
-// change much, that can be many, as a page of memory is free only when no block in it is left.
+// buckets at a time. Set evicts as many entries as the new one needs. A page of memory is free only
+// when no block in it is left, so if the sizes of entries change, Set may evict more. Then it also
+// moves entries that lie in pages with few others: up to about a thousand of them.
 package cache
 
 import (

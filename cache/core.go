@@ -14,6 +14,7 @@ import (
 	"github.com/galloc-go/galloc/heap"
 	"github.com/galloc-go/galloc/internal/block"
 	"github.com/galloc-go/galloc/internal/bridge"
+	"github.com/galloc-go/galloc/internal/vm"
 )
 
 // core is a cache of bytes. Text and Cache are faces of it.
@@ -103,7 +104,8 @@ func newCore(o *OptionsOf[string, []byte], shards int) (*core, error) {
 	}
 	c.largest = c.bytes.ceiling - c.bytes.used.Load()
 	if c.heap != nil {
-		c.largest -= c.bytes.ceiling / 32 // for what the heap keeps of its pages
+		// For what the heap keeps of its pages.
+		c.largest -= c.bytes.ceiling/32 + extentsOverhead(c.limit)
 	}
 	return c, nil
 }
@@ -137,6 +139,15 @@ func (c *core) openHeap(procs int) error {
 	c.alloc, c.heap = h, h
 	c.bytes.init(hard - heapOverhead)
 	return nil
+}
+
+// extentsOverhead returns the metadata that a heap with that limit has beyond heapOverhead. There
+// is much only where OS pages are long: each extent has a few pages, and the lengths of extents
+// double from 4 MiB on.
+func extentsOverhead(limit int64) int64 {
+	const first, parts = 4 << 20, 8
+	n := int64(bits.Len64(uint64(limit/first))) + 1
+	return max(0, n*parts*int64(vm.PageSize())-heapOverhead)
 }
 
 func (o *OptionsOf[K, V]) check() error {

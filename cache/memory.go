@@ -38,8 +38,9 @@ func (b *budget) give(n int64) {
 
 // memory is the budget of bytes. Beside the blocks, a heap has pages that are used in part, and how
 // many is known only when it refuses a block. Then target becomes what is used, after some entries
-// have been evicted. It grows with the bytes that are allocated, and up to ceiling. So nearly all
-// calls evict just as many bytes as they need, and the heap seldom refuses.
+// have been evicted or moved. It grows with the bytes that are allocated, and as long as the heap
+// has pages to spare, up to ceiling. So nearly all calls evict just as many bytes as they need, and
+// the heap seldom refuses.
 //
 //	used <= ceiling
 type memory struct {
@@ -87,6 +88,9 @@ func (m *memory) raise(n int64) bool {
 	}
 }
 
+// loss is about the number of bytes that are lost in pages that are used in part.
+func (m *memory) loss() int64 { return m.ceiling - m.target.Load() }
+
 // lower makes the target what is used.
 func (m *memory) lower() { m.target.Store(min(m.ceiling, m.used.Load())) }
 
@@ -111,22 +115,38 @@ func (c *core) allocate(n uintptr, why need) (unsafe.Pointer, error) {
 		if lack == 0 {
 			break
 		}
+		if c.heap != nil && c.bytes.loss() > 0 && c.hasRoom(size) && c.bytes.raise(size) {
+			continue
+		}
 		if why == optional || c.evict(lack) == 0 && !c.bytes.raise(size) && !c.again(&tries) {
 			return nil, errBusy
 		}
 	}
-	// The more often the allocator refuses, the more is evicted.
-	for goal := max(size, min(c.bytes.ceiling/512, maxRefusal)); ; goal *= 2 {
+	goal := max(size, min(c.bytes.ceiling/512, maxRefusal)) / 2
+	for compacted := c.heap == nil; ; {
 		b, err := c.alloc.Allocate(l)
 		if err == nil {
 			return unsafe.Pointer(unsafe.SliceData(b)), nil
 		}
-		if why != mandatory || !errors.Is(err, galloc.ErrOutOfMemory) || c.evict(goal) == 0 {
+		again := why == mandatory && errors.Is(err, galloc.ErrOutOfMemory)
+		if again && !compacted && c.compactFor(size) {
+			compacted = true
+			continue
+		}
+		if !again || c.evict(goal) == 0 {
 			c.bytes.used.Add(-size)
 			return nil, err
 		}
 		c.bytes.lower()
+		compacted = c.heap == nil
+		goal += goal / 2 // the more often the heap refuses, the more is evicted
 	}
+}
+
+// hasRoom reports whether the heap has pages for n more bytes, and some more: if none were left, it
+// would have to purge some for each new span.
+func (c *core) hasRoom(n int64) bool {
+	return int64(c.heap.Engine().Slack()) >= n+min(max(c.bytes.ceiling/spare, minSpare), maxRefusal)
 }
 
 // again reports whether a call should try again if there is nothing to evict, after it has let
@@ -142,7 +162,9 @@ func (c *core) again(tries *int) bool {
 const (
 	maxTries   = 1000
 	blockAlign = 8
-	maxRefusal = 1 << 20 // bytes that are evicted after the first refusal, if the block is smaller
+	spare      = 128      // part of the memory that hasRoom leaves to the heap
+	minSpare   = 32 << 10 // a span
+	maxRefusal = 1 << 20  // bytes that are evicted after the first refusal, if the block is smaller
 )
 
 // free frees a block of n bytes, as it was allocated.
@@ -163,12 +185,10 @@ func (c *core) usableSize(n uintptr) int64 {
 }
 
 // evict removes entries until need bytes are free again, or there are no entries. It returns the
-// number of bytes of the removed entries, some of which may still be read.
-//
-// If much memory is lost in pages that are used in part, some of the victims are old entries of the
-// main queue: after the sizes of entries have changed, a few small ones may keep many pages.
+// number of bytes of the removed entries, some of which may still be read. If much memory is lost
+// in pages that are used in part, it also moves entries.
 func (c *core) evict(need int64) (removed int64) {
-	old := c.bytes.target.Load() < c.bytes.ceiling-c.bytes.ceiling/lossy
+	compact := c.heap != nil && c.bytes.loss() > c.bytes.ceiling/much
 	for removed < need {
 		s := c.fullest()
 		if s == nil {
@@ -176,15 +196,19 @@ func (c *core) evict(need int64) (removed int64) {
 		}
 		var list ref
 		s.mu.Lock()
-		s.evict(need-removed, old, &list)
+		s.evict(need-removed, &list)
 		s.mu.Unlock()
-		removed += c.finish(list)
+		n := c.finish(list)
+		removed += n
+		if compact {
+			s.compactAfter(n)
+		}
 	}
 	return removed
 }
 
-// lossy is the part of the memory from which the loss is much.
-const lossy = 8
+// much is the part of the memory from which a loss is much.
+const much = 8
 
 // fullest returns the larger one of two shards, or any that has entries if both are empty, or nil.
 func (c *core) fullest() *shard {

@@ -68,11 +68,10 @@ const (
 	maxSteps = 128
 )
 
-// victim returns the entry that must be evicted next, still linked, or 0. If old is set, it is from
-// the main queue, unless that is empty. The mutex is held.
-func (s *shard) victim(old bool) ref {
+// victim returns the entry that must be evicted next, still linked, or 0. The mutex is held.
+func (s *shard) victim() ref {
 	for steps := 0; ; steps++ {
-		small := s.small.end != 0 && (s.main.end == 0 || !old && s.small.bytes*smallPart >= s.small.bytes+s.main.bytes)
+		small := s.small.end != 0 && (s.main.end == 0 || s.small.bytes*smallPart >= s.small.bytes+s.main.bytes)
 		q := &s.main
 		if small {
 			q = &s.small

@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -17,10 +18,9 @@ import (
 
 // valueOf returns a value that its key and length determine, so that a mixture is noticed.
 func valueOf(k, n int) []byte {
-	v := binary.LittleEndian.AppendUint32(nil, uint32(k))
-	for len(v) < 4+n {
-		v = append(v, byte(k)+byte(n))
-	}
+	v := make([]byte, 4+n)
+	binary.LittleEndian.PutUint32(v, uint32(k))
+	copy(v[4:], bytes.Repeat([]byte{byte(k) + byte(n)}, n))
 	return v
 }
 
@@ -28,12 +28,8 @@ func isValue(k int, v []byte) bool {
 	if len(v) < 4 || binary.LittleEndian.Uint32(v) != uint32(k) {
 		return false
 	}
-	for _, b := range v[4:] {
-		if b != byte(k)+byte(len(v)-4) {
-			return false
-		}
-	}
-	return true
+	n := len(v) - 4
+	return bytes.Count(v[4:], []byte{byte(k) + byte(n)}) == n
 }
 
 // Many goroutines use a cache. The limit holds at every moment, and each value is whole.

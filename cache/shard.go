@@ -19,7 +19,8 @@ type shard struct {
 	table       table
 	small, main queue
 	wheel       wheel
-	evictions   uint
+	walked      uint32 // the bucket that compact has visited last
+	effort      uint32 // of compact
 	closed      bool
 	counts      counts
 
@@ -32,6 +33,7 @@ type shard struct {
 // counts are the counters of a shard.
 type counts struct {
 	hits, misses, sets    uint64
+	moved                 uint64
 	removed               [len(reasons)]uint64
 	keys, values, headers int64 // bytes of the linked entries
 }
@@ -172,27 +174,18 @@ func (s *shard) expire(steps int, list *ref) (more bool) {
 }
 
 // evict removes entries that have expired, and then others, until they have need bytes or there are
-// none, but few at a time. If old is set, one call in four begins with old entries of the main
-// queue, up to a quarter of the bytes.
-func (s *shard) evict(need int64, old bool, list *ref) {
+// none, but few at a time.
+func (s *shard) evict(need int64, list *ref) {
 	if s.closed {
 		return
 	}
 	before := s.weight.Load()
 	s.expire(sweepAtOnce, list)
-	if s.evictions++; old && s.evictions%4 == 0 {
-		for range sweepAtOnce {
-			if s.main.end == 0 || before-s.weight.Load() >= need/4+1 {
-				break
-			}
-			s.unlink(s.victim(true), Evicted, list)
-		}
-	}
 	for range evictAtOnce {
 		if before-s.weight.Load() >= need {
 			return
 		}
-		r := s.victim(false)
+		r := s.victim()
 		if r == 0 {
 			return
 		}

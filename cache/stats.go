@@ -17,6 +17,7 @@ type Stats struct {
 	Deleted      uint64
 	Replaced     uint64
 	Cleared      uint64
+	Moved        uint64 // times that an entry or a part of the table was moved, to free a page
 
 	Limit     int64 // MaxBytes
 	Footprint int64 // all memory of the cache; with an Allocator, Used and Fixed
@@ -68,6 +69,7 @@ func (s *Stats) add(x *shard, weight *int64) {
 	s.Deleted += n.removed[Deleted]
 	s.Replaced += n.removed[Replaced]
 	s.Cleared += n.removed[Cleared]
+	s.Moved += n.moved
 	s.Keys += n.keys
 	s.Values += n.values
 	s.Headers += n.headers
