@@ -31,10 +31,10 @@
 // # What an entry costs
 //
 // An entry is one block: a header of 40 bytes on 64-bit systems, 32 more if it has a TTL or a cost,
-// then the key and the value. A heap rounds up blocks above 128 bytes by at most an eighth. The
-// table has 12 bytes for each bucket, which include the memory of the policy for evicted keys, and
-// one to two buckets for each entry. There is no Go memory for an entry, so the garbage collector
-// does not see the entries.
+// 8 more for a TTL that slides, then the key and the value. A heap rounds up blocks above 128 bytes
+// by at most an eighth. The table has 12 bytes for each bucket, which include the memory of the
+// policy for evicted keys, and one to two buckets for each entry. There is no Go memory for an
+// entry, so the garbage collector does not see the entries.
 //
 // # Policy
 //
@@ -86,6 +86,10 @@ type OptionsOf[K, V any] struct {
 
 	// TTL is the time that an entry lives, unless SetWithTTL says otherwise. 0 means forever.
 	TTL time.Duration
+
+	// Sliding renews the TTL of an entry at each use: by Get, GetMany, GetOrLoad, View or Update.
+	// So an entry expires when it has not been used for its TTL.
+	Sliding bool
 
 	// OnRemove is called after an entry has been removed, with the reason, by the goroutine whose
 	// call removed it, or by the one that removes expired entries. The key and the value are valid

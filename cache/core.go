@@ -37,6 +37,7 @@ type core struct {
 	hand    atomic.Uint64 // selects the shards that evict
 
 	ttl      int64
+	sliding  bool
 	costOf   func(key string, value []byte) int64
 	onRemove func(key string, value []byte, why Reason)
 	clock    func() time.Time // or nil
@@ -75,7 +76,7 @@ func newCore(o *OptionsOf[string, []byte], shards int) (*core, error) {
 	c := &core{
 		alloc: o.Allocator, seed: maphash.MakeSeed(), align: 1, limit: o.MaxBytes,
 		shards: make([]shard, shards), shift: uint(64 - bits.TrailingZeros(uint(shards))),
-		ttl: int64(o.TTL), costOf: o.Cost, onRemove: o.OnRemove, clock: o.Now,
+		ttl: int64(o.TTL), sliding: o.Sliding, costOf: o.Cost, onRemove: o.OnRemove, clock: o.Now,
 	}
 	if c.clock != nil {
 		c.start = c.clock()

@@ -23,7 +23,7 @@ func (r ref) entry() *entry { return (*entry)(r.pointer()) }
 
 // entry is the header of the block of an entry:
 //
-//	block = entry, [extra], key, padding up to core.align, value
+//	block = entry, [extra, [ttl]], key, padding up to core.align, value
 //
 // valueLen, bits, the key and the value never change, so that readers who have pinned the entry
 // need no mutex. The mutex of the shard guards the other fields while the entry is linked.
@@ -39,7 +39,7 @@ type entry struct {
 
 // extra follows the header of an entry that has a TTL or a cost.
 type extra struct {
-	deadline   int64  // in nanoseconds since the cache was made
+	deadline   int64  // in nanoseconds since the cache was made; see shard.live
 	next, prev ref    // in the slot of the wheel
 	slot       uint32 // or noSlot
 	cost       uint32
@@ -56,6 +56,7 @@ const (
 	// The parts of entry.bits.
 	hasExtra = 1 << 0
 	hasTTL   = 1 << 1
+	slides   = 1 << 2 // the TTL follows the extra, as an int64, and each use renews the deadline
 	keyBits  = 11
 	maxKey   = 1<<(32-keyBits) - 1
 
@@ -63,6 +64,7 @@ const (
 
 	entrySize = (unsafe.Sizeof(entry{}) + 7) &^ 7
 	extraSize = (unsafe.Sizeof(extra{}) + 7) &^ 7
+	ttlSize   = unsafe.Sizeof(int64(0))
 )
 
 // has reports whether the entry has an extra, or a TTL.
@@ -95,14 +97,28 @@ func (e *entry) extra() *extra {
 	return (*extra)(unsafe.Add(unsafe.Pointer(e), entrySize))
 }
 
-// keyAt returns the address of the key. It may be the end of the block.
-func (e *entry) keyAt() unsafe.Pointer {
+// ttl returns where the TTL of an entry is that slides.
+func (e *entry) ttl() *int64 {
+	// SAFETY: an entry with this flag has the TTL after the extra.
+	return (*int64)(unsafe.Add(unsafe.Pointer(e), entrySize+extraSize))
+}
+
+// headerSize returns the number of bytes before the key of an entry with these flags.
+func headerSize(flags uint32) uintptr {
 	n := entrySize
-	if e.has(hasExtra) {
+	if flags&hasExtra != 0 {
 		n += extraSize
 	}
+	if flags&slides != 0 {
+		n += ttlSize
+	}
+	return n
+}
+
+// keyAt returns the address of the key. It may be the end of the block.
+func (e *entry) keyAt() unsafe.Pointer {
 	// SAFETY: the key follows.
-	return unsafe.Add(unsafe.Pointer(e), n)
+	return unsafe.Add(unsafe.Pointer(e), headerSize(e.bits))
 }
 
 // key returns the key, as a view.
@@ -139,17 +155,13 @@ func (e *entry) cost() int64 {
 
 // size returns the size that the block was allocated with.
 func (e *entry) size(align uintptr) uintptr {
-	return sizeOf(e.keyLen(), uintptr(e.valueLen), align, e.has(hasExtra))
+	return sizeOf(e.keyLen(), uintptr(e.valueLen), align, e.bits)
 }
 
 // sizeOf returns the size of the block of an entry. The lengths are less than 2^32, so that it does
 // not overflow on 64 bits; fits has checked it for 32 bits.
-func sizeOf(key, value, align uintptr, extras bool) uintptr {
-	n := entrySize + block.RoundUp(key, align) + value
-	if extras {
-		n += extraSize
-	}
-	return n
+func sizeOf(key, value, align uintptr, flags uint32) uintptr {
+	return headerSize(flags) + block.RoundUp(key, align) + value
 }
 
 // pin keeps the block of a linked entry until release. The mutex of the shard is held.

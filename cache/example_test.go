@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log"
+	"strconv"
 	"time"
 
 	"github.com/galloc-go/galloc/cache"
@@ -85,4 +86,43 @@ func ExampleText_View() {
 	// Output:
 	// 1000
 	// true
+}
+
+func ExampleText_Update() {
+	c, err := cache.NewText(cache.Options{MaxBytes: 4 << 20, TTL: time.Minute})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close()
+	for _, user := range []string{"ann", "bob", "ann"} {
+		err := c.Update(user, func(old []byte, ok bool) ([]byte, cache.Change) {
+			n, _ := strconv.Atoi(string(old))
+			return strconv.AppendInt(nil, int64(n+1), 10), cache.Store
+		})
+		if err != nil {
+			log.Print(err)
+		}
+	}
+	_, counts := c.GetMany(nil, nil, []string{"ann", "bob", "eve"})
+	fmt.Printf("%s %s %v\n", counts[0], counts[1], counts[2] == nil)
+	// Output: 2 1 true
+}
+
+func ExampleCache_CompareAndSwap() {
+	type state struct{ owner, generation int32 }
+	c, err := cache.New(cache.OptionsOf[uint64, state]{MaxBytes: 4 << 20})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close()
+	if err := c.Set(7, state{owner: 1}); err != nil {
+		log.Print(err)
+	}
+	for range 2 {
+		swapped, err := c.CompareAndSwap(7, state{owner: 1}, state{owner: 2, generation: 1})
+		fmt.Println(swapped, err)
+	}
+	// Output:
+	// true <nil>
+	// false <nil>
 }

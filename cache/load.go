@@ -117,7 +117,8 @@ func (c *core) run(ctx context.Context, x *load, hash uint64, key string, f func
 	}
 	v, err := f(ctx)
 	if err == nil {
-		_ = c.put(hash, key, v, time.Duration(c.ttl), x) // without it, the value is loaded again
+		// Without room, the value is loaded again.
+		_ = c.put(hash, key, v, c.life(time.Duration(c.ttl)), func(*shard) bool { return !x.stale.Load() })
 	}
 	x.value, x.err = v, err
 }

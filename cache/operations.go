@@ -86,7 +86,7 @@ func (c *core) set(hash uint64, key string, value []byte, ttl time.Duration) err
 		}
 		return nil
 	}
-	return c.put(hash, key, value, ttl, nil)
+	return c.put(hash, key, value, c.life(ttl), nil)
 }
 
 // len returns the number of entries.
@@ -97,28 +97,66 @@ func (c *core) len() int {
 	return int(c.entries.used.Load())
 }
 
-// put sets the value of a key. If l is not nil, it does nothing if the load l has become stale.
-func (c *core) put(hash uint64, key string, value []byte, ttl time.Duration, l *load) error {
+// A life says how long an entry lives, in nanoseconds. The zero life is forever.
+type life struct {
+	ttl      int64
+	deadline int64 // since the cache was made
+}
+
+// life returns a life that begins now. ttl is not negative.
+func (c *core) life(ttl time.Duration) life {
+	if ttl == 0 {
+		return life{}
+	}
+	now := c.now()
+	return life{int64(ttl), now + min(int64(ttl), math.MaxInt64-now)}
+}
+
+// flags returns the flags of an entry with this life.
+func (c *core) flags(l life) (flags uint32) {
+	if c.costOf != nil {
+		flags |= hasExtra
+	}
+	if l != (life{}) {
+		flags |= hasExtra | hasTTL
+		if c.sliding {
+			flags |= slides
+		}
+	}
+	return flags
+}
+
+// put sets the value of a key. If permit is not nil, it does so only if permit returns true, with
+// the mutex of the shard held.
+func (c *core) put(hash uint64, key string, value []byte, l life, permit func(*shard) bool) error {
 	s := c.shardOf(hash)
 	if !s.enter() {
 		return ErrClosed
 	}
 	defer s.leave()
-	if l == nil {
-		c.loads.cancel(key)
-	}
-	r, err := c.newEntry(hash, key, value, ttl)
+	r, err := c.newEntry(hash, key, value, l)
 	if err != nil {
 		return err
 	}
+	return c.add(s, r, hash, permit)
+}
+
+// add links a new entry in the place of the one with its key, or frees it if permit does not let
+// it, or there is no room. The caller has entered the shard.
+func (c *core) add(s *shard, r ref, hash uint64, permit func(*shard) bool) error {
+	e := r.entry()
+	if permit == nil {
+		c.loads.cancel(e.key())
+	}
+	timed := e.has(hasTTL)
 	for tries := 0; ; {
 		var list ref
 		s.mu.Lock()
-		done := s.closed || l != nil && l.stale.Load()
+		done := s.closed || permit != nil && !permit(s)
 		if done {
-			c.free(r.pointer(), r.entry().size(c.align))
+			c.free(r.pointer(), e.size(c.align))
 		} else {
-			done = s.put(r, hash, key, &list)
+			done = s.put(r, hash, e.key(), &list)
 		}
 		s.mu.Unlock()
 		c.finish(list)
@@ -126,12 +164,12 @@ func (c *core) put(hash uint64, key string, value []byte, ttl time.Duration, l *
 			break
 		}
 		if c.evict(1) == 0 && !c.again(&tries) {
-			c.free(r.pointer(), r.entry().size(c.align))
+			c.free(r.pointer(), e.size(c.align))
 			return errBusy
 		}
 	}
 	c.growTable(s)
-	if ttl > 0 {
+	if timed {
 		c.sweeper.start(c)
 	}
 	return nil
@@ -170,9 +208,9 @@ func (s *shard) put(r ref, hash uint64, key string, list *ref) bool {
 const expireAtOnce = 4
 
 // newEntry returns an entry that is not linked.
-func (c *core) newEntry(hash uint64, key string, value []byte, ttl time.Duration) (ref, error) {
-	extras := ttl > 0 || c.costOf != nil
-	if err := c.fits(len(key), len(value), extras); err != nil {
+func (c *core) newEntry(hash uint64, key string, value []byte, l life) (ref, error) {
+	flags := c.flags(l)
+	if err := c.fits(len(key), len(value), flags); err != nil {
 		return 0, err
 	}
 	cost := int64(0)
@@ -181,21 +219,18 @@ func (c *core) newEntry(hash uint64, key string, value []byte, ttl time.Duration
 			return 0, fmt.Errorf("%w: its cost is %d, more than MaxCost %d", ErrTooLarge, cost, c.costs.max)
 		}
 	}
-	p, err := c.allocate(sizeOf(uintptr(len(key)), uintptr(len(value)), c.align, extras), mandatory)
+	p, err := c.allocate(sizeOf(uintptr(len(key)), uintptr(len(value)), c.align, flags), mandatory)
 	if err != nil {
 		return 0, err
 	}
 	e := (*entry)(p)
-	*e = entry{tag: uint32(hash) & hashMask, valueLen: uint32(len(value)), bits: uint32(len(key)) << keyBits}
+	*e = entry{tag: uint32(hash) & hashMask, valueLen: uint32(len(value)), bits: uint32(len(key))<<keyBits | flags}
 	atomic.StoreUint32(&e.refs, 1)
-	if extras {
-		e.bits |= hasExtra
-		*e.extra() = extra{cost: uint32(cost), slot: noSlot}
+	if e.has(hasExtra) {
+		*e.extra() = extra{deadline: l.deadline, cost: uint32(cost), slot: noSlot}
 	}
-	if ttl > 0 {
-		e.bits |= hasTTL
-		now := c.now()
-		e.extra().deadline = now + min(int64(ttl), math.MaxInt64-now)
+	if e.has(slides) {
+		*e.ttl() = l.ttl
 	}
 	block.Copy(e.keyAt(), unsafe.Pointer(unsafe.StringData(key)), uintptr(len(key)))
 	if len(value) > 0 {
@@ -205,13 +240,13 @@ func (c *core) newEntry(hash uint64, key string, value []byte, ttl time.Duration
 }
 
 // fits returns an error if an entry never fits.
-func (c *core) fits(key, value int, extras bool) error {
+func (c *core) fits(key, value int, flags uint32) error {
 	if key > maxKey {
 		return fmt.Errorf("%w: the key has %d bytes, more than %d", ErrTooLarge, key, maxKey)
 	}
 	size := int64(math.MaxInt64)
 	if uint64(value) <= math.MaxUint32 && int64(value) <= c.largest {
-		size = c.usableSize(sizeOf(uintptr(key), uintptr(value), c.align, extras))
+		size = c.usableSize(sizeOf(uintptr(key), uintptr(value), c.align, flags))
 	}
 	if size > c.largest {
 		return fmt.Errorf("%w: the value has %d bytes, and an entry takes %d at most", ErrTooLarge, value, c.largest)

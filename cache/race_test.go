@@ -93,7 +93,7 @@ func hammer(t *testing.T, c *Text, r *rand.Rand, calls int) {
 	for i := range calls {
 		k := r.IntN(1 << r.IntN(12))
 		key := fmt.Sprint(k)
-		switch r.IntN(10) {
+		switch r.IntN(13) {
 		case 0, 1, 2:
 			if err := c.Set(key, valueOf(k, r.IntN(1<<r.IntN(14)))); err != nil && !errors.Is(err, galloc.ErrOutOfMemory) {
 				t.Error(err)
@@ -116,6 +116,22 @@ func hammer(t *testing.T, c *Text, r *rand.Rand, calls int) {
 				}
 			} else if i%500 == 1 {
 				c.Clear()
+			}
+		case 7:
+			_, values := c.GetMany(nil, nil, []string{key, key, fmt.Sprint(k + 1)})
+			check(k, values[0], values[0] != nil)
+			check(k, values[1], values[1] != nil)
+			check(k+1, values[2], values[2] != nil)
+		case 8:
+			if err := c.Update(key, func(old []byte, ok bool) ([]byte, Change) {
+				check(k, old, ok)
+				return valueOf(k, r.IntN(1<<r.IntN(14))), Change(r.IntN(3))
+			}); err != nil && !errors.Is(err, galloc.ErrOutOfMemory) {
+				t.Error(err)
+			}
+		case 9:
+			if _, err := c.CompareAndSwap(key, buf, valueOf(k, 5)); err != nil && !errors.Is(err, galloc.ErrOutOfMemory) {
+				t.Error(err)
 			}
 		default:
 			var ok bool

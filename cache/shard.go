@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"math"
 	"sync"
 	"sync/atomic"
 )
@@ -70,13 +71,29 @@ func (s *shard) find(hash uint64, key string) ref {
 // live returns the entry of a key that has not expired, or 0, and counts a use if touch is set.
 func (s *shard) live(hash uint64, key string, touch bool) *entry {
 	r := s.find(hash, key)
-	if r != 0 && !s.expired(r.entry()) {
-		if touch {
-			r.entry().use()
-			s.counts.hits++
-		}
-		return r.entry()
+	if r == 0 {
+		return s.miss(touch)
 	}
+	e := r.entry()
+	if e.has(hasTTL) {
+		now := s.core.now()
+		if e.extra().deadline <= now {
+			return s.miss(touch)
+		}
+		if touch && e.has(slides) {
+			// The entry stays in its slot of the wheel, and leaves it later, when it is due there.
+			e.extra().deadline = now + min(*e.ttl(), math.MaxInt64-now)
+		}
+	}
+	if touch {
+		e.use()
+		s.counts.hits++
+	}
+	return e
+}
+
+// miss counts a miss if touch is set, and returns nil.
+func (s *shard) miss(touch bool) *entry {
 	if touch {
 		s.counts.misses++
 	}
@@ -167,6 +184,10 @@ func (s *shard) expire(steps int, list *ref) (more bool) {
 		r := s.wheel.next(to, &steps)
 		if r == 0 {
 			break
+		}
+		if tickOf(r.entry().extra().deadline) > to {
+			s.wheel.add(r) // it has been used since
+			continue
 		}
 		s.unlink(r, Expired, list)
 	}

@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"bytes"
 	"context"
 	"hash/maphash"
 	"time"
@@ -36,6 +37,21 @@ func (t *Text) Get(buf []byte, key string) (value []byte, ok bool) {
 
 // GetBytes is [Text.Get] for a key in a byte slice.
 func (t *Text) GetBytes(buf, key []byte) (value []byte, ok bool) { return t.Get(buf, viewOf(key)) }
+
+// GetMany appends the values of keys to buf, one after another. It also appends a slice to values
+// for each key: the value, as a part of the returned buffer, or nil if the key is absent. It locks
+// each shard once for 32 keys, so that it costs less than as many calls of Get. The values are not
+// of one moment.
+func (t *Text) GetMany(buf []byte, values [][]byte, keys []string) ([]byte, [][]byte) {
+	return t.c.appendMany(buf, values, len(keys),
+		func(i int) uint64 { return t.hash(keys[i]) }, func(i int) string { return keys[i] })
+}
+
+// GetManyBytes is [Text.GetMany] for keys in byte slices.
+func (t *Text) GetManyBytes(buf []byte, values, keys [][]byte) ([]byte, [][]byte) {
+	return t.c.appendMany(buf, values, len(keys),
+		func(i int) uint64 { return t.hash(viewOf(keys[i])) }, func(i int) string { return viewOf(keys[i]) })
+}
 
 // View calls f with the value of key, without copying it, and reports whether key is present. f
 // must neither change the value nor keep it. It may call methods of the cache, except Close. The
@@ -74,6 +90,65 @@ func (t *Text) SetWithTTL(key string, value []byte, ttl time.Duration) error {
 // SetBytesWithTTL is [Text.SetWithTTL] for a key in a byte slice.
 func (t *Text) SetBytesWithTTL(key, value []byte, ttl time.Duration) error {
 	return t.SetWithTTL(viewOf(key), value, ttl)
+}
+
+// Update changes the entry of key in one step. It calls f with the value of key, and ok reports
+// whether key is present; then it does what f returns, with a copy of value if that is Store. f may
+// neither change nor keep old, but may return a part of it. It may call methods of the cache,
+// except Close. The entry keeps its deadline, and a new one lives for Options.TTL.
+//
+// No lock is held while f runs. If the entry of key changes or is removed while f runs, Update
+// calls f again; so f may run several times, and only its last result counts. Update is a use of
+// the entry. It fails as [Text.Set] does, and then the entry is unchanged, but may have been
+// evicted. It needs memory for the old value and the new one.
+func (t *Text) Update(key string, f func(old []byte, ok bool) (value []byte, change Change)) error {
+	return t.update(key, keepLife, f)
+}
+
+// UpdateBytes is [Text.Update] for a key in a byte slice.
+func (t *Text) UpdateBytes(key []byte, f func(old []byte, ok bool) (value []byte, change Change)) error {
+	return t.Update(viewOf(key), f)
+}
+
+// UpdateWithTTL is [Text.Update], after which a stored entry lives for ttl, or forever if ttl is 0.
+// If ttl is negative, an entry that f wants to store is deleted.
+func (t *Text) UpdateWithTTL(key string, ttl time.Duration, f func(old []byte, ok bool) (value []byte, change Change)) error {
+	return t.update(key, max(ttl, -1), f)
+}
+
+func (t *Text) update(key string, ttl time.Duration, f func(old []byte, ok bool) ([]byte, Change)) error {
+	_, err := t.c.update(t.hash(key), key, ttl, func(old *entry) ([]byte, Change) {
+		if old == nil {
+			return f(nil, false)
+		}
+		return f(old.value(1), true)
+	})
+	return err
+}
+
+// CompareAndSwap sets the value of key to a copy of new if key is present and its value is old, in
+// one step. It reports whether it has. The entry keeps its deadline. It fails as [Text.Update]
+// does.
+func (t *Text) CompareAndSwap(key string, old, new []byte) (swapped bool, err error) {
+	change, err := t.c.update(t.hash(key), key, keepLife, func(e *entry) ([]byte, Change) {
+		if e == nil || !bytes.Equal(e.value(1), old) {
+			return nil, Keep
+		}
+		return new, Store
+	})
+	return change == Store, err
+}
+
+// CompareAndDelete deletes the entry of key if key is present and its value is old, in one step. It
+// reports whether it has.
+func (t *Text) CompareAndDelete(key string, old []byte) (deleted bool) {
+	change, _ := t.c.update(t.hash(key), key, keepLife, func(e *entry) ([]byte, Change) {
+		if e == nil || !bytes.Equal(e.value(1), old) {
+			return nil, Keep
+		}
+		return nil, Remove
+	})
+	return change == Remove
 }
 
 // Delete removes the entry of key, and reports whether key was present.

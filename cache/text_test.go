@@ -93,7 +93,7 @@ func TestEntriesOfAnySize(t *testing.T) {
 		}
 		n := c.Len()
 		size := c.c.largest // of the largest value, with a short key
-		for c.c.fits(1, int(size), false) != nil {
+		for c.c.fits(1, int(size), 0) != nil {
 			size -= 64
 		}
 		for _, size := range []int64{o.MaxBytes + 1, o.MaxBytes, size + 64} {
@@ -244,6 +244,15 @@ func TestEveryAllocationFails(t *testing.T) {
 			if err != nil && (!errors.Is(err, galloc.ErrOutOfMemory) || a.Failures() == before) {
 				t.Errorf("%v, with %d failures", err, a.Failures()-before)
 			}
+			if i%5 == 0 {
+				before := a.Failures()
+				if err := x.Update(fmt.Sprint(i/2), func(old []byte, ok bool) ([]byte, Change) {
+					return append(bytes.Clone(old), 'v'), Store
+				}); err != nil && (!errors.Is(err, galloc.ErrOutOfMemory) || a.Failures() == before) {
+					t.Errorf("Update: %v, with %d failures", err, a.Failures()-before)
+				}
+				continue
+			}
 			if v, ok := x.Get(nil, key); ok != (err == nil) && err == nil || ok && err == nil && len(v) != i {
 				t.Errorf("%q: %d bytes, %v after %v", key, len(v), ok, err)
 			}
@@ -300,6 +309,8 @@ func TestPanicsLoseNothing(t *testing.T) {
 	c.Set("1", nil)
 	try(func() { c.View("1", func([]byte) { panic("bad") }) })
 	try(func() { c.Range(func(string, []byte) bool { panic("bad") }) })
+	try(func() { c.Update("1", func([]byte, bool) ([]byte, Change) { panic("bad") }) })
+	try(func() { c.CompareAndDelete("1", nil) })
 }
 
 func TestACallbackMayUseTheCache(t *testing.T) {
@@ -376,7 +387,8 @@ func TestNoGoMemory(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer typed.Close()
-	keys, value, buf := make([]string, 5000), bytes.Repeat([]byte("v"), 500), make([]byte, 0, 1000)
+	keys, value, buf := make([]string, 5000), bytes.Repeat([]byte("v"), 500), make([]byte, 0, 5000)
+	values, ints, numbers, found := make([][]byte, 0, 10), make([]int, 10), make([][3]int, 0, 10), make([]bool, 0, 10)
 	for i := range keys {
 		keys[i] = fmt.Sprint(i)
 		c.Set(keys[i], value)
@@ -390,6 +402,12 @@ func TestNoGoMemory(t *testing.T) {
 		c.Get(buf, keys[i*7%5000])
 		c.Has(keys[i*3%5000])
 		c.Delete(keys[i*11%5000])
+		c.Update(keys[i*13%5000], func(old []byte, ok bool) ([]byte, Change) { return value, Store })
+		c.CompareAndSwap(keys[i*13%5000], value, value[:8])
+		buf, values = c.GetMany(buf[:0], values[:0], keys[:10])
+		typed.Update(i, func(old [3]int, ok bool) ([3]int, Change) { old[1]++; return old, Store })
+		typed.CompareAndSwap(i, [3]int{0, 1}, [3]int{i})
+		numbers, found = typed.GetMany(numbers[:0], found[:0], ints)
 		typed.Set(i, [3]int{i})
 		typed.Get(i)
 		typed.Delete(i / 2)

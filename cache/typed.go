@@ -29,7 +29,8 @@ func New[K comparable, V any](o OptionsOf[K, V]) (*Cache[K, V], error) {
 		return nil, err
 	}
 	inner := Options{
-		MaxBytes: o.MaxBytes, MaxEntries: o.MaxEntries, MaxCost: o.MaxCost, TTL: o.TTL, Allocator: o.Allocator, Now: o.Now,
+		MaxBytes: o.MaxBytes, MaxEntries: o.MaxEntries, MaxCost: o.MaxCost, TTL: o.TTL,
+		Sliding: o.Sliding, Allocator: o.Allocator, Now: o.Now,
 	}
 	if o.Cost != nil {
 		inner.Cost = func(key string, value []byte) int64 {
@@ -78,6 +79,21 @@ func (t *Cache[K, V]) Get(key K) (v V, ok bool) {
 	return v, ok
 }
 
+// GetMany appends the values of keys to values, and whether each is present to found, as
+// [Text.GetMany] does. The value of an absent key is the zero V.
+func (t *Cache[K, V]) GetMany(values []V, found []bool, keys []K) ([]V, []bool) {
+	t.c.getMany(len(keys), func(i int) uint64 { return t.hash(keys[i]) },
+		func(i int) string { return viewOf(memoryOf(&keys[i])) },
+		func(_ int, e *entry) {
+			var v V
+			if e != nil {
+				v = *from[V](e.value(t.c.align))
+			}
+			values, found = append(values, v), append(found, e != nil)
+		})
+	return values, found
+}
+
 // Has reports whether key is present. It does not count as a use of the entry.
 func (t *Cache[K, V]) Has(key K) bool { return t.c.has(t.hash(key), viewOf(memoryOf(&key))) }
 
@@ -89,6 +105,56 @@ func (t *Cache[K, V]) Set(key K, v V) error { return t.SetWithTTL(key, v, time.D
 // negative, the entry is deleted.
 func (t *Cache[K, V]) SetWithTTL(key K, v V, ttl time.Duration) error {
 	return t.c.set(t.hash(key), viewOf(memoryOf(&key)), memoryOf(&v), ttl)
+}
+
+// Update changes the entry of key in one step, by the result of f, as [Text.Update] does.
+func (t *Cache[K, V]) Update(key K, f func(old V, ok bool) (v V, change Change)) error {
+	_, err := t.update(key, keepLife, f)
+	return err
+}
+
+// UpdateWithTTL is [Cache.Update], after which a stored entry lives for ttl, or forever if ttl is
+// 0. If ttl is negative, an entry that f wants to store is deleted.
+func (t *Cache[K, V]) UpdateWithTTL(key K, ttl time.Duration, f func(old V, ok bool) (v V, change Change)) error {
+	_, err := t.update(key, max(ttl, -1), f)
+	return err
+}
+
+func (t *Cache[K, V]) update(key K, ttl time.Duration, f func(old V, ok bool) (V, Change)) (Change, error) {
+	var v, zero V
+	return t.c.update(t.hash(key), viewOf(memoryOf(&key)), ttl, func(old *entry) (b []byte, change Change) {
+		v = zero
+		if old != nil {
+			v = *from[V](old.value(t.c.align))
+		}
+		v, change = f(v, old != nil)
+		return hiddenBytes(memoryOf(&v)), change
+	})
+}
+
+// CompareAndSwap sets the value of key to new if key is present and its value == old, in one step.
+// It reports whether it has. The entry keeps its deadline. It fails as [Text.Update] does, and
+// panics if the values of V cannot be compared.
+func (t *Cache[K, V]) CompareAndSwap(key K, old, new V) (swapped bool, err error) {
+	change, err := t.update(key, keepLife, func(v V, ok bool) (V, Change) {
+		if !ok || any(v) != any(old) {
+			return v, Keep
+		}
+		return new, Store
+	})
+	return change == Store, err
+}
+
+// CompareAndDelete deletes the entry of key if key is present and its value == old, in one step. It
+// reports whether it has.
+func (t *Cache[K, V]) CompareAndDelete(key K, old V) (deleted bool) {
+	change, _ := t.update(key, keepLife, func(v V, ok bool) (V, Change) {
+		if !ok || any(v) != any(old) {
+			return v, Keep
+		}
+		return v, Remove
+	})
+	return change == Remove
 }
 
 // Delete removes the entry of key, and reports whether key was present.
