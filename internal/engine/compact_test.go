@@ -113,7 +113,7 @@ func TestSlack(t *testing.T) {
 	}
 }
 
-// Blocks do not move to pages without memory, and leave those that would be without but for them.
+// Blocks do not move to pages without memory, and leave pages that only they keep.
 func TestBlocksMoveBesideHollowPages(t *testing.T) {
 	needHollow(t)
 	withProcs(t, 1)

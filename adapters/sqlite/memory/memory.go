@@ -4,7 +4,7 @@
 //
 //	replace modernc.org/memory => …/galloc/adapters/sqlite/memory
 //
-// The functions are those of modernc.org/memory v1.12.1, each in three forms: for byte slices, for
+// It has the functions of modernc.org/memory v1.12.1, each in three forms: for byte slices, for
 // unsafe.Pointer and for addresses as numbers. These are the differences:
 //
 //   - An Allocator is safe for concurrent use.

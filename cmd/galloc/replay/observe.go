@@ -77,8 +77,8 @@ func openResident() *resident {
 	return &resident{file: f, page: int64(os.Getpagesize())}
 }
 
-// read returns the resident bytes, or 0 if they are not known. The second number of the file is
-// that of resident pages.
+// read returns the resident bytes, or 0 if they are not known. The second number of the file
+// counts the resident pages.
 func (r *resident) read() int64 {
 	if r.file == nil {
 		return 0
