@@ -37,8 +37,9 @@ type spec struct {
 
 // A message comes from the measuring process: any number without a Result, then one with it.
 type message struct {
-	Done   float64 `json:"done"` // the part of the measurement that is done, 0 to 1
-	Result *result `json:"result,omitempty"`
+	Done     float64   `json:"done"` // the part of the measurement that is done, 0 to 1
+	Result   *result   `json:"result,omitempty"`
+	Observed *observed `json:"observed,omitempty"` // of the Result
 }
 
 func (m message) Final() bool { return m.Result != nil }
@@ -76,6 +77,7 @@ func converse(ctx context.Context, s spec, t traceFile, bar *cli.Bar) (result, e
 	r := result{Alloc: alloc, Error: "the measuring process failed: " + failure}
 	if failure == "" {
 		r = *last.Result
+		r.observed = last.Observed
 	}
 	r.Trace = t.label
 	if !t.shipped {
@@ -111,5 +113,5 @@ func serve(args []string, _ io.Reader, stdout io.Writer) error {
 	if err != nil {
 		r.Error = strings.TrimPrefix(fmt.Sprint(err), "galloc: ")
 	}
-	return out.Encode(message{Done: 1, Result: &r})
+	return out.Encode(message{Done: 1, Result: &r, Observed: r.observed})
 }

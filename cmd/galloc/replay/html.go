@@ -78,7 +78,7 @@ func (p *page) add(ctx context.Context, t traceFile, r result, bar *cli.Bar) err
 		if err != nil {
 			return err
 		}
-		r.Observed = o.Observed
+		r.observed = o.observed
 	} else {
 		bar.Skip(1)
 	}
@@ -145,7 +145,7 @@ func (t *tracePart) draw() {
 	var times []row
 	var timeColumns []string
 	for i, r := range t.results {
-		o := r.Observed
+		o := r.observed
 		if o == nil {
 			continue
 		}

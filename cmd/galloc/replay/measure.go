@@ -59,7 +59,7 @@ func measure(s spec, path string, progress func(done float64)) (result, error) {
 		return r, err
 	}
 	if s.Observe {
-		r.Observed, err = observe(rep.(*replay.Replay), sum.Events)
+		r.observed, err = observe(rep.(*replay.Replay), sum.Events)
 		return r, err
 	}
 	limit := time.Duration(math.MaxInt64)

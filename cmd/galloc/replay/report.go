@@ -63,8 +63,7 @@ type result struct {
 	// With -check.
 	Compared uint64 `json:"compared_bytes,omitempty"`
 
-	// For -html; not in the output of -json.
-	Observed *observed `json:"observed,omitempty"`
+	observed *observed // for -html
 }
 
 // A reporter prints results: a begin, any number of results, an end.
