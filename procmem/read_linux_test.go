@@ -227,3 +227,23 @@ func TestSitesAndPprof(t *testing.T) {
 		}
 	}
 }
+
+// BenchmarkRead reads the memory of a process with some hundred resident megabytes in galloc's
+// heap.
+func BenchmarkRead(b *testing.B) {
+	for _, mb := range []int{0, 512} {
+		b.Run("MB="+strconv.Itoa(mb), func(b *testing.B) {
+			if mb > 0 {
+				l := galloc.Must(galloc.NewLayout(uintptr(mb)<<20, 8))
+				p := touch(galloc.Must(galloc.Global.Allocate(l)))
+				defer galloc.Global.Deallocate(unsafe.Pointer(&p[0]), l)
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := procmem.Read(); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

@@ -2,6 +2,7 @@ package procmem
 
 import (
 	"bufio"
+	"bytes"
 	"fmt"
 	"io"
 	"strconv"
@@ -28,22 +29,21 @@ func readSmaps(r io.Reader) (all []mapping, err error) {
 	number := 0
 	for lines.Scan() {
 		number++
-		line := lines.Text()
-		key, rest, _ := strings.Cut(line, " ")
-		if name, ok := strings.CutSuffix(key, ":"); ok {
-			if name != "Rss" {
+		key, rest, _ := bytes.Cut(lines.Bytes(), []byte(" "))
+		if name, ok := bytes.CutSuffix(key, []byte(":")); ok {
+			if string(name) != "Rss" {
 				continue
 			}
-			kb, err := strconv.ParseUint(strings.TrimSpace(strings.TrimSuffix(rest, " kB")), 10, 54)
+			kb, err := strconv.ParseUint(string(bytes.TrimSpace(bytes.TrimSuffix(rest, []byte(" kB")))), 10, 54)
 			if err != nil || len(all) == 0 {
-				return nil, fmt.Errorf("line %d: %.80q is not the Rss of a mapping", number, line)
+				return nil, fmt.Errorf("line %d: %.80q is not the Rss of a mapping", number, lines.Bytes())
 			}
 			all[len(all)-1].rss = kb << 10
 			continue
 		}
-		m, err := parseMapping(key, rest)
+		m, err := parseMapping(string(key), string(rest))
 		if err != nil {
-			return nil, fmt.Errorf("line %d: %.80q: %w", number, line, err)
+			return nil, fmt.Errorf("line %d: %.80q: %w", number, lines.Bytes(), err)
 		}
 		all = append(all, m)
 	}
