@@ -22,6 +22,8 @@ c000400000-c004000000 ---p 00000000 00:00 0
 Rss:                   0 kB
 c004000000-c008000000 rw-p 00000000 00:00 0                              [anon: Go: heap]
 Rss:                1000 kB
+c008000000-c00c000000 rw-p 00000000 00:00 0 
+Rss:                 200 kB
 700000000000-700000100000 rw-p 00000000 00:00 0 
 Rss:                1000 kB
 700010000000-700010100000 rw-p 00000000 00:00 0                          [anon: Go: metadata]
@@ -39,7 +41,7 @@ func TestDivide(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if all[1].file != "/usr/bin/a program" || all[0].rss != 600<<10 || !all[0].code || all[10].file != "/dev/zero" {
+	if all[1].file != "/usr/bin/a program" || all[0].rss != 600<<10 || !all[0].code || all[11].file != "/dev/zero" {
 		t.Errorf("the mappings are %+v", all)
 	}
 	regions := []region{
@@ -57,10 +59,10 @@ func TestDivide(t *testing.T) {
 	} {
 		var got Snapshot
 		got.divide(all, regions, 0xc000000040, &counters{
-			goInUse: 4 << 20, goStacks: 512 << 10, goFree: 488 << 10, goOwn: 100 << 10, live: 200 << 10, cached: 1 << 40,
+			goInUse: 4 << 20, goStacks: 512 << 10, goFree: 688 << 10, goOwn: 100 << 10, live: 200 << 10, cached: 1 << 40,
 		}, c.resident)
 		want := Snapshot{
-			Resident: 7768 << 10, GoHeapInUse: 4 << 20, GoStacks: 512 << 10, GoHeapFree: 488 << 10,
+			Resident: 7968 << 10, GoHeapInUse: 4 << 20, GoStacks: 512 << 10, GoHeapFree: 688 << 10,
 			GallocLive: 200 << 10, GallocCached: c.global - 200<<10, GallocMetadata: 800 << 10,
 			GallocOther: 2 * c.global, Code: 660 << 10, MappedFiles: 32 << 10, Other: 116 << 10, GoRuntime: 64 << 10,
 		}
@@ -80,8 +82,8 @@ func TestDivide(t *testing.T) {
 	var byNames Snapshot
 	byNames.divideByNames(all)
 	want := Snapshot{
-		Resident: 7768 << 10, GoHeapInUse: 1000 << 10, GoRuntime: 64 << 10, Code: 660 << 10, MappedFiles: 32 << 10,
-		Other: 116 << 10, Anonymous: 5896 << 10,
+		Resident: 7968 << 10, GoHeapInUse: 1000 << 10, GoRuntime: 64 << 10, Code: 660 << 10, MappedFiles: 32 << 10,
+		Other: 116 << 10, Anonymous: 6096 << 10,
 	}
 	if !reflect.DeepEqual(byNames, want) {
 		t.Errorf("the parts are\n%+v, want\n%+v", byNames, want)

@@ -65,6 +65,7 @@ A
 @ ./a b:[0x11c5] ! 0x55e63a2f34a0 0x7fffffff
 + 0x10 0
 - 0x10
+@ ./a b:[0x1208] + 0x55e63a2f32a0 0x30
 @ libc.so.6:(__strdup+1a)[0x9e9aa] + 0x55e63a2f34a0 0x6
 @ ./a b:[0x11fe] - 0x77
 = End
@@ -92,8 +93,8 @@ func TestFormats(t *testing.T) {
 		},
 		{"heaptrack", kindsText, "m 0 1 24|m 0 2 24|m 0 3 64|f 0 2|f 0 3|f 0 1", "heaptrack: 6 events, 3 objects"},
 		{
-			"mtrace", mtraceText, "m 0 1 24|r 0 1 2 100|m 0 3 0|f 0 3|f 0 2|m 0 4 6",
-			"mtrace: 6 events, 4 objects, 1 threads\n  1 allocations at an address in use...\n" +
+			"mtrace", mtraceText, "m 0 1 24|r 0 1 2 100|m 0 3 0|f 0 3|m 0 4 48|f 0 2|m 0 5 6",
+			"mtrace: 7 events, 5 objects, 1 threads\n  1 allocations at an address in use...\n" +
 				"  1 frees of unknown addresses...\n  1 calls that had failed were left out\n",
 		},
 		{
@@ -186,7 +187,7 @@ func TestMalformed(t *testing.T) {
 func TestStrict(t *testing.T) {
 	for text, want := range map[string]string{
 		rawText:     "in:14: \"- 99\": no block that is in use has this address",
-		mtraceText:  "in:8: ...the address is in use: a free is missing",
+		mtraceText:  "in:9: ...the address is in use: a free is missing",
 		androidText: "in:10: ...no block that is in use",
 	} {
 		status, _, stderr := command(t, text, "-strict")

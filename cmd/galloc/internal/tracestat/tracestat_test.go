@@ -43,7 +43,7 @@ func TestSmall(t *testing.T) {
 		{Kind: trace.Realloc, ID: 5, Old: 4, Size: 7},
 		{Kind: trace.Realloc, ID: 6, Old: 5, Size: 7},
 		{Kind: trace.Realloc, ID: 7, Size: 5},
-		{Kind: trace.Free, Thread: 1, ID: 3},
+		{Kind: trace.Free, ID: 3},
 	})
 	want := &Stats{
 		Events: 8, Mallocs: 1, Callocs: 1, Aligned: 1, Reallocs: 4, Frees: 1,
@@ -51,7 +51,7 @@ func TestSmall(t *testing.T) {
 		Objects: 7, TotalBytes: 138, MaxSize: 64, PeakObjects: 4, PeakBytes: 95, PeakEvent: 4, EndObjects: 3, EndBytes: 12,
 		Sizes:     []Bucket{{1, 0}, {}, {}, {3, 19}, {}, {2, 55}, {}, {1, 64}},
 		Lifetimes: []Bucket{{}, {2, 38}, {1, 24}, {1, 64}},
-		Threads:   []Thread{{5, 5, 2, 1}, {3, 2, 2, 1}},
+		Threads:   []Thread{{6, 5, 3, 2}, {2, 2, 1, 1}},
 		Live:      []uint64{24, 24, 88, 95, 71, 71, 76, 12}, Step: 1,
 	}
 	if !reflect.DeepEqual(got, want) {
