@@ -16,9 +16,9 @@ import (
 // Read returns the resident memory of this process. It is a use of the global allocator: after it,
 // none can be registered.
 //
-// The kernel looks at every page that is resident: BenchmarkRead takes some 15 ms for 512 MB, unless
-// they are in huge pages. Read takes some 100 KB of Go memory for as long as it runs. Safe for
-// concurrent use. Read fails if /proc cannot be read.
+// The kernel looks at every page that is resident: BenchmarkRead takes some 15 ms for 512 MB,
+// unless they are in huge pages. Read takes some 100 KB of Go memory for as long as it runs. Safe
+// for concurrent use. Read fails if /proc cannot be read.
 func Read() (*Snapshot, error) {
 	s := &Snapshot{Time: time.Now(), PID: os.Getpid(), Allocator: galloc.DescribeGlobal()}
 	c := readCounters()
