@@ -20,6 +20,7 @@ import (
 	"github.com/galloc-go/galloc/cmd/galloc/internal/allocators"
 	"github.com/galloc-go/galloc/cmd/galloc/internal/cli"
 	"github.com/galloc-go/galloc/cmd/galloc/internal/clitest"
+	"github.com/galloc-go/galloc/internal/percpu"
 )
 
 func TestMain(m *testing.M) { clitest.Main(m, []cli.Command{Command}, nil) }
@@ -135,6 +136,9 @@ func TestAnAllocationThatFails(t *testing.T) {
 
 // The name of a shipped trace means that trace, even if there is a file of that name.
 func TestShippedTraces(t *testing.T) {
+	if percpu.Race && testing.Short() {
+		t.Skip("it takes long, and the traces are replayed by one goroutine")
+	}
 	clitest.NeedProcesses(t)
 	clitest.InTraces(t)
 	status, stdout, stderr := command(t.Context(), "replay", "-check", "-rounds", "1", "sqlite", "./sqlite")
