@@ -265,3 +265,26 @@ func ExampleNull() {
 	fmt.Println(err)
 	// Output: galloc: memory allocation of 40 bytes (align 4) failed: out of memory
 }
+
+func ExampleNewManaged() {
+	m, err := galloc.NewManaged(nil, [1000]int64{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	m.Use(func(table *[1000]int64) { table[7] = 49 })
+	fmt.Println(m.Load()[7])
+	m.Free() // or forget m
+	fmt.Println(m.Freed())
+	// Output:
+	// 49
+	// true
+}
+
+func ExampleManage() {
+	p := galloc.Must(galloc.New[int](nil))
+	*p = 8
+	m := galloc.Manage(nil, p)
+	fmt.Println(m.Load())
+	// Output: 8
+}

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"unsafe"
 
 	"github.com/galloc-go/galloc/internal/caller"
 	"github.com/galloc-go/galloc/internal/stacks"
@@ -51,7 +52,7 @@ func (c *Checker) Mark() uint64 { return c.next.Load() }
 func (c *Checker) Leaks(mark uint64) []Leak {
 	found := map[stacks.ID]Leak{}
 	note := func(b *record) {
-		if b.freed || b.plain || b.number <= mark {
+		if b.freed || b.plain || b.managed || b.number <= mark {
 			return
 		}
 		l := Leak{Blocks: 1, Bytes: b.size, First: b.number}
@@ -82,6 +83,30 @@ func (c *Checker) Leaks(mark uint64) []Leak {
 	return slices.SortedFunc(maps.Values(places), func(a, b Leak) int {
 		return cmp.Or(cmp.Compare(b.Bytes, a.Bytes), cmp.Compare(a.First, b.First))
 	})
+}
+
+// Manage records that the allocated block at p has an owner who frees it when the program forgets
+// it, or with managed == false that it has none any more: a block with such an owner is no leak. It
+// returns the address of the block of the allocator inside, or nil if no checked block starts at p.
+func (c *Checker) Manage(p unsafe.Pointer, managed bool) unsafe.Pointer {
+	if c.pool.contains(p) {
+		c.pool.mu.Lock()
+		defer c.pool.mu.Unlock()
+		if i := c.pool.find(uintptr(p)); i >= 0 && c.pool.slots[i].addr == uintptr(p) {
+			c.pool.slots[i].managed = managed
+		}
+		return nil // the pool has its own pages
+	}
+	t := c.table(uintptr(p))
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	b, ok := t.blocks[uintptr(p)]
+	if !ok || b.freed {
+		return nil
+	}
+	b.managed = managed
+	t.blocks[uintptr(p)] = b
+	return b.base
 }
 
 // add adds the blocks of o to l.

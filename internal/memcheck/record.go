@@ -35,6 +35,7 @@ type record struct {
 	lg         uint8 // log2 of the alignment
 	freed      bool
 	plain      bool // known, but not verified: see Adopt; base is nil
+	managed    bool // no leak: see Manage
 }
 
 func (b *record) zoneBefore() []byte { return block.Bytes(b.base, b.left()) }

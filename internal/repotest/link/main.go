@@ -48,7 +48,7 @@ var used = []any{
 	galloc.LayoutOfValue, galloc.LayoutOf[int], galloc.ArrayLayout[int],
 	galloc.New[int], galloc.NewUninit[int], galloc.Free[int], galloc.MakeSlice[int],
 	galloc.MakeSliceCap[int], galloc.AppendSlice[int], galloc.GrowSlice[int], galloc.FreeSlice[int],
-	galloc.NewBox[int], galloc.Must[int], galloc.Global, galloc.GoHeap, galloc.System, galloc.Null,
+	galloc.NewBox[int], galloc.NewManaged[int], galloc.Manage[int], galloc.Must[int], galloc.Global, galloc.GoHeap, galloc.System, galloc.Null,
 	galloc.AsGlobal(galloc.Global), galloc.AsAllocator(galloc.Global), &galloc.Selection{},
 
 	alloctest.Check, alloctest.CheckFailures,
