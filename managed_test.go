@@ -54,7 +54,7 @@ func TestForgottenManagedIsFreed(t *testing.T) {
 	}
 }
 
-// What is freed or leaked is not freed again when the handle is garbage.
+// A value that is freed or leaked is not freed again when the handle is garbage.
 func TestManagedIsFreedOnce(t *testing.T) {
 	a := alloctest.Track(galloc.System)
 	var leaked *point
