@@ -16,6 +16,8 @@ import (
 	"unsafe"
 
 	"github.com/galloc-go/galloc"
+	"github.com/galloc-go/galloc/internal/percpu"
+	"github.com/galloc-go/galloc/memcheck"
 	"modernc.org/memory"
 	_ "modernc.org/sqlite"
 )
@@ -80,9 +82,10 @@ func query(db *sql.DB, like string) (count, size int, err error) {
 
 // SQLite takes its memory from the global allocator, for several goroutines, and frees it.
 func TestDatabase(t *testing.T) {
+	checked := memcheck.Global() != nil // then freed blocks count as live while they are in quarantine
 	before, err := galloc.ReadStats()
 	if err != nil {
-		t.Skip(err)
+		t.Fatal(err)
 	}
 	db := open(t, 2000)
 	var wg sync.WaitGroup
@@ -97,12 +100,13 @@ func TestDatabase(t *testing.T) {
 	}
 	wg.Wait()
 	during, _ := galloc.ReadStats()
-	if during.Live < before.Live+100_000 {
+	if during.Live < before.Live+100_000 && !percpu.Race { // C's malloc does not count
+
 		t.Errorf("%d bytes are live, and were %d without a database", during.Live, before.Live)
 	}
 	db.Close()
 	after, _ := galloc.ReadStats()
-	if after.Live > before.Live+(during.Live-before.Live)/2 {
+	if !checked && after.Live > before.Live+(during.Live-before.Live)/2 {
 		t.Errorf("%d bytes are live after Close, %d before it, %d without a database", after.Live, during.Live, before.Live)
 	}
 }
@@ -167,7 +171,7 @@ func TestMemory(t *testing.T) {
 
 func TestLimitsOfSizes(t *testing.T) {
 	var a memory.Allocator
-	for _, size := range []int{math.MaxInt, math.MaxInt - 16, math.MaxInt - 100, math.MaxInt / 2} {
+	for _, size := range []int{math.MaxInt, math.MaxInt - 16, math.MaxInt - 100} {
 		if p, err := a.UintptrMalloc(size); p != 0 || !errors.Is(err, galloc.ErrOutOfMemory) {
 			t.Errorf("malloc of %d bytes: %#x, %v", size, p, err)
 		}
@@ -203,11 +207,15 @@ func TestMisuse(t *testing.T) {
 	var a memory.Allocator
 	big, _ := a.UnsafeMalloc(1 << 20) // its header stays readable until the heap purges it
 	keep, _ := a.UnsafeMalloc(100)
-	for want, f := range map[string]func(){
+	misuses := map[string]func(){
 		"invalid malloc size": func() { a.Malloc(-1) },
 		"it is no block":      func() { a.UnsafeFree(unsafe.Add(keep, 32)) },
 		"freed already":       func() { a.UnsafeFree(big); a.UnsafeFree(big) },
-	} {
+	}
+	if percpu.Race || memcheck.Global() != nil {
+		delete(misuses, "freed already") // C unmaps the block, and a checker fills its header
+	}
+	for want, f := range misuses {
 		func() {
 			defer func() {
 				if got := fmt.Sprint(recover()); !strings.HasPrefix(got, "memory: ") || !strings.Contains(got, want) {
@@ -243,6 +251,9 @@ func TestMain(m *testing.M) {
 
 // The settings of the global allocator hold for SQLite: its choice, limits and checks.
 func TestSettings(t *testing.T) {
+	if percpu.Race {
+		t.Skip("the memory is C's")
+	}
 	for _, c := range []struct{ setting, want string }{
 		{"heap", "3000 <nil>\n"},
 		{"system", "3000 <nil>\n"},

@@ -4,7 +4,7 @@
 //
 //	replace modernc.org/memory => …/galloc/adapters/sqlite/memory
 //
-// It has the functions of modernc.org/memory v1.12.1, each in three forms: for byte slices, for
+// The package has the functions of modernc.org/memory v1.12.1, in three forms: for byte slices, for
 // unsafe.Pointer and for addresses as numbers. These are the differences:
 //
 //   - An Allocator is safe for concurrent use.
@@ -12,6 +12,7 @@
 //   - Close frees no blocks. It returns an error if some are left.
 //   - Realloc moves a large block that becomes much smaller, or returns its end to the allocator.
 //   - A block that is freed twice, or an address that is no block, is a panic.
+//   - In a program that is built with -race, the memory is C's: see source_race.go.
 //
 // # Blocks
 //
@@ -88,16 +89,16 @@ func (a *Allocator) made(p unsafe.Pointer, l galloc.Layout) unsafe.Pointer {
 
 // collected reports whether the collector could free the blocks, whose addresses libc keeps as
 // numbers.
-var collected = sync.OnceValue(func() bool { return galloc.GarbageCollected(galloc.Global) })
+var collected = sync.OnceValue(func() bool { return galloc.GarbageCollected(source) })
 
 var errCollected = errors.New("memory: the global allocator returns memory that is garbage collected, and libc keeps " +
 	"addresses as numbers: choose another one, such as GALLOC=heap")
 
 // failed is called if Alloc of the global allocator has failed. It returns the reason.
 func failed(l galloc.Layout, zeroed bool) (unsafe.Pointer, error) {
-	allocate := galloc.Global.Allocate
+	allocate := source.Allocate
 	if zeroed {
-		allocate = galloc.Global.AllocateZeroed
+		allocate = source.AllocateZeroed
 	}
 	b, err := allocate(l) // which may succeed now
 	if err != nil {
@@ -121,9 +122,9 @@ func (a *Allocator) malloc(size int, zeroed bool) (p unsafe.Pointer, err error) 
 		return nil, err
 	}
 	if zeroed {
-		p = galloc.AllocZeroed(l)
+		p = allocZeroed(l)
 	} else {
-		p = galloc.Alloc(l)
+		p = alloc(l)
 	}
 	if p == nil {
 		if p, err = failed(l, zeroed); err != nil {
@@ -160,7 +161,7 @@ func (a *Allocator) free(p unsafe.Pointer) {
 	l := h.layout()
 	h.check = h.size ^ broken
 	a.count(-1, h.size)
-	galloc.Dealloc(unsafe.Pointer(h), l)
+	dealloc(unsafe.Pointer(h), l)
 }
 
 // minShrink is the size from which on Realloc returns the unused half of a block.
@@ -183,7 +184,7 @@ func (a *Allocator) realloc(p unsafe.Pointer, size int) (unsafe.Pointer, error) 
 	if uintptr(size) <= old && (old < minShrink || uintptr(size) > old/2) {
 		return p, nil
 	}
-	q := galloc.Realloc(unsafe.Pointer(h), h.layout(), l.Size())
+	q := resize(unsafe.Pointer(h), h.layout(), l.Size())
 	if q == nil {
 		if uintptr(size) <= old {
 			return p, nil
