@@ -82,7 +82,7 @@ func query(db *sql.DB, like string) (count, size int, err error) {
 
 // SQLite takes its memory from the global allocator, for several goroutines, and frees it.
 func TestDatabase(t *testing.T) {
-	checked := memcheck.Global() != nil // then freed blocks count as live while they are in quarantine
+	checked := memcheck.Global() != nil // then freed blocks in quarantine count as live
 	before, err := galloc.ReadStats()
 	if err != nil {
 		t.Fatal(err)
