@@ -49,6 +49,11 @@
 // An entry whose TTL has passed is never returned. Its memory is released about a second later, or
 // when memory is needed: a timing wheel in each shard finds it without a search.
 //
+// # Saving
+//
+// SaveTo writes the entries to a stream, and LoadFrom adds them to a cache, perhaps of another
+// process. A damaged save adds nothing, and the error is [ErrDamaged] with the position.
+//
 // # Cost
 //
 // Each shard has a mutex, which is held for a lookup, and for a copy of up to 1 KiB. Allocating,

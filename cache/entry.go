@@ -21,6 +21,9 @@ func (r ref) pointer() unsafe.Pointer {
 // entry is the entry at r.
 func (r ref) entry() *entry { return (*entry)(r.pointer()) }
 
+// refOf returns the address of an entry.
+func refOf(e *entry) ref { return ref(unsafe.Pointer(e)) }
+
 // entry is the header of the block of an entry:
 //
 //	block = entry, [extra, [ttl]], key, padding up to core.align, value

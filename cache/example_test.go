@@ -1,7 +1,9 @@
 package cache_test
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"log"
 	"strconv"
@@ -125,4 +127,34 @@ func ExampleCache_CompareAndSwap() {
 	// Output:
 	// true <nil>
 	// false <nil>
+}
+
+func ExampleText_SaveTo() {
+	o := cache.Options{MaxBytes: 4 << 20}
+	before, err := cache.NewText(o)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer before.Close()
+	if err := before.SetWithTTL("colour", []byte("blue"), time.Hour); err != nil {
+		log.Print(err)
+	}
+	var file bytes.Buffer // as a rule an os.File
+	if _, err := before.SaveTo(&file); err != nil {
+		log.Print(err)
+	}
+
+	after, err := cache.NewText(o)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer after.Close()
+	n, err := after.LoadFrom(bytes.NewReader(file.Bytes()))
+	fmt.Println(n, err, after.Has("colour"))
+
+	_, err = after.LoadFrom(bytes.NewReader(file.Bytes()[:40]))
+	fmt.Println(errors.Is(err, cache.ErrDamaged), err)
+	// Output:
+	// 1 <nil> true
+	// true galloc/cache: the save is damaged: byte 40: it ends too early: unexpected EOF
 }

@@ -209,33 +209,57 @@ const expireAtOnce = 4
 
 // newEntry returns an entry that is not linked.
 func (c *core) newEntry(hash uint64, key string, value []byte, l life) (ref, error) {
-	flags := c.flags(l)
-	if err := c.fits(len(key), len(value), flags); err != nil {
+	if err := c.fits(len(key), len(value), c.flags(l)); err != nil {
 		return 0, err
 	}
 	cost := int64(0)
 	if c.costOf != nil {
-		if cost = min(max(c.costOf(hiddenString(key), hiddenBytes(value)), 0), math.MaxUint32); cost > c.costs.max {
+		if cost = clampCost(c.costOf(hiddenString(key), hiddenBytes(value))); cost > c.costs.max {
 			return 0, fmt.Errorf("%w: its cost is %d, more than MaxCost %d", ErrTooLarge, cost, c.costs.max)
 		}
 	}
-	p, err := c.allocate(sizeOf(uintptr(len(key)), uintptr(len(value)), c.align, flags), mandatory)
+	r, err := c.blankEntry(hash, key, uint32(len(value)), l, mandatory)
+	if err != nil {
+		return 0, err
+	}
+	e := r.entry()
+	if e.has(hasExtra) {
+		e.extra().cost = uint32(cost)
+	}
+	if len(value) > 0 {
+		block.Copy(e.valueAt(c.align), unsafe.Pointer(unsafe.SliceData(value)), uintptr(len(value)))
+	}
+	return r, nil
+}
+
+// clampCost returns the cost that counts.
+func clampCost(cost int64) int64 { return min(max(cost, 0), math.MaxUint32) }
+
+// costOfEntry returns the cost of an entry by its key and value.
+func (c *core) costOfEntry(e *entry) int64 {
+	if c.costOf == nil {
+		return 0
+	}
+	return clampCost(c.costOf(e.key(), e.value(c.align)))
+}
+
+// blankEntry returns an entry that is not linked, without a value and a cost. It fits.
+func (c *core) blankEntry(hash uint64, key string, valueLen uint32, l life, why need) (ref, error) {
+	flags := c.flags(l)
+	p, err := c.allocate(sizeOf(uintptr(len(key)), uintptr(valueLen), c.align, flags), why)
 	if err != nil {
 		return 0, err
 	}
 	e := (*entry)(p)
-	*e = entry{tag: uint32(hash) & hashMask, valueLen: uint32(len(value)), bits: uint32(len(key))<<keyBits | flags}
+	*e = entry{tag: uint32(hash) & hashMask, valueLen: valueLen, bits: uint32(len(key))<<keyBits | flags}
 	atomic.StoreUint32(&e.refs, 1)
 	if e.has(hasExtra) {
-		*e.extra() = extra{deadline: l.deadline, cost: uint32(cost), slot: noSlot}
+		*e.extra() = extra{deadline: l.deadline, slot: noSlot}
 	}
 	if e.has(slides) {
 		*e.ttl() = l.ttl
 	}
 	block.Copy(e.keyAt(), unsafe.Pointer(unsafe.StringData(key)), uintptr(len(key)))
-	if len(value) > 0 {
-		block.Copy(e.valueAt(c.align), unsafe.Pointer(unsafe.SliceData(value)), uintptr(len(value)))
-	}
 	return ref(p), nil
 }
 

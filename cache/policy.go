@@ -102,7 +102,7 @@ func (s *shard) victim() ref {
 
 // enqueue adds a new entry to its queue.
 func (s *shard) enqueue(r ref, n int64) {
-	if e := r.entry(); s.table.recall(e.hash()) {
+	if e := r.entry(); e.main() || s.table.recall(e.hash()) { // LoadFrom knows the queue
 		e.tag |= inMain
 		s.main.push(r, n)
 		return

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"hash/maphash"
+	"io"
 	"time"
 
 	"github.com/galloc-go/galloc/internal/block"
@@ -181,6 +182,26 @@ func (t *Text) Range(f func(key string, value []byte) bool) {
 
 // All is [Text.Range] as an iterator, an iter.Seq2[string, []byte].
 func (t *Text) All() func(yield func(key string, value []byte) bool) { return t.Range }
+
+// SaveTo writes all entries to w, with what is left of their TTLs, and returns their number. An
+// entry that is in the cache during all of SaveTo is saved once; whether others are, or the old or
+// the new value of a key, is undefined. Other methods may run at the same time; entries are pinned,
+// about 16 at a time, while they are written. The format is the same on all systems. SaveTo buffers
+// 64 KiB. If w fails, n is 0, and what was written is no save.
+func (t *Text) SaveTo(w io.Writer) (n int, err error) { return t.c.save(w, textKind, t.hash) }
+
+// LoadFrom reads what SaveTo has written, and adds the entries, with what was left of their TTLs
+// then. It returns the number of entries added. A key that is present keeps its value. Nothing is
+// evicted: of a save that does not fit, LoadFrom prefers the entries of the main queue, and leaves
+// out the others. So it does with entries that exceed the other limits of the options.
+//
+// If the save is damaged or too short, the error is [ErrDamaged] and says the position in bytes. If
+// it is of another version or kind of cache, it is errors.ErrUnsupported. If r fails, it is the
+// error of r. In all these cases no entry has been added: the entries take memory of the cache as
+// they are read, but appear only after the last checksum has been compared, one after another.
+// Checksums detect accidents, not attacks. LoadFrom may read more from r than the save, unless r is
+// a *bufio.Reader.
+func (t *Text) LoadFrom(r io.Reader) (n int, err error) { return t.c.load(r, textKind, -1, -1, t.hash) }
 
 // Len returns the number of entries, even if they have expired lately.
 func (t *Text) Len() int { return t.c.len() }

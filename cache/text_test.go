@@ -172,6 +172,49 @@ func TestSizesMayChange(t *testing.T) {
 	}
 }
 
+// An entry that is being viewed stays in its place, while others move.
+func TestViewedEntriesDoNotMove(t *testing.T) {
+	const limit = 4 << 20
+	c := open(t, Options{MaxBytes: limit}, 2)
+	var hot []int
+	for k := range limit / 200 {
+		if err := c.Set(fmt.Sprint(k), valueOf(k, 100)); err != nil {
+			t.Fatal(err)
+		}
+		if k%20 == 0 {
+			hot = append(hot, k)
+			for range 3 {
+				c.View(fmt.Sprint(k), func([]byte) {})
+			}
+		}
+	}
+	views := 0
+	var view func()
+	view = func() {
+		if len(hot) == 0 {
+			for k := range 200 {
+				if err := c.Set(fmt.Sprint("other", k), valueOf(k, 30_000)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			return
+		}
+		k := hot[0]
+		if hot = hot[1:]; !c.View(fmt.Sprint(k), func(v []byte) {
+			views++
+			if view(); !isValue(k, v) {
+				t.Errorf("the value of %d has moved", k)
+			}
+		}) {
+			view()
+		}
+	}
+	view()
+	if s := c.Stats(); s.Moved == 0 || views < 100 {
+		t.Errorf("%d entries have moved, %d were viewed", s.Moved, views)
+	}
+}
+
 // A shard may take the memory that the others do not need.
 func TestShardsShareOneBudget(t *testing.T) {
 	c := open(t, Options{MaxBytes: 2 << 20, Allocator: tracked(t)}, 8)

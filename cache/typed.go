@@ -3,6 +3,7 @@ package cache
 import (
 	"context"
 	"hash/maphash"
+	"io"
 	"time"
 	"unsafe"
 
@@ -182,6 +183,26 @@ func (t *Cache[K, V]) Range(f func(key K, v V) bool) {
 
 // All is [Cache.Range] as an iterator, an iter.Seq2[K, V].
 func (t *Cache[K, V]) All() func(yield func(key K, v V) bool) { return t.Range }
+
+// SaveTo writes all entries to w, as [Text.SaveTo] does. Keys and values are written as they lie in
+// memory, so that only a program with types of the same layout, on a machine with the same byte
+// order, can load them.
+func (t *Cache[K, V]) SaveTo(w io.Writer) (n int, err error) {
+	return t.c.save(w, kindOf[K, V](), t.hashOf)
+}
+
+// LoadFrom adds the entries that SaveTo has written, as [Text.LoadFrom] does. A save of types with
+// another layout, or of another byte order, is refused with errors.ErrUnsupported.
+func (t *Cache[K, V]) LoadFrom(r io.Reader) (n int, err error) {
+	return t.c.load(r, kindOf[K, V](), int(unsafe.Sizeof(*new(K))), int(unsafe.Sizeof(*new(V))), t.hashOf)
+}
+
+// hashOf is hash for a key in a string of its bytes.
+func (t *Cache[K, V]) hashOf(key string) uint64 {
+	var k K // the string need not be aligned
+	block.Copy(unsafe.Pointer(&k), unsafe.Pointer(unsafe.StringData(key)), unsafe.Sizeof(k))
+	return t.hash(k)
+}
 
 // Len returns the number of entries, even if they have expired lately.
 func (t *Cache[K, V]) Len() int { return t.c.len() }

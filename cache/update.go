@@ -3,7 +3,6 @@ package cache
 import (
 	"math"
 	"time"
-	"unsafe"
 )
 
 // A Change is what the function of an Update does with the entry.
@@ -94,7 +93,7 @@ func (c *core) tryUpdate(s *shard, hash uint64, key string, old *entry, l life, 
 		c.loads.cancel(key)
 		s.mu.Lock()
 		if permit(s) {
-			s.unlink(ref(uintptr(unsafe.Pointer(old))), Deleted, &list)
+			s.unlink(refOf(old), Deleted, &list)
 		}
 		s.mu.Unlock()
 		c.finish(list)

@@ -180,9 +180,10 @@ func TestUpdatesAndTTLs(t *testing.T) {
 
 // An entry that is used lives on, and one that is not expires, without a look at it in between.
 func TestSlidingTTL(t *testing.T) {
+	const ttl = 5 * time.Second // entries that are due are used while they are in the lowest level
 	now := time.Unix(0, 0)
 	removed := map[string]time.Duration{}
-	c := open(t, Options{MaxBytes: 2 << 20, Sliding: true, TTL: time.Minute, Now: func() time.Time { return now }, OnRemove: func(key string, _ []byte, why Reason) {
+	c := open(t, Options{MaxBytes: 2 << 20, Sliding: true, TTL: ttl, Now: func() time.Time { return now }, OnRemove: func(key string, _ []byte, why Reason) {
 		removed[string([]byte(key))] = now.Sub(time.Unix(0, 0))
 	}}, 1)
 	uses := map[string]func(){
@@ -203,7 +204,7 @@ func TestSlidingTTL(t *testing.T) {
 	c.SetWithTTL("long", nil, math.MaxInt64)
 	c.SetWithTTL("forever", nil, 0)
 	for range 40 {
-		now = now.Add(20 * time.Second)
+		now = now.Add(time.Second)
 		for _, use := range uses {
 			use()
 		}
@@ -212,14 +213,14 @@ func TestSlidingTTL(t *testing.T) {
 		c.c.verify(t)
 	}
 	used := now.Sub(time.Unix(0, 0))
-	now = now.Add(time.Minute + 1<<tickBits)
+	now = now.Add(ttl + 1<<tickBits)
 	c.c.expire()
 	for key := range uses {
-		want := used + time.Minute
+		want := used + ttl
 		if key == "Has" || key == "Range" || key == "none" {
-			want = time.Minute
+			want = ttl
 		}
-		if at := removed[key]; at < want || at > want+20*time.Second {
+		if at := removed[key]; at < want || at > want+time.Second {
 			t.Errorf("%s was removed after %v, want %v", key, at, want)
 		}
 	}
