@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/galloc-go/galloc/alloctest"
+	"github.com/galloc-go/galloc/internal/percpu"
 )
 
 // saveOf returns the save of a cache.
@@ -111,9 +112,12 @@ func TestTheFormat(t *testing.T) {
 
 // A save that is damaged or cut is refused with the position, and changes nothing.
 func TestDamagedSaves(t *testing.T) {
-	from := open(t, Options{MaxBytes: 2 << 20}, 1)
-	for i := range 20 {
-		from.SetWithTTL(fmt.Sprint(i), valueOf(i, i*i), time.Duration(i%3)*time.Hour)
+	from, entries := open(t, Options{MaxBytes: 2 << 20}, 1), 20
+	if testing.Short() || percpu.Race {
+		entries = 5
+	}
+	for i := range entries {
+		from.SetWithTTL(fmt.Sprint(i), valueOf(i, i*10), time.Duration(i%3)*time.Hour)
 	}
 	save := saveOf(t, from)
 	c := open(t, Options{MaxBytes: 2 << 20}, 1)
@@ -148,21 +152,24 @@ func TestDamagedSaves(t *testing.T) {
 			refused(append(bytes.Clone(save[:i]), save[i-1:]...), "longer", i)
 		}
 	}
-	if n, err := c.LoadFrom(bytes.NewReader(save)); n != 20 || err != nil {
+	if n, err := c.LoadFrom(bytes.NewReader(save)); n != entries || err != nil {
 		t.Errorf("%d, %v", n, err)
 	}
 }
 
 // Of a save that is larger than the cache, the entries of the main queue are loaded first.
 func TestLargeSaves(t *testing.T) {
-	from := open(t, Options{MaxBytes: 12 << 20}, 0)
-	for i := range 30_000 {
+	if percpu.Race {
+		t.Skip("it is long, and has one goroutine")
+	}
+	from := open(t, Options{MaxBytes: 6 << 20}, 0)
+	for i := range 15_000 {
 		from.Set(fmt.Sprint(i), valueOf(i, i%300))
 		if i%20 == 0 {
 			from.Get(nil, fmt.Sprint(i))
 		}
 	}
-	for i := range 12 << 20 / 300 { // moves what was used to the main queue
+	for i := range 6 << 20 / 300 { // moves what was used to the main queue
 		from.Set(fmt.Sprint("new", i), make([]byte, 100))
 	}
 	mainLen := 0
@@ -189,7 +196,7 @@ func TestLargeSaves(t *testing.T) {
 		for i := range c.c.shards {
 			inMain += c.c.shards[i].main.len
 		}
-		if mainLen < 500 || inMain < min(mainLen, int(s.Entries))*9/10 && o.Cost == nil {
+		if mainLen < 200 || inMain < min(mainLen, int(s.Entries))*9/10 && o.Cost == nil {
 			t.Errorf("%s: %d entries of the main queue are left of %d", name, inMain, mainLen)
 		}
 		c.c.verify(t)
