@@ -31,7 +31,7 @@ var onlyInTests = map[string][]string{
 	"syscall":                  {"capi", "heap", "internal/vm", "internal/libc", "jemalloc", "procmem"},
 	"golang.org/x/sys/unix":    {"internal/vm", "internal/libc"},
 	"golang.org/x/sys/windows": {"internal/vm", "internal/libc"},
-	"net/http":                 {"adapters/prometheus"},
+	"net/http":                 {"adapters/prometheus", "cache"},
 }
 
 // in reports whether a list, as only has them, contains a folder.
