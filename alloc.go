@@ -47,9 +47,9 @@ func allocZeroedSlow(size uintptr, lg, class uint32) unsafe.Pointer {
 	}
 	r := current()
 	switch {
-	case r.heap == nil && (r.sampled == nil || l.class == 0):
+	case r.heap == nil && (r.sampled == nil || !l.isSmall()):
 		return r.zeroed.AllocZeroed(l)
-	case l.class == 0:
+	case !l.isSmall():
 		return r.heap.AllocZeroed(l.size, l.Align())
 	}
 	p := Alloc(l)
@@ -81,11 +81,11 @@ func Realloc(p unsafe.Pointer, l Layout, newSize uintptr) unsafe.Pointer {
 	}
 	r := current()
 	switch {
-	case r.heap == nil && (r.sampled == nil || !r.sampled.c.Passes(p) || n.class == 0):
+	case r.heap == nil && (r.sampled == nil || !r.sampled.c.Passes(p) || !n.isSmall()):
 		return r.realloc.Realloc(p, l, newSize)
 	case l.class == n.class && l.class != 0:
 		return p
-	case l.class == n.class:
+	case !l.isSmall() && !n.isSmall():
 		return r.heap.Realloc(p, l.size, l.Align(), newSize)
 	}
 	q := Alloc(n)

@@ -48,6 +48,9 @@ func NewLayout(size, align uintptr) (Layout, error) {
 	return Layout{size, uint32(bits.TrailingZeros64(uint64(align))), uint32(pages.ClassOf(size, align))}, nil
 }
 
+// isSmall reports whether l has a class of small blocks.
+func (l Layout) isSmall() bool { return pages.IsSmall(uint8(l.class)) }
+
 // LayoutOf returns the Layout of a value of type T.
 func LayoutOf[T any]() Layout {
 	var v T
@@ -118,8 +121,8 @@ func (l Layout) Size() uintptr { return l.size }
 func (l Layout) Align() uintptr { return 1 << (l.lg % bits.UintSize) } // lg is less: saves a test
 
 // SizeClass returns the number of the heap's size class for blocks of layout l, or 0 if they have
-// none because their size is 0, or because the size or the alignment is too large. The numbers may
-// change between releases.
+// none because their size is 0, or because the size exceeds 256 KiB or the alignment 4096. The
+// numbers may change between releases.
 func (l Layout) SizeClass() int { return int(l.class) }
 
 // AlignTo returns l with an alignment of at least align. The size does not change, and need not be

@@ -223,7 +223,7 @@ func (s *sampledHeap) Dealloc(p unsafe.Pointer, l Layout) {
 	s.c.Free(p, l.size, l.Align())
 }
 
-// AllocZeroed is called for blocks without a class. For the others, the package function calls
+// AllocZeroed is called for blocks that are not small. For the others, the package function calls
 // Alloc and clears the block.
 func (s *sampledHeap) AllocZeroed(l Layout) unsafe.Pointer {
 	if p := s.pick(l); p != nil {
@@ -233,13 +233,13 @@ func (s *sampledHeap) AllocZeroed(l Layout) unsafe.Pointer {
 	return s.heap.AllocZeroed(l.size, l.Align())
 }
 
-// Realloc is called for checked blocks, and if the new block has no class. Otherwise the package
+// Realloc is called for checked blocks, and if the new block is not small. Otherwise the package
 // function treats the heap as if it were in force alone.
 func (s *sampledHeap) Realloc(p unsafe.Pointer, l Layout, newSize uintptr) unsafe.Pointer {
 	switch {
 	case !s.c.Passes(p):
 		return s.c.Realloc(p, l.size, l.Align(), newSize, l.Align())
-	case l.class != 0:
+	case l.isSmall():
 		return DefaultRealloc(freeFunctions{}, p, l, newSize)
 	}
 	return s.heap.Realloc(p, l.size, l.Align(), newSize)

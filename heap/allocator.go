@@ -11,8 +11,8 @@ import (
 
 // Alloc returns a block of at least l.Size() bytes, aligned to l.Align(), or nil if memory runs
 // out. The contents are undefined. The caller owns the block until one of the methods frees it. A
-// size of 0 never fails and takes no memory: the result is l.Dangling(). Blocks of up to 32 KiB
-// mostly cost a few nanoseconds; larger ones take a lock.
+// size of 0 never fails and takes no memory: the result is l.Dangling(). Blocks of up to 256
+// KiB mostly cost a few nanoseconds; longer ones cost more, and often take a lock.
 func (h *Heap) Alloc(l galloc.Layout) unsafe.Pointer {
 	if p := h.Engine().Pop(uint32(l.SizeClass())); p != nil {
 		return p

@@ -243,3 +243,36 @@ func BenchmarkMedium(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkMixed replaces blocks of 16 bytes to 1 MiB at random. One in 20 has 32 KiB or more.
+func BenchmarkMixed(b *testing.B) {
+	h := New(Config{})
+	defer h.Close()
+	r := rand.New(rand.NewPCG(1, 1))
+	sizes := make([]uintptr, 1<<14) // with as many blocks from each doubling
+	for i := range sizes {
+		sizes[i] = uintptr(16 * math.Pow(64, r.Float64()))
+		if i%20 == 0 {
+			sizes[i] = uintptr(32 << 10 * math.Pow(32, r.Float64()))
+		}
+	}
+	type buffer struct {
+		p    unsafe.Pointer
+		size uintptr
+	}
+	var live [4096]buffer
+	var s Stats
+	n := uint32(0)
+	for b.Loop() {
+		n++
+		x := &live[n*2654435761>>20]
+		if x.p != nil {
+			h.Free(x.p, x.size, 8)
+		}
+		x.size = sizes[n%uint32(len(sizes))]
+		x.p = h.Alloc(x.size, 8)
+	}
+	h.ReadStats(&s)
+	b.ReportMetric(float64(s.PageLocks)/float64(b.N), "locks/op")
+	b.ReportMetric(float64(s.Footprint)/float64(s.Live), "footprint/live")
+}

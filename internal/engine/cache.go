@@ -21,7 +21,7 @@ const (
 	roomPart  = 8         // or 1/roomPart of the bytes in use per P, if that is more
 	minCycles = 4         // overflows, each followed by a refill, before a magazine grows in a room
 
-	numSlots = 4096 // of a cache, apart from rooms: enough for all magazines
+	numSlots = 4160 // of a cache, apart from rooms: enough for all magazines
 )
 
 // A magazine holds free blocks of one class; the last one in is the first one out. Its fields are
@@ -56,6 +56,9 @@ type Cache struct {
 	magazines [pages.ClassLimit]magazine // first: see magazine
 	slots     [numSlots + rooms*(1+roomSlots)]pages.Ref
 
+	medium uintptr // bytes of the magazines of medium blocks when they are full: see capacity.go
+	hand   uint8   // the medium class that lost a slot last
+
 	roomsTaken int
 	roomBytes  uintptr                 // bytes of the magazines in rooms when they are full
 	overflowed [pages.ClassLimit]bool  // the magazine has been flushed since it was refilled last
@@ -78,7 +81,7 @@ func makeBounds() (t [pages.ClassLimit]magazineBounds) {
 	for class := range t {
 		t[class].first = slots // of class 0, and of unused classes
 	}
-	for class := 1; class < pages.NumClasses; class++ {
+	for class := 1; class < pages.FirstMedium; class++ {
 		size := pages.Classes[class].Size
 		t[class] = magazineBounds{
 			max:     max(2, min(magazineSlots, magazineBytes/size)),
@@ -86,6 +89,11 @@ func makeBounds() (t [pages.ClassLimit]magazineBounds) {
 			first:   slots + 1, // after the slot that stays 0
 		}
 		slots += 1 + t[class].max
+	}
+	for class := pages.FirstMedium; class < pages.NumClasses; class++ {
+		n := min(mediumSlots, mediumBytes/pages.Classes[class].Size)
+		t[class] = magazineBounds{max: n, roomMax: n, first: slots + 1}
+		slots += 1 + n
 	}
 	if slots > numSlots {
 		panic("galloc: engine: numSlots is too small for the magazines")
@@ -152,12 +160,17 @@ var noCache Cache
 
 func init() { noCache.reset(0) }
 
-// reset empties c and sets the length of its magazines, up to their maximum.
+// reset empties c and sets the length of its magazines, up to their maximum. Magazines of medium
+// blocks have length 0.
 func (c *Cache) reset(slots uint32) {
 	for class := range c.magazines {
 		b := &bounds[class]
+		if class == pages.FirstMedium {
+			slots = 0
+		}
 		c.magazines[class] = magazine{top: b.first, bottom: b.first, end: b.first + min(slots, b.max)}
 	}
+	c.medium = 0
 	c.roomsTaken, c.roomBytes = 0, 0
 	clear(c.overflowed[:])
 	clear(c.cycles[:])

@@ -5,6 +5,7 @@ package engine
 import (
 	"sync/atomic"
 
+	"github.com/galloc-go/galloc/internal/pages"
 	"github.com/galloc-go/galloc/internal/percpu"
 )
 
@@ -127,9 +128,9 @@ const MaxRefill = roomSlots / 2
 
 // RefillSize returns the number of blocks of the class that the cache of the current P gets from
 // the central at a time: the number of allocations for one call of AllocSlow, if each block is
-// allocated once. It is 1 for class 0.
+// allocated once. It is 1 for class 0 and for medium blocks.
 func (h *Heap) RefillSize(class uint8) int {
-	if class == 0 {
+	if class == 0 || pages.IsMedium(class) {
 		return 1
 	}
 	c := h.cache(pin())

@@ -73,8 +73,16 @@ func (h *Heap) allocBatch(class uint8, p int, buf []pages.Ref) int {
 // list. It is a long one if long, or if there are many spans of the class: fewer spans are less
 // work.
 func (h *Heap) newSpan(class uint8, home uint32, long bool) *pages.Span {
+	long = long || h.spans[class].Load() >= manySpans
+	extend := h.budget.Load() == 0 // nothing is cached that could serve
 	h.pages.Lock()
-	s := h.pages.AllocSmall(class, long || h.spans[class].Load() >= manySpans)
+	s := h.pages.AllocSmall(class, long, extend)
+	if s == nil && !extend && !h.pages.HasRun(pages.SpanPages(class, long), 1) {
+		h.pages.Unlock()
+		h.flushKept()
+		h.pages.Lock()
+		s = h.pages.AllocSmall(class, long, true)
+	}
 	if s != nil {
 		s.SetOwner(home)
 	}
@@ -260,8 +268,17 @@ func (h *Heap) freeBatch(class uint8, blocks []pages.Ref) {
 	bad.report(h)
 }
 
-// freeBlocks is freeBatch that adds the invalid blocks to bad.
+// freeBlocks is freeBatch that adds the invalid blocks to bad. It also frees medium blocks.
 func (h *Heap) freeBlocks(class uint8, blocks []pages.Ref, bad *misused) {
+	if pages.IsMedium(class) {
+		h.pages.Lock()
+		for _, b := range blocks {
+			h.freeRun(class, b, bad)
+		}
+		h.pages.Unlock()
+		h.wake()
+		return
+	}
 	for len(blocks) != 0 {
 		if s := h.pages.SmallAt(blocks[0], class); s != nil {
 			blocks = h.freeOwned(class, s.Owner(), blocks, bad)
@@ -269,26 +286,6 @@ func (h *Heap) freeBlocks(class uint8, blocks []pages.Ref, bad *misused) {
 			bad.add(blocks[0], class)
 			blocks = blocks[1:]
 		}
-	}
-}
-
-// misused collects up to 8 invalid frees, to be reported once the locks are released.
-type misused struct {
-	n       int
-	blocks  [8]pages.Ref
-	classes [8]uint8
-}
-
-func (m *misused) add(p pages.Ref, class uint8) {
-	if m.n < len(m.blocks) {
-		m.blocks[m.n], m.classes[m.n] = p, class
-		m.n++
-	}
-}
-
-func (m *misused) report(h *Heap) {
-	for i := range m.n {
-		h.report(m.blocks[i], uintptr(pages.Classes[m.classes[i]].Size))
 	}
 }
 

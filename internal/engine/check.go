@@ -224,8 +224,16 @@ func (c *checker) caches() {
 			c.fail("P %d has a cache, but procCount == %d", p, h.procCount.Load())
 		}
 		cache.lock.Lock()
+		medium := uintptr(0)
 		for i := range uint8(pages.NumClasses) {
 			c.magazine(cache, p, i, seen)
+			if pages.IsMedium(i) {
+				medium += uintptr(cache.magazine(i).cap()) * uintptr(pages.Classes[i].Size)
+			}
+		}
+		if medium != cache.medium || medium > maxBudget {
+			c.fail("cache of P %d: medium == %d, want %d, the bytes of its magazines, at most %d", p, cache.medium,
+				medium, maxBudget)
 		}
 		cache.lock.Unlock()
 	}
@@ -263,11 +271,14 @@ func (c *checker) magazine(cache *Cache, p int, class uint8, seen map[pages.Ref]
 	}
 	for _, r := range cache.slots[m.bottom:m.top] {
 		s := c.heap.pages.SmallAt(r, class)
+		if pages.IsMedium(class) {
+			s = c.heap.pages.MediumAt(r, class)
+		}
 		if s == nil {
 			c.fail("cache of P %d, class %d: %#x is no block of that class", p, class, r)
 			return
 		}
-		if !s.HasBlock(r) || s.IsFree(r) {
+		if !s.HasBlock(r) || s.Kind == pages.KindSmall && s.IsFree(r) {
 			c.fail("cache of P %d, class %d: %#x, %d bytes into the span at %#x, is not an allocated block", p, class,
 				r, r-s.Base, s.Base)
 			return

@@ -3,8 +3,8 @@
 // While there is something to return, a timer ticks four times in a decay period. A tick returns
 // four kinds of memory:
 //
-//   - Blocks in the caches of idle Ps go to their spans, at the first tick that finds a cache
-//     unchanged since the tick before (drain.go).
+//   - Blocks in the caches of idle Ps go to their spans, or become free pages, at the first tick
+//     that finds a cache unchanged since the tick before (drain.go).
 //   - Large blocks that were in a stash at the tick before become free pages, aged already
 //     (stash.go).
 //   - Pages of small blocks that are all free become hollow, if they were free at the tick before
@@ -34,7 +34,6 @@ func (h *Heap) tick() {
 	h.pages.Unlock()
 	perP := inUse / uintptr(h.gomaxprocs.Load())
 	h.maxRooms.Store(max(minRooms, perP/roomPart))
-	h.maxStash.Store(min(max(minStash, int64(perP/stashPart)), maxStash))
 	h.reclaimIdle()
 	h.ticks.Add(1)
 	h.verify()

@@ -2,8 +2,8 @@
 //
 // An allocation that finds no memory must not fail because of blocks that are on their way at that
 // moment: from a cache to a span, or back. So it tries again while nothing moves (reclaim.go). The
-// slow calls that move small blocks hold the gate shared, and that last try holds it exclusively.
-// Large blocks do not need it: each changes hands in one critical section of the pages.
+// slow calls that move blocks from or to caches hold the gate shared, and that last try holds it
+// exclusively. Long blocks do not need it: each changes hands in one critical section of the pages.
 //
 // In a heap that is never refused memory the slow calls do not touch the gate.
 

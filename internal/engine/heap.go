@@ -8,10 +8,11 @@
 //
 //	block     memory that the heap allocates
 //	large     of a block: above 32 KiB, or aligned to more than a page; it has a span for itself
+//	medium    of a large block: up to 256 KiB, aligned to at most a page       capacity.go
 //	magazine  up to 128 free blocks of one class; up to 1024 in a room         cache.go
 //	cache     the magazines of one P                                           cache.go
 //	central   the spans of one class and one P that have free blocks           central.go
-//	stash     the large blocks that one P has freed last                       stash.go
+//	stash     the large blocks that one P has freed last, except medium ones   stash.go
 //	tick      a call of the timer that returns unused memory                   decay.go
 //
 // # Allocating a block of 24 bytes
@@ -47,9 +48,12 @@
 // # Large blocks
 //
 // A large block is a span for itself (large.go). It can grow and shrink in place, and be moved by
-// moving its pages. A block of up to 4 MiB that is freed goes into the stash of the P, and the next
-// allocation of as many pages takes it from there; neither needs a lock. Heaps that are checked or
-// limited stash nothing.
+// moving its pages. Medium blocks have classes, one for each length, and magazines (medium.go):
+// only a miss locks the pages. The magazines of a P are bounded in bytes (capacity.go). A longer
+// block, of up to 4 MiB, that is freed goes into the stash of the P, and the next allocation of as
+// many pages takes it from there; neither needs a lock. Before the heap grows, or moves a block
+// that cannot grow, what the P keeps in either way becomes free pages. Heaps that are checked or
+// limited keep no large blocks.
 //
 // # Why
 //
@@ -123,10 +127,11 @@ type Heap struct {
 	timer      Timer
 	armed      atomic.Bool // the timer is set, or a tick is running
 	closed     atomic.Bool
-	limited    atomic.Bool   // there is a limit, so nothing is stashed
+	limited    atomic.Bool   // there is a limit, so no medium or long block is kept for reuse
 	refusal    atomic.Uint32 // the Refusal of the allocation that failed last
 	gate       gate
 	onMisuse   func(Misuse)
+	late       lateMisuse
 
 	ticking    sync.Mutex // held during a tick
 	young      bool       // the last tick has left pages that become hollow at the next
@@ -138,9 +143,7 @@ type Heap struct {
 	spares     []*Cache
 
 	maxRooms   atomic.Uintptr // bytes that the magazines of a cache may hold in rooms
-	maxStash   atomic.Int64   // bytes from which on a stash takes no more blocks
-	stashFrom  uintptr
-	stashing   atomic.Bool // at least stashFrom bytes were in use when runs were allocated last
+	budget     atomic.Uintptr // bytes of medium blocks that a cache may hold: see capacity.go
 	cacheCount atomic.Int64
 
 	ticks, softHits, misuses, moves, drains atomic.Uint64
@@ -218,8 +221,9 @@ func (h *Heap) init(c Config) {
 	h.softCall.run = h.runSoft
 	h.gomaxprocs.Store(maxProcs)
 	h.maxRooms.Store(minRooms)
-	h.maxStash.Store(minStash)
-	h.stashFrom = stashFrom
+	if !h.checked {
+		h.budget.Store(minBudget)
+	}
 }
 
 // Close releases all memory of the heap. The heap must not be in use, nor be used again; all its
@@ -290,6 +294,9 @@ func (h *Heap) AllocZeroed(size, align uintptr) unsafe.Pointer {
 	if class == 0 {
 		return h.allocLarge(size, align, true)
 	}
+	if pages.IsMedium(class) {
+		return h.allocMedium(class, size, true)
+	}
 	c := h.cache(pin())
 	p := c.Pop(class)
 	c.unpin()
@@ -338,7 +345,11 @@ func (h *Heap) freeUnsizedSlow(p unsafe.Pointer) {
 		return
 	}
 	if s := h.pages.SpanAt(r); s != nil && s.Kind == pages.KindLarge && s.HasBlock(r) {
-		h.freeLarge(p, 0, true)
+		if class := pages.MediumClass(s.Pages()); class != 0 {
+			h.freeMedium(class, p)
+		} else {
+			h.freeLarge(p, 0, true)
+		}
 		return
 	}
 	h.report(r, 0)
@@ -347,14 +358,17 @@ func (h *Heap) freeUnsizedSlow(p unsafe.Pointer) {
 // Resize resizes the block p in place to newSize bytes, and reports whether it could. If not, the
 // block is unchanged.
 func (h *Heap) Resize(p unsafe.Pointer, size, align, newSize uintptr) bool {
-	class := pages.ClassOf(size, align)
-	if class != pages.ClassOf(newSize, align) {
-		return false
-	}
-	if class != 0 {
+	from, to := pages.ClassOf(size, align), pages.ClassOf(newSize, align)
+	if from == to && from != 0 {
 		return true
 	}
+	if pages.IsSmall(from) || pages.IsSmall(to) {
+		return false
+	}
+	gated := h.gate.enter()
 	ok, _ := h.resizeLarge(p, size, newSize)
+	h.gate.leave(gated)
+	h.reportLate()
 	return ok
 }
 
@@ -363,10 +377,10 @@ func (h *Heap) Resize(p unsafe.Pointer, size, align, newSize uintptr) bool {
 // the block is unchanged.
 func (h *Heap) Realloc(p unsafe.Pointer, size, align, newSize uintptr) unsafe.Pointer {
 	from, to := pages.ClassOf(size, align), pages.ClassOf(newSize, align)
-	if from == to {
-		if from != 0 {
-			return p
-		}
+	if from == to && from != 0 {
+		return p
+	}
+	if !pages.IsSmall(from) && !pages.IsSmall(to) {
 		return h.reallocLarge(p, size, align, newSize)
 	}
 	q := h.Alloc(newSize, align)

@@ -45,7 +45,6 @@ func newHeap(t testing.TB, c Config) (*Heap, *fakeTimer) {
 		c.OnMisuse = func(m Misuse) { t.Error(m.Error()) }
 	}
 	h := New(c)
-	h.stashFrom = 0 // heaps of tests are small
 	t.Cleanup(func() {
 		wantCheck(t, h)
 		h.Close()

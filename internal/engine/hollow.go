@@ -32,7 +32,7 @@ func (h *Heap) hollow(tick bool) (bytes uintptr, young bool) {
 		if pr == nil {
 			continue
 		}
-		for class := uint8(1); class < pages.NumClasses; class++ {
+		for class := uint8(1); class < pages.FirstMedium; class++ {
 			n, y := h.hollowIn(class, &pr.centrals[class], tick, &bad)
 			bytes += n
 			young = young || y

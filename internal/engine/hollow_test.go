@@ -43,7 +43,7 @@ func TestHollowPages(t *testing.T) {
 	if testing.Short() || vm.GoMemory {
 		step = 5
 	}
-	for class := 1; class < pages.NumClasses; class += step {
+	for class := 1; class < pages.FirstMedium; class += step {
 		size := uintptr(pages.Classes[class].Size)
 		h, timer := newHeap(t, Config{Decay: -1})
 		n := int(256<<10/size) + 64

@@ -58,7 +58,10 @@ func (h *Heap) newLarge(size, align uintptr) (s *pages.Span, reused bool) {
 	if !h.grants(size) {
 		return nil, false
 	}
-	if s, reused = h.tryLarge(size, align); s == nil && pages.CountFor(size) <= pages.MaxPages {
+	gated := h.gate.enter()
+	s, reused = h.tryLarge(size, align)
+	h.gate.leave(gated)
+	if s == nil && pages.CountFor(size) <= pages.MaxPages {
 		h.relieve(size, func() bool {
 			s, reused = h.tryLarge(size, align)
 			return s != nil
@@ -75,11 +78,19 @@ func (h *Heap) tryLarge(size, align uintptr) (s *pages.Span, reused bool) {
 		h.refusal.Store(uint32(RefusedBySystem))
 		return nil, false
 	}
-	if s := h.unstash(n, a); s != nil {
-		return s, true
+	if pages.ClassOf(size, align) == 0 {
+		if s := h.unstash(n, a); s != nil {
+			return s, true
+		}
 	}
+	extend := h.budget.Load() == 0 // nothing is cached that could serve
 	h.pages.Lock()
-	s = h.pages.AllocLarge(uint32(n), uint32(a))
+	if s = h.pages.AllocLarge(uint32(n), uint32(a), extend); s == nil && !extend && !h.pages.HasRun(uint32(n), uint32(a)) {
+		h.pages.Unlock()
+		h.flushKept()
+		h.pages.Lock()
+		s = h.pages.AllocLarge(uint32(n), uint32(a), true)
+	}
 	over := h.noteUse()
 	h.pages.Unlock()
 	h.enforceSoft(over)
@@ -123,6 +134,15 @@ func (h *Heap) freeLarge(b unsafe.Pointer, size uintptr, dirty bool) {
 // resizeLarge resizes the large block at b in place, and reports whether it could. If there is no
 // such block, it reports a misuse, and found is false.
 func (h *Heap) resizeLarge(b unsafe.Pointer, size, newSize uintptr) (ok, found bool) {
+	ok, found = h.tryResize(b, size, newSize)
+	if !ok && found && newSize > size && h.flushKept() { // perhaps of the pages after the block
+		return h.tryResize(b, size, newSize)
+	}
+	return ok, found
+}
+
+// tryResize is resizeLarge with the pages that are free.
+func (h *Heap) tryResize(b unsafe.Pointer, size, newSize uintptr) (ok, found bool) {
 	from, to := pages.CountFor(size), pages.CountFor(newSize)
 	granted := to <= from || h.grants(newSize)
 	s := h.lockLarge(b, size)

@@ -37,28 +37,6 @@ type softCall struct {
 // first block takes about 430 KiB, or up to 600 in the long extent of a heap that was closed.
 const MinLimit = 1 << 20
 
-// SetLimit sets the limits, in bytes; 0 is no limit. See package heap.
-func (h *Heap) SetLimit(soft, hard uintptr, onSoft func(footprint uintptr)) {
-	if hard != 0 {
-		h.gate.active.Store(true) // before there is a limit
-		h.gate.freed.Store(int64(hard))
-	}
-	h.gate.tight.Store(0)
-	h.pages.Lock()
-	h.pages.SetHard(hard)
-	h.soft = softLimit{bytes: soft, alarm: soft, onSoft: onSoft}
-	h.limited.Store(hard != 0 || soft != 0)
-	h.pages.Unlock()
-	if h.limited.Load() {
-		h.drainStashes(false)
-	}
-	h.pages.Lock()
-	over := h.noteUse()
-	h.pages.Unlock()
-	h.enforceSoft(over)
-	h.waitForSoft()
-}
-
 // Limit returns the limits.
 func (h *Heap) Limit() (soft, hard uintptr) {
 	h.pages.Lock()
@@ -66,13 +44,11 @@ func (h *Heap) Limit() (soft, hard uintptr) {
 	return h.soft.bytes, h.pages.Hard()
 }
 
-// noteUse is called with the lock of the pages held, after runs were allocated. It updates
-// stashing, and reports whether the footprint has reached the alarm. The caller then calls
+// noteUse is called with the lock of the pages held, after runs were allocated. It updates the
+// budget, and reports whether the footprint has reached the alarm. The caller then calls
 // enforceSoft, without locks.
 func (h *Heap) noteUse() (over bool) {
-	if stash := h.pages.InUse() >= h.stashFrom; stash != h.stashing.Load() {
-		h.stashing.Store(stash)
-	}
+	h.updateBudget()
 	l := &h.soft
 	if l.bytes == 0 {
 		return false
@@ -82,6 +58,17 @@ func (h *Heap) noteUse() (over bool) {
 		l.arm(f)
 	}
 	return over
+}
+
+// updateBudget updates the budget: with the lock of the pages held.
+func (h *Heap) updateBudget() {
+	budget := uintptr(0)
+	if !h.limited.Load() && !h.checked {
+		budget = budgetFor(h.pages.InUse(), h.procCount.Load())
+	}
+	if budget != h.budget.Load() {
+		h.budget.Store(budget)
+	}
 }
 
 // enforceSoft, if over, purges all free pages and, if that does not suffice, has onSoft called.
@@ -110,11 +97,13 @@ func (h *Heap) callSoft() {
 	}
 }
 
-// waitForSoft ends an allocation. If the footprint has reached the alarm meanwhile, it lets onSoft
+// waitForSoft ends an allocation: it reports misuse that was found in it. If the footprint has
+// reached the alarm meanwhile, it lets onSoft
 // run, for maxSoftWait at most: a goroutine that allocates without a pause, under a mutex that
 // onSoft needs, could exceed the soft limit many times before the scheduler hands over the mutex.
 // No lock is held.
 func (h *Heap) waitForSoft() {
+	h.reportLate()
 	c := &h.softCall
 	if !c.lag.Load() || !c.lag.CompareAndSwap(true, false) {
 		return

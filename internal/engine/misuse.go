@@ -4,6 +4,8 @@ package engine
 
 import (
 	"fmt"
+	"sync"
+	"sync/atomic"
 
 	"github.com/galloc-go/galloc/internal/misuse"
 	"github.com/galloc-go/galloc/internal/pages"
@@ -60,6 +62,62 @@ func (h *Heap) reportDouble(b pages.Ref, given uintptr) {
 	m.Given = given
 	h.misuses.Add(1)
 	h.onMisuse(m)
+}
+
+// misused collects up to 8 invalid frees, to be reported once the locks are released.
+type misused struct {
+	n       int
+	blocks  [8]pages.Ref
+	classes [8]uint8
+}
+
+func (m *misused) add(p pages.Ref, class uint8) {
+	if m.n < len(m.blocks) {
+		m.blocks[m.n], m.classes[m.n] = p, class
+		m.n++
+	}
+}
+
+func (m *misused) report(h *Heap) {
+	for i := range m.n {
+		h.report(m.blocks[i], uintptr(pages.Classes[m.classes[i]].Size))
+	}
+}
+
+// A lateMisuse collects invalid frees that are found within an allocation, where a panic would do
+// harm. They are reported when it ends.
+type lateMisuse struct {
+	found atomic.Bool
+	mu    sync.Mutex
+	all   []Misuse
+}
+
+// reportLater is bad.report at the end of the allocation. No lock is held, but perhaps the gate.
+func (h *Heap) reportLater(bad *misused) {
+	for i := range bad.n {
+		m := h.diagnose(bad.blocks[i])
+		m.Given = uintptr(pages.Classes[bad.classes[i]].Size)
+		h.late.mu.Lock()
+		h.late.all = append(h.late.all, m)
+		h.late.mu.Unlock()
+		h.late.found.Store(true)
+	}
+}
+
+// reportLate reports what reportLater was called with. No lock is held.
+func (h *Heap) reportLate() {
+	if !h.late.found.Load() {
+		return
+	}
+	h.late.mu.Lock()
+	all := h.late.all
+	h.late.all = nil
+	h.late.found.Store(false)
+	h.late.mu.Unlock()
+	for _, m := range all {
+		h.misuses.Add(1)
+		h.onMisuse(m)
+	}
 }
 
 // diagnose finds out why b cannot be freed. If b is an allocated block, the layout must be wrong.

@@ -11,17 +11,21 @@ import (
 // Every misuse is reported with its kind and addresses when the block reaches its span, and has no
 // effect. A checked heap reports it in the call.
 func TestMisuse(t *testing.T) {
+	t.Run("medium", func(t *testing.T) { testMisuse(t, 104<<10) })
+	t.Run("long", func(t *testing.T) { testMisuse(t, 320<<10) })
+}
+
+func testMisuse(t *testing.T, largeSize uintptr) {
 	withProcs(t, 1) // so that blocks come from the spans of their neighbours
 	var global [64]byte
 	type call struct {
 		h, other *Heap
 		small    unsafe.Pointer // of 64 bytes, the second of its span; its neighbours are allocated
 		odd      unsafe.Pointer // of 24 bytes
-		large    unsafe.Pointer // of 100 KiB
+		large    unsafe.Pointer // of largeSize bytes
 		want     Misuse
 	}
 	at := func(p unsafe.Pointer, off uintptr) unsafe.Pointer { return unsafe.Add(p, off) }
-	const largeSize = 104 << 10
 	for _, c := range []struct {
 		name string
 		f    func(c *call)
@@ -96,8 +100,9 @@ func TestMisuse(t *testing.T) {
 			c.want = Misuse{misuse.WrongLayout, uintptr(c.large), 64, largeSize, uintptr(c.large)}
 		}},
 		{"large with another number of pages", func(c *call) {
-			c.h.Free(c.large, largeSize+1, 8)
-			c.want = Misuse{misuse.WrongLayout, uintptr(c.large), largeSize + 1, largeSize, uintptr(c.large)}
+			given := pages.UsableSize(largeSize+1, 8)
+			c.h.Free(c.large, given, 8)
+			c.want = Misuse{misuse.WrongLayout, uintptr(c.large), given, largeSize, uintptr(c.large)}
 		}},
 		{"resize of a large block that is another", func(c *call) {
 			if c.h.Resize(c.large, largeSize+pages.PageSize, 8, largeSize) {

@@ -14,10 +14,14 @@ const shortBatch = magazineSlots / 2
 
 // AllocSlow is Alloc when the magazine is empty, or the block is large.
 func (h *Heap) AllocSlow(size, align uintptr) unsafe.Pointer {
-	if class := pages.ClassOf(size, align); class != 0 {
+	switch class := pages.ClassOf(size, align); {
+	case class == 0:
+		return h.allocLarge(size, align, false)
+	case pages.IsMedium(class):
+		return h.allocMedium(class, size, false)
+	default:
 		return h.refill(class)
 	}
-	return h.allocLarge(size, align, false)
 }
 
 // refill gets a batch of blocks from the centrals, returns one, and fills the magazine with the
@@ -93,10 +97,13 @@ func (h *Heap) refillLast(class uint8, p int) unsafe.Pointer {
 
 // FreeSlow is Free when the magazine is full, or the block is large.
 func (h *Heap) FreeSlow(p unsafe.Pointer, size, align uintptr) {
-	if class := pages.ClassOf(size, align); class != 0 {
-		h.freeSmall(class, p)
-	} else {
+	switch class := pages.ClassOf(size, align); {
+	case class == 0:
 		h.freeLarge(p, size, true)
+	case pages.IsMedium(class):
+		h.freeMedium(class, p)
+	default:
+		h.freeSmall(class, p)
 	}
 }
 

@@ -15,10 +15,16 @@ import (
 
 func wantStashed(t *testing.T, h *Heap, want uintptr, when string) {
 	t.Helper()
+	wantStashedBeside(t, h, want, 0, when)
+}
+
+// wantStashedBeside is wantStashed with so many live bytes.
+func wantStashedBeside(t *testing.T, h *Heap, want, live uintptr, when string) {
+	t.Helper()
 	wantCheck(t, h)
-	if s := readStats(h); s.Stashed != want || s.Live != 0 || s.LiveBlocks != 0 {
-		t.Errorf("%s: Stashed == %d, Live == %d in %d blocks, want %d, 0, 0", when, s.Stashed, s.Live, s.LiveBlocks,
-			want)
+	if s := readStats(h); s.Stashed != want || s.Live != live || (s.LiveBlocks == 0) != (live == 0) {
+		t.Errorf("%s: Stashed == %d, Live == %d in %d blocks, want %d, %d", when, s.Stashed, s.Live, s.LiveBlocks,
+			want, live)
 	}
 }
 
@@ -60,15 +66,17 @@ func TestAStashedBlockLeavesAtTheSecondTick(t *testing.T) {
 		testBlock{p, size, 8, 1}.stamp()
 		h.Free(p, size, 8)
 	}
+	other := testBlock{h.Alloc(2*size, 8), 2 * size, 8, 1} // before there is a stash for it to take
+	other.stamp()
 	free(size)
-	wantStashed(t, h, size, "freed")
+	wantStashedBeside(t, h, size, 2*size, "freed")
 	for range 3 {
 		timer.fire()
-		wantStashed(t, h, size, "a tick later")
+		wantStashedBeside(t, h, size, 2*size, "a tick later")
 		free(size)
 	}
 	timer.fire()
-	free(2 * size) // which moves the other to the second slot
+	h.Free(other.p, 2*size, 8) // which moves the other to the second slot
 	wantStashed(t, h, 3*size, "another freed")
 	timer.fire()
 	wantStashed(t, h, 2*size, "the first is at its second tick")
@@ -87,7 +95,7 @@ func TestAStashedBlockLeavesAtTheSecondTick(t *testing.T) {
 // A stashed block is allocated again if the length and the alignment match. AllocZeroed clears it,
 // whatever its dirty bits.
 func TestAStashedBlockIsReusedForAsManyPages(t *testing.T) {
-	const size, most = 72 << 10, pages.MaxTagged << pages.PageShift
+	const size, most = 288 << 10, pages.MaxTagged << pages.PageShift
 	withProcs(t, 1)
 	h, timer := newHeap(t, Config{First: 1})
 	for _, c := range []struct {
@@ -95,9 +103,9 @@ func TestAStashedBlockIsReusedForAsManyPages(t *testing.T) {
 		stashed, again                 bool
 	}{
 		{size, 8, size, 8, true, true},
-		{size, 8, size - 2*pages.PageSize + 1, 8, true, true}, // which is rounded
-		{size, 8, size + 1, 8, true, false},
-		{size, 8, size - 2*pages.PageSize, 8, true, false},
+		{size, 8, size - 8*pages.PageSize + 1, 8, true, true}, // which is rounded
+		{size, 8, size + 1, 8, true, true},                    // its pages: see flushKept
+		{size, 8, size - 8*pages.PageSize, 8, true, true},
 		{size, 8, size, 8 << 20, true, false},
 		{size, 1 << 16, size, 1 << 16, true, true},
 		{100, 2 * pages.PageSize, 50, 2 * pages.PageSize, true, true},
@@ -192,7 +200,7 @@ func TestStashesAreEmptied(t *testing.T) {
 
 // Every operation on a stashed block is refused and reported.
 func TestMisuseOfAStashedBlock(t *testing.T) {
-	const size = 104 << 10
+	const size = 320 << 10
 	withProcs(t, 1)
 	for name, f := range map[string]func(h *Heap, p unsafe.Pointer){
 		"free":                   func(h *Heap, p unsafe.Pointer) { h.Free(p, size, 8) },
@@ -252,9 +260,10 @@ func TestTwoFreesOfManyLargeBlocksAtOnce(t *testing.T) {
 		}
 		faults.Add(1)
 	}})
-	var blocks [4000]unsafe.Pointer
+	const size = 260 << 10
+	var blocks [1000]unsafe.Pointer
 	for i := range blocks {
-		blocks[i] = h.Alloc(40<<10, 8)
+		blocks[i] = h.Alloc(size, 8)
 	}
 	var arrived atomic.Int64
 	var wg sync.WaitGroup
@@ -270,7 +279,7 @@ func TestTwoFreesOfManyLargeBlocksAtOnce(t *testing.T) {
 				for range i % 256 * j { // the later goroutine starts first, by some nanoseconds
 					arrived.Load()
 				}
-				h.Free(p, 40<<10, 8)
+				h.Free(p, size, 8)
 			}
 		})
 	}
@@ -296,7 +305,7 @@ func TestAFreeAndAResizeOfALargeBlockAtOnce(t *testing.T) {
 		rounds = 300
 	}
 	for i := range rounds {
-		p := h.Alloc(128<<10, 8)
+		p := h.Alloc(512<<10, 8)
 		var ready atomic.Int32
 		var wg sync.WaitGroup
 		var resized bool
@@ -306,19 +315,19 @@ func TestAFreeAndAResizeOfALargeBlockAtOnce(t *testing.T) {
 					runtime.Gosched()
 				}
 				if j == 0 {
-					h.Free(p, 128<<10, 8)
+					h.Free(p, 512<<10, 8)
 				} else {
-					resized = h.Resize(p, 128<<10, 8, 64<<10)
+					resized = h.Resize(p, 512<<10, 8, 320<<10)
 				}
 			})
 		}
 		wg.Wait()
-		if faults.Load() != i+1 || resized != (h.SizeOf(p) == 64<<10) {
+		if faults.Load() != i+1 || resized != (h.SizeOf(p) == 320<<10) {
 			t.Fatalf("%d faults after %d rounds, resized is %v, SizeOf() == %d", faults.Load(), i+1, resized,
 				h.SizeOf(p))
 		}
 		if resized {
-			h.Free(p, 64<<10, 8)
+			h.Free(p, 320<<10, 8)
 		}
 		if i%100 == 0 {
 			wantCheck(t, h)
@@ -326,20 +335,4 @@ func TestAFreeAndAResizeOfALargeBlockAtOnce(t *testing.T) {
 	}
 	t.Logf("the resize came first %d times of %d", layouts.Load(), rounds)
 	wantNothingLeft(t, h, timer)
-}
-
-// A small heap does not stash. A heap that has grown does.
-func TestSmallHeapsDoNotStash(t *testing.T) {
-	h, _ := newHeap(t, Config{})
-	h.stashFrom = stashFrom
-	h.Free(h.Alloc(1<<20, 8), 1<<20, 8)
-	if s := readStats(h); s.Stashed != 0 {
-		t.Errorf("Stashed == %d in a heap of 1 MiB", s.Stashed)
-	}
-	large := h.Alloc(stashFrom, 8)
-	h.Free(h.Alloc(1<<20, 8), 1<<20, 8)
-	if s := readStats(h); s.Stashed != 1<<20 {
-		t.Errorf("Stashed == %d in a heap of more than %d bytes", s.Stashed, stashFrom)
-	}
-	h.Free(large, stashFrom, 8)
 }

@@ -22,7 +22,7 @@ type Stats struct {
 	Ticks, Misuses, Drains                       uint64
 	PageLocks, PageWaits                         uint64
 
-	Classes [pages.NumClasses - 1]ClassStats
+	Classes [pages.FirstMedium - 1]ClassStats // of small blocks
 }
 
 // ClassStats is the part of a size class. Package heap says what each field means.
@@ -50,7 +50,7 @@ func (h *Heap) Decay() time.Duration { return h.decay }
 // readStats is ReadStats, with Heap.draining held.
 func (h *Heap) readStats(s *Stats) {
 	*s = Stats{}
-	for class := uint8(1); class < pages.NumClasses; class++ {
+	for class := uint8(1); class < pages.FirstMedium; class++ {
 		t := &s.Classes[class-1]
 		h.readClass(t, class)
 		s.Live += uintptr(t.Live) * t.Size
@@ -64,6 +64,8 @@ func (h *Heap) readStats(s *Stats) {
 	}
 	// A block that moves from slot to slot during the count may be counted twice.
 	stashed, blocks := h.stashed()
+	cached, n := h.mediumCached()
+	stashed, blocks = stashed+cached, blocks+n
 	s.Stashed = min(stashed, ps.Large)
 	s.Large, s.LargeBlocks = ps.Large-s.Stashed, ps.LargeBlocks-min(uint64(blocks), ps.LargeBlocks)
 	s.Live += s.Large
@@ -77,6 +79,24 @@ func (h *Heap) readStats(s *Stats) {
 	s.LimitRefusals, s.SystemRefusals, s.SoftLimitHits = ps.LimitRefusals, ps.SystemRefusals, h.softHits.Load()
 	s.Ticks, s.Misuses, s.Drains = h.ticks.Load(), h.misuses.Load(), h.drains.Load()
 	s.PageLocks, s.PageWaits = ps.Locks, ps.Waits
+}
+
+// mediumCached returns the bytes and the number of the medium blocks in caches.
+func (h *Heap) mediumCached() (bytes, blocks uintptr) {
+	for p := range h.procCount.Load() {
+		c := h.caches[p].Load()
+		if c == &noCache {
+			continue
+		}
+		c.lock.Lock()
+		for class := uint8(pages.FirstMedium); class < pages.NumClasses; class++ {
+			n := uintptr(c.magazine(class).approxLen())
+			bytes += n * uintptr(pages.Classes[class].Size)
+			blocks += n
+		}
+		c.lock.Unlock()
+	}
+	return bytes, blocks
 }
 
 // readClass sets *t to the state of the class, but for SpansMade.

@@ -190,7 +190,7 @@ func TestTwoFreesOfALargeBlockAtOnce(t *testing.T) {
 		rounds = 300
 	}
 	for i := range rounds {
-		p := h.Alloc(64<<10, 8)
+		p := h.Alloc(512<<10, 8)
 		if p == nil {
 			t.Fatal("no memory")
 		}
@@ -203,7 +203,7 @@ func TestTwoFreesOfALargeBlockAtOnce(t *testing.T) {
 				}
 				// FreeUnsized reads the record before it locks, which the race detector reports.
 				if i%2 == 0 || percpu.Race {
-					h.Free(p, 64<<10, 8)
+					h.Free(p, 512<<10, 8)
 				} else {
 					h.FreeUnsized(p)
 				}

@@ -24,7 +24,10 @@ func (h *Heap) reallocLarge(b unsafe.Pointer, size, align, newSize uintptr) unsa
 		}
 		return t != nil
 	}
-	if !try() && granted && pages.CountFor(newSize) <= pages.MaxPages {
+	gated := h.gate.enter()
+	done := try()
+	h.gate.leave(gated)
+	if !done && granted && pages.CountFor(newSize) <= pages.MaxPages {
 		h.relieve(more(size, newSize), try)
 	}
 	h.waitForSoft()
@@ -58,6 +61,11 @@ func (h *Heap) moveTo(t *pages.Span, b unsafe.Pointer, size, newSize uintptr, re
 	} else {
 		block.Copy(to, b, min(size, newSize))
 	}
-	h.freeLarge(b, size, !moved || n < s.Bytes())
+	class, dirty := pages.MediumClass(s.Pages()), !moved || n < s.Bytes()
+	if class != 0 && dirty {
+		h.freeMedium(class, b)
+	} else {
+		h.freeLarge(b, size, dirty)
+	}
 	return to
 }

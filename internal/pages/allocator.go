@@ -145,6 +145,16 @@ func (a *Allocator) SmallAt(p Ref, class uint8) *Span {
 	return s
 }
 
+// MediumAt returns the KindLarge span of as many pages as the class of medium blocks has, if it
+// begins at address p, or nil: with the lock held.
+func (a *Allocator) MediumAt(p Ref, class uint8) *Span {
+	s := a.SpanAt(p)
+	if s == nil || s.Kind != KindLarge || s.Base != p || s.pages != uint32(Classes[class].Pages) {
+		return nil
+	}
+	return s
+}
+
 // ClassAt returns the class of the blocks of the span that contains address p, or 0 if p is not in
 // a KindSmall run of a.
 func (a *Allocator) ClassAt(p Ref) uint8 {
@@ -178,30 +188,34 @@ func (a *Allocator) Find(p Ref) *Span {
 	return s
 }
 
+// HasRun reports whether n pages aligned to align pages are free below the frontiers: with the lock
+// held.
+func (a *Allocator) HasRun(n, align uint32) bool { return a.findAligned(n, align) != nil }
+
 // AllocLarge allocates a large block of n pages, aligned to align pages. It returns nil if memory
-// runs out: with the lock held.
-func (a *Allocator) AllocLarge(n, align uint32) *Span {
-	return a.alloc(n, align, KindLarge, 0, 1)
+// runs out: with the lock held. Without extend, it takes pages below the frontiers only.
+func (a *Allocator) AllocLarge(n, align uint32, extend bool) *Span {
+	return a.alloc(n, align, KindLarge, 0, 1, extend)
 }
 
-// AllocSmall allocates a short or a long span of the class, all of whose blocks are free. It
-// returns nil if memory runs out: with the lock held.
-func (a *Allocator) AllocSmall(class uint8, long bool) *Span {
+// AllocSmall allocates a short or a long span of the class, all of whose blocks are free, as
+// AllocLarge does.
+func (a *Allocator) AllocSmall(class uint8, long, extend bool) *Span {
 	c := &Classes[class]
 	n, units := c.Pages, c.units
 	if long {
 		n, units = c.LongPages, c.longUnits
 	}
-	s := a.alloc(uint32(n), 1, KindSmall, class, units)
+	s := a.alloc(uint32(n), 1, KindSmall, class, units, extend)
 	if s != nil {
 		a.spansMade[class]++
 	}
 	return s
 }
 
-func (a *Allocator) alloc(n, align uint32, kind, class, units uint8) *Span {
+func (a *Allocator) alloc(n, align uint32, kind, class, units uint8, extend bool) *Span {
 	s := a.findAligned(n, align)
-	if s == nil && a.extend(n, align) {
+	if s == nil && extend && a.extend(n, align) {
 		s = a.findAligned(n, align)
 	}
 	if s == nil {

@@ -117,7 +117,15 @@ func (m *model) alloc(n, align uint32, kind, class, units uint8) bool {
 	a := m.a
 	a.Lock()
 	defer a.Unlock()
-	s := a.alloc(n, align, kind, class, units)
+	// Without moving a frontier it is the same run, or none.
+	without := a.HasRun(n, align)
+	s := a.alloc(n, align, kind, class, units, false)
+	if s != nil && !without {
+		m.t.Fatalf("a run of %d pages is there, and is not there", n)
+	}
+	if s == nil {
+		s = a.alloc(n, align, kind, class, units, true)
+	}
 	if s == nil {
 		return false
 	}
@@ -221,11 +229,11 @@ func (m *model) op(op, a, b, c byte) {
 	case op == 5:
 		m.alloc(unit-uint32(a)%4, 1<<(b%16), KindLarge, 0, 1) // a whole extent, or a bit less
 	case op == 6:
-		k := &Classes[1+a%(NumClasses-1)]
+		k := &Classes[1+a%(FirstMedium-1)]
 		if b%2 == 0 {
-			m.alloc(uint32(k.Pages), 1, KindSmall, 1+a%(NumClasses-1), k.units)
+			m.alloc(uint32(k.Pages), 1, KindSmall, 1+a%(FirstMedium-1), k.units)
 		} else {
-			m.alloc(uint32(k.LongPages), 1, KindSmall, 1+a%(NumClasses-1), k.longUnits)
+			m.alloc(uint32(k.LongPages), 1, KindSmall, 1+a%(FirstMedium-1), k.longUnits)
 		}
 	case op == 7:
 		m.a.Purge(c%2 == 0)

@@ -13,12 +13,15 @@ import (
 func TestClassOfEverySize(t *testing.T) {
 	for align := uintptr(1); align <= 2*PageSize; align *= 2 {
 		last := uint8(0)
-		for size := uintptr(1); size <= MaxSmall+1; size++ {
+		for size := uintptr(1); size <= MaxMedium+1; size++ {
+			if size > MaxSmall+1 && size < MaxMedium && size%PageSize > 1 {
+				continue // as its neighbours
+			}
 			rounded := (size + align - 1) &^ (align - 1)
 			c := ClassOf(size, align)
 			usable := UsableSize(size, align)
-			if rounded > MaxSmall || align > PageSize {
-				if c != 0 || usable < size || usable >= size+PageSize {
+			if rounded > MaxMedium || align > PageSize {
+				if c != 0 || usable < size || usable >= size+max(PageSize, size/8) {
 					t.Fatalf("size %d, align %d: class %d, usable %d", size, align, c, usable)
 				}
 				continue
@@ -32,10 +35,14 @@ func TestClassOfEverySize(t *testing.T) {
 			if usable < rounded || usable%align != 0 {
 				t.Fatalf("size %d, align %d: %d bytes", size, align, usable)
 			}
-			// The steps are an eighth of the size, a quarter above 8 KiB, and 8 bytes at least.
+			// Steps are an eighth of the size, a quarter from 8 to 32 KiB, and 8 bytes at least.
 			waste := max(8, rounded/8)
-			if rounded > 8<<10 {
+			if 8<<10 < rounded && rounded <= MaxSmall {
 				waste = rounded / 4
+			}
+			if n := uintptr(k.Pages); IsMedium(c) != (rounded > MaxSmall) || IsMedium(c) == IsSmall(c) ||
+				IsMedium(c) && (n != CountFor(size) || MediumClass(n) != c) {
+				t.Fatalf("size %d, align %d: class %d of %d pages", size, align, c, n)
 			}
 			if usable-rounded >= waste {
 				t.Fatalf("size %d, align %d: %d bytes, and %d of them wasted", size, align, usable, usable-rounded)
@@ -53,7 +60,7 @@ func TestClassOfEverySize(t *testing.T) {
 		t.Errorf("size 0: class %d", c)
 	}
 	const maxInt = uintptr(^uint(0) >> 1)
-	for _, size := range []uintptr{MaxSmall + 1, 1 << 20, 1 << 30, maxInt/2 + 1, maxInt} {
+	for _, size := range []uintptr{MaxMedium + 1, 1 << 20, 1 << 30, maxInt/2 + 1, maxInt} {
 		if c := ClassOf(size, 1); c != 0 {
 			t.Errorf("size %d: class %d", size, c)
 		}
@@ -62,7 +69,7 @@ func TestClassOfEverySize(t *testing.T) {
 
 // The multiplication by the reciprocal is exact at every offset in every span.
 func TestReciprocals(t *testing.T) {
-	for c := 1; c < NumClasses; c++ {
+	for c := 1; c < FirstMedium; c++ {
 		k := &Classes[c]
 		size := uint64(k.Size)
 		q, rest := uint64(0), uint64(0) // off/size, off%size
@@ -79,7 +86,7 @@ func TestReciprocals(t *testing.T) {
 
 // Records have room for the bitmaps.
 func TestClassesFit(t *testing.T) {
-	for c := 1; c < NumClasses; c++ {
+	for c := 1; c < FirstMedium; c++ {
 		k := &Classes[c]
 		for _, n := range []struct {
 			pages uint16
@@ -102,6 +109,24 @@ func TestClassesFit(t *testing.T) {
 
 var update = flag.Bool("update", false, "write the golden files")
 
+// No other lengths have a class of medium blocks.
+func TestMediumClass(t *testing.T) {
+	found := 0
+	for n := uintptr(0); n <= 4*roundedPages; n++ {
+		c := MediumClass(n)
+		if want := MaxSmall < n<<PageShift && n<<PageShift <= MaxMedium && CountFor(n<<PageShift) == n; (c != 0) != want ||
+			c != 0 && uintptr(Classes[c].Pages) != n {
+			t.Errorf("%d pages: class %d, want one: %v", n, c, want)
+		}
+		if c != 0 {
+			found++
+		}
+	}
+	if found != NumClasses-FirstMedium {
+		t.Errorf("%d lengths have a class, want %d", found, NumClasses-FirstMedium)
+	}
+}
+
 // The table of classes, for readers.
 func TestClassTable(t *testing.T) {
 	var b strings.Builder
@@ -115,6 +140,9 @@ func TestClassTable(t *testing.T) {
 			below = int(Classes[c-1].Size)
 		}
 		span := func(pages uint16) string {
+			if pages == 0 {
+				return ""
+			}
 			bytes := int(pages) * PageSize
 			return fmt.Sprintf("%6d %6d %9d", bytes, bytes/size, bytes%size)
 		}

@@ -34,8 +34,8 @@ var fileOrder = map[string][]string{
 		"allocator.go", "purge.go", "room.go", "regions.go", "stats.go", "check.go",
 	},
 	"internal/engine": {
-		"timer.go", "gate.go", "misuse.go", "proc.go", "stash.go", "limit.go", "central.go", "cache.go", "access.go", "caches.go",
-		"drain.go", "hollow.go", "stats.go", "check.go", "reclaim.go", "soft.go", "decay.go", "large.go", "transfer.go", "slow.go", "heap.go", "compact.go", "fast.go", "fast_amd64.go", "regions.go",
+		"timer.go", "gate.go", "misuse.go", "proc.go", "stash.go", "cache.go", "access.go", "capacity.go", "limit.go", "central.go", "caches.go",
+		"drain.go", "hollow.go", "stats.go", "check.go", "reclaim.go", "soft.go", "decay.go", "large.go", "medium.go", "transfer.go", "slow.go", "heap.go", "compact.go", "fast.go", "fast_amd64.go", "regions.go",
 	},
 }
 
