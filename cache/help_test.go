@@ -3,13 +3,15 @@ package cache
 import "testing"
 
 // open returns a cache with a number of shards, or as many as usual if that is 0. The test closes
-// it, after all invariants have been checked.
+// it, after all invariants have been checked. If the test has a clock, no timer removes entries at
+// moments that the test does not know: the test calls expire.
 func open(t testing.TB, o Options, shards int) *Text {
 	t.Helper()
 	c, err := newCore(&o, shards)
 	if err != nil {
 		t.Fatal(err)
 	}
+	c.sweeper.armed = o.Now != nil
 	t.Cleanup(func() {
 		if !c.closed.Load() {
 			c.verify(t)
