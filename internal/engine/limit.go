@@ -98,10 +98,9 @@ func (h *Heap) callSoft() {
 }
 
 // waitForSoft ends an allocation: it reports misuse that was found in it. If the footprint has
-// reached the alarm meanwhile, it lets onSoft
-// run, for maxSoftWait at most: a goroutine that allocates without a pause, under a mutex that
-// onSoft needs, could exceed the soft limit many times before the scheduler hands over the mutex.
-// No lock is held.
+// reached the alarm meanwhile, it lets onSoft run, for maxSoftWait at most: a goroutine that
+// allocates without a pause, under a mutex that onSoft needs, could exceed the soft limit many
+// times before the scheduler hands over the mutex. No lock is held.
 func (h *Heap) waitForSoft() {
 	h.reportLate()
 	c := &h.softCall
