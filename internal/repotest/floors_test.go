@@ -15,7 +15,7 @@ var only = map[string][]string{
 	"syscall":                  {"internal/vm", "internal/libc", "jemalloc", "cmd/", "bench/"},
 	"golang.org/x/sys/unix":    {"internal/vm", "internal/libc", "bench/"},
 	"golang.org/x/sys/windows": {"internal/vm", "internal/libc"},
-	"net/http":                 {"cmd/", "heapprof/handler", "procmem/handler"},
+	"net/http":                 {"cmd/", "heapprof/handler", "heapview", "procmem/handler"},
 	"C":                        {"internal/libc", "internal/libc/direct", "jemalloc", "mimalloc", "capi", "docs/rust/", "bench/"},
 	"unsafe": {
 		"", "adapters/", "alloctest", "bench/", "buddy", "bufpool", "bump", "cache", "capi", "collections", "docs/rust/", "fixed",
@@ -31,7 +31,7 @@ var onlyInTests = map[string][]string{
 	"syscall":                  {"capi", "heap", "internal/vm", "internal/libc", "jemalloc", "procmem"},
 	"golang.org/x/sys/unix":    {"internal/vm", "internal/libc"},
 	"golang.org/x/sys/windows": {"internal/vm", "internal/libc"},
-	"net/http":                 {"adapters/prometheus", "cache"},
+	"net/http":                 {"adapters/prometheus", "cache", "heapview/browsertest"},
 }
 
 // in reports whether a list, as only has them, contains a folder.

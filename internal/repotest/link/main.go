@@ -23,6 +23,7 @@ import (
 	"github.com/galloc-go/galloc/heap"
 	"github.com/galloc-go/galloc/heapprof"
 	"github.com/galloc-go/galloc/heapprof/handler"
+	"github.com/galloc-go/galloc/heapview"
 	"github.com/galloc-go/galloc/jemalloc"
 	"github.com/galloc-go/galloc/memcheck"
 	"github.com/galloc-go/galloc/memlimit"
@@ -69,7 +70,7 @@ var used = []any{
 	mimalloc.Collect, mimalloc.Version, mimalloc.ReadProcessInfo,
 	mimalloc.Binding{},
 
-	heapprof.New, handler.New, memcheck.New, memcheck.Global, memlimit.Start,
+	heapprof.New, handler.New, heapview.New, memcheck.New, memcheck.Global, memlimit.Start,
 	memlimit.SystemLimit, memlimit.Available, memlimit.Retry[int], memtest.Run, memtest.RunOn, metrics.All,
 	metrics.Read, metrics.ReadSnapshot, procmem.Read, procmem.ReadProcess, procmem.Parse, procmemhandler.New,
 	metrics.Value{},
