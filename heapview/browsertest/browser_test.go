@@ -22,6 +22,7 @@ import (
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/heapprofiler"
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/runtime"
@@ -210,6 +211,39 @@ const overlaps = `(() => {
 	return bad;
 })()`
 
+// day sends the page the samples of more than 24 hours, and checks what it keeps.
+func (b tab) day() {
+	b.t.Helper()
+	used := func() float64 {
+		call(b, heapprofiler.CollectGarbage, cdp.Empty{})
+		return eval[float64](b, `performance.memory.usedJSHeapSize`)
+	}
+	const hours = `(hours) => {
+		const p = [...latest.point];
+		for (let i = 0; i < hours * 3600; i++) {
+			p[0] += 1000;
+			const closed = [];
+			if (i % 10 === 0) closed.push({ level: 1, point: [...p] });
+			if (i % 120 === 0) closed.push({ level: 2, point: [...p] });
+			const sample = { ...latest, point: [...p], closed, events: [{ id: 1e9 + i, first: p[0], last: p[0], kind: "purge", count: 1 }] };
+			paused = i % 1200 !== 0; // draw one in 20 minutes
+			receive(sample);
+		}
+		paused = false;
+		return kept.levels.map((l) => l.points.length).concat(kept.events.length).join(" ");
+	}`
+	eval[string](b, "("+hours+")(25)")
+	before := used()
+	if got := eval[string](b, "("+hours+")(25)"); got != "600 720 720 200" {
+		b.t.Errorf("after two days the page has points and events: %s", got)
+	}
+	after := used()
+	b.t.Logf("the tab has %.2f MB after one day, and %.2f MB after two", before/1e6, after/1e6)
+	if after > before+1e6 {
+		b.t.Errorf("the tab grows by %.2f MB in a day", (after-before)/1e6)
+	}
+}
+
 func TestThePageInABrowser(t *testing.T) {
 	b := open(t)
 	view := heapview.New(heapview.Options{History: true, Actions: true})
@@ -253,6 +287,7 @@ func TestThePageInABrowser(t *testing.T) {
 	call(b, network.Enable, network.EnableParams{})
 	call(b, runtime.Enable, cdp.Empty{})
 	call(b, log.Enable, cdp.Empty{})
+	call(b, emulation.SetFocusEmulationEnabled, emulation.SetFocusEmulationEnabledParams{Enabled: true})
 
 	backgrounds := map[string]string{}
 	for _, scheme := range []string{"light", "dark"} {
@@ -262,7 +297,7 @@ func TestThePageInABrowser(t *testing.T) {
 			})
 			b.do(chromedp.EmulateViewport(width, 900), chromedp.Navigate(server.URL+"/debug/view"))
 			b.until(`document.querySelector("#state").dataset.state === "live"`)
-			b.until(`history_.levels[0].points.length >= 20`)
+			b.until(`kept.levels[0].points.length >= 20`)
 			b.until(`document.querySelectorAll("#classes tbody tr").length >= 8`)
 			b.until(`document.querySelectorAll("#process tbody tr").length >= 5`)
 			b.until(`document.querySelectorAll("#flame g").length >= 5`)
@@ -327,8 +362,9 @@ func TestThePageInABrowser(t *testing.T) {
 		t.Error("the flame graph shows no difference")
 	}
 	b.save("compared")
+	b.day()
 	click("[data-action=clear]")
-	b.until(`history_.levels[0].points.length < 10`)
+	b.until(`kept.levels[0].points.length < 10`)
 	_ = view.Close()
 	b.until(`document.querySelector("#state").dataset.state === "lost"`)
 	mu.Lock()

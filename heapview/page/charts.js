@@ -27,6 +27,9 @@ function bytes(n) {
 	return sign + n.toFixed(digits) + " " + ["B", "kB", "MB", "GB", "TB", "PB"][unit];
 }
 
+// short returns a place or a stack's call without the folders of the package and the file.
+const short = (place) => place.split(" ").map((part) => part.slice(part.lastIndexOf("/") + 1)).join(" ");
+
 const count = (n) => n.toLocaleString("en");
 const percent = (part) => (100 * part).toFixed(1) + " %";
 
@@ -136,7 +139,7 @@ class Chart {
 		for (let i = 0; i <= steps; i++) {
 			const y = Math.round(this.y(top * i / steps)) + 0.5;
 			this.svg.append(make("svg:line", { class: "grid", x1: this.left, x2: this.width - this.right, y1: y, y2: y }),
-				make("svg:text", { x: this.left - 8, y: y + 4, "text-anchor": "end" }, bytes(top * i / steps)));
+				make("svg:text", { x: this.left - 8, y: y + 4, "text-anchor": "end" }, bytes(top * i / steps).replace(/\.0+ /, " ")));
 		}
 		this.drawTimes();
 		if (this.points.length) {
@@ -156,13 +159,13 @@ class Chart {
 		const span = this.end - this.start;
 		if (!span) return;
 		const want = span / Math.max(2, Math.floor((this.width - 70) / 110));
-		const step = [60e3, 120e3, 300e3, 600e3, 1200e3, 1800e3, 3600e3, 7200e3, 14400e3, 21600e3, 43200e3].find((s) => s >= want) || 86400e3;
+		const step = [10e3, 15e3, 30e3, 60e3, 120e3, 300e3, 600e3, 1200e3, 1800e3, 3600e3, 7200e3, 14400e3, 21600e3, 43200e3].find((s) => s >= want) || 86400e3;
 		const zone = new Date(this.end).getTimezoneOffset() * 60e3;
 		for (let t = Math.ceil((this.start - zone) / step) * step + zone; t <= this.end; t += step) {
 			const x = Math.round(this.x(t)) + 0.5;
 			this.svg.append(make("svg:line", { class: "grid", x1: x, x2: x, y1: this.bottom, y2: this.bottom + 5 }));
 			if (x > this.left + 18 && x < this.width - 24) {
-				this.svg.append(make("svg:text", { x, y: this.bottom + 19, "text-anchor": "middle" }, clock(t)));
+				this.svg.append(make("svg:text", { x, y: this.bottom + 19, "text-anchor": "middle" }, clock(t, step < 60e3)));
 			}
 		}
 	}

@@ -22,7 +22,7 @@ const partChart = new Chart(byID("parts"), "Parts of the footprint over time, st
 ], true);
 const classes = classTable(), processes = processTable(), eventList = eventTable(), sites = new Sites();
 
-let history_ = null; // the message of that name
+let kept = null; // the message of that name
 let latest = null; // the latest sample
 let paused = false;
 let range = 0;
@@ -32,20 +32,21 @@ let spoken = 0;
 function visible() {
 	const all = [];
 	for (let i = range; i >= 0; i--) {
-		const level = history_.levels[i];
-		const after = all.length ? all[all.length - 1][0] + history_.levels[i + 1].step : -Infinity;
+		const level = kept.levels[i];
+		const after = all.length ? all[all.length - 1][0] + kept.levels[i + 1].step : -Infinity;
 		for (const p of level.points) if (p[0] >= after) all.push(p);
 	}
 	return all;
 }
 
 function drawCharts() {
-	if (!history_) return;
+	if (!kept) return;
 	const points = visible();
 	const end = latest ? latest.point[0] : points.length ? points[points.length - 1][0] : Date.now();
-	const start = end - spans[range];
+	// A history that is shorter than the range fills the chart, after its first minute.
+	const start = Math.max(end - spans[range], Math.min(points.length ? points[0][0] : end, end - 60e3));
 	const shown = points.filter((p) => p[0] >= start);
-	for (const c of [lineChart, partChart]) c.show(shown, start, end, 3 * history_.levels[range].step);
+	for (const c of [lineChart, partChart]) c.show(shown, start, end, 3 * kept.levels[range].step);
 }
 
 function showNow(sample) {
@@ -54,7 +55,7 @@ function showNow(sample) {
 	if (s.footprint) figures.push(["Footprint", bytes(s.footprint)]);
 	if (h) figures.push(["Free pages", bytes(h.retained)]);
 	if (s.resident) figures.push(["Resident", bytes(s.resident)]);
-	figures.push(["Go heap", bytes(sample.point[1 + history_.columns.indexOf("goHeap")])]);
+	figures.push(["Go heap", bytes(sample.point[1 + kept.columns.indexOf("goHeap")])]);
 	figures.push(["GOMEMLIMIT", sample.goLimit ? bytes(sample.goLimit) : "none"]);
 	if (sample.systemLimit) figures.push(["Process limit", bytes(sample.systemLimit)]);
 	const list = byID("now");
@@ -75,7 +76,7 @@ function showSample(sample) {
 	showNow(sample);
 	drawCharts();
 	showClasses(classes, sample.snapshot.heap);
-	showEvents(eventList, history_.events);
+	showEvents(eventList, kept.events);
 }
 
 function setState(state, text) {
@@ -86,37 +87,39 @@ function setState(state, text) {
 
 const liveState = () => paused ? setState("paused", "Paused") : setState("live", "Live");
 
+// receive enters a sample in the history and shows it.
+function receive(sample) {
+	const push = (level, p) => {
+		level.points.push(p);
+		if (level.points.length > level.max) level.points.shift();
+	};
+	// The first sample may be in the history already.
+	for (const c of [{ level: 0, point: sample.point }, ...(sample.closed || [])]) {
+		const points = kept.levels[c.level].points;
+		if (!points.length || points[points.length - 1][0] < c.point[0]) push(kept.levels[c.level], c.point);
+	}
+	for (const event of sample.events || []) {
+		const i = kept.events.findIndex((old) => old.id === event.id);
+		if (i >= 0) kept.events[i] = event; else kept.events.push(event);
+	}
+	if (kept.events.length > 200) kept.events.splice(0, kept.events.length - 200);
+	if (paused) return;
+	latest = sample;
+	if (!document.hidden) showSample(sample);
+}
+
 function connect() {
 	const source = new EventSource("?part=events");
 	source.addEventListener("history", (e) => {
-		history_ = JSON.parse(e.data);
+		kept = JSON.parse(e.data);
 		for (const c of [lineChart, partChart]) {
-			for (const s of c.series) if (typeof s.column === "string") s.column = 1 + history_.columns.indexOf(s.column);
+			for (const s of c.series) if (typeof s.column === "string") s.column = 1 + kept.columns.indexOf(s.column);
 		}
 		drawCharts();
-		showEvents(eventList, history_.events);
+		showEvents(eventList, kept.events);
 		liveState();
 	});
-	source.addEventListener("sample", (e) => {
-		const sample = JSON.parse(e.data);
-		const push = (level, p) => {
-			level.points.push(p);
-			if (level.points.length > level.max) level.points.shift();
-		};
-		// The first sample may be in the history already.
-		for (const c of [{ level: 0, point: sample.point }, ...(sample.closed || [])]) {
-			const points = history_.levels[c.level].points;
-			if (!points.length || points[points.length - 1][0] < c.point[0]) push(history_.levels[c.level], c.point);
-		}
-		for (const event of sample.events || []) {
-			const i = history_.events.findIndex((old) => old.id === event.id);
-			if (i >= 0) history_.events[i] = event; else history_.events.push(event);
-		}
-		if (history_.events.length > 200) history_.events.splice(0, history_.events.length - 200);
-		if (paused) return;
-		latest = sample;
-		if (!document.hidden) showSample(sample);
-	});
+	source.addEventListener("sample", (e) => receive(JSON.parse(e.data)));
 	source.addEventListener("memory", (e) => { if (!paused) showProcess(processes, JSON.parse(e.data)); });
 	source.onerror = () => {
 		setState("lost", "Lost: the program does not answer");

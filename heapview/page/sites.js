@@ -137,7 +137,7 @@ class Sites {
 			const color = !this.base || b.n.now === b.n.before ? "flame" : b.n.now > b.n.before ? "grown" : "shrunk";
 			b.g = make("svg:g", { tabindex: -1, role: "button", "aria-label": this.describe(b.n) },
 				make("svg:rect", { x: b.x.toFixed(1), y: b.depth * rowHeight, width: b.w.toFixed(1), height: rowHeight - 1, fill: `var(--${color})` }));
-			const room = Math.floor((b.w - 8) / 7);
+			const room = Math.floor((b.w - 8) / 7.5);
 			const label = b.n.name + " " + (this.base ? this.change(b.n) : bytes(b.n.now));
 			if (room >= 4) {
 				b.g.append(make("svg:text", { x: (b.x + 4).toFixed(1), y: b.depth * rowHeight + 14 },

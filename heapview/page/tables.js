@@ -119,7 +119,7 @@ function showProcess(table, m) {
 	for (const p of m.parts) {
 		if (!p.bytes) continue;
 		add(p.name, p.bytes);
-		if (p.name === "galloc live") for (const s of (m.sites || []).slice(0, 5)) add(s.place, s.bytes, "below");
+		if (p.name === "galloc live") for (const s of (m.sites || []).slice(0, 5)) add(short(s.place), s.bytes, "below");
 	}
 	add("resident", m.resident, "sum");
 	table.set(rows);
