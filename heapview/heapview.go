@@ -199,6 +199,10 @@ func (v *View) sampleUntil(stop <-chan struct{}) {
 
 // add enters a sample and sends it to the viewers. v.mu is locked.
 func (v *View) add(r *reading) {
+	if v.history.isAfter(r.point()) { // somebody has set the clock back
+		v.history.clear()
+		v.broadcast(v.history.message())
+	}
 	closed := v.history.add(r.point())
 	changed := v.history.note(r.snapshot.Time, r.snapshot.Heap)
 	v.last = message("sample", sampleMessage{

@@ -143,6 +143,29 @@ func TestHistoryIsKeptWithoutViewers(t *testing.T) {
 	})
 }
 
+// Times of a history only grow: the page relies on it.
+func TestAClockThatIsSetBackClearsTheHistory(t *testing.T) {
+	v, _, _ := fake(Options{})
+	c := &viewer{messages: make(chan []byte, maxWaiting)}
+	v.viewers[c] = struct{}{}
+	now := time.Unix(1_700_000_000, 0)
+	v.memoryBusy = true // there is nothing to read
+	for _, seconds := range []time.Duration{0, 1, 2, -3600, -3599} {
+		v.add(&reading{snapshot: metrics.Snapshot{Time: now.Add(seconds * time.Second)}})
+	}
+	var names []string
+	for len(c.messages) != 0 {
+		name, _, _ := strings.Cut(string(<-c.messages), "\n")
+		names = append(names, strings.TrimPrefix(name, "event: "))
+	}
+	if got := strings.Join(names, " "); got != "sample sample sample history sample sample" {
+		t.Errorf("the viewer got %s", got)
+	}
+	if n := len(v.history.levels[0].points); n != 2 {
+		t.Errorf("%d points are kept", n)
+	}
+}
+
 func TestSlowViewersAreDroppedAndOthersStay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v, _, _ := fake(Options{})
@@ -455,9 +478,11 @@ func TestStacksAndTheirProfile(t *testing.T) {
 		t.Fatalf("%v: %s", err, w.Body)
 	}
 	got := s.Sites[0]
-	last := s.Frames[got.Stack[len(got.Stack)-1]]
+	if first := s.Frames[got.Stack[0]]; !strings.HasPrefix(first, "runtime.goexit ") {
+		t.Errorf("the outermost call is %s", first)
+	}
 	if got.Bytes != 4096 || got.Objects != 1 || s.Rate != 1 || len(got.Stack) < 2 {
-		t.Errorf("the stack is %+v, the last call %s", got, last)
+		t.Errorf("the stack is %+v", got)
 	}
 	r := local("POST", "?action=heap")
 	r.Header.Set(tokenHeader, v.token)

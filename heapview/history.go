@@ -129,6 +129,12 @@ func (h *history) clear() {
 	h.events = []event{} // for the page, which expects an array
 }
 
+// isAfter reports whether h has a later point than p.
+func (h *history) isAfter(p point) bool {
+	l := &h.levels[0]
+	return len(l.points) != 0 && l.points[(l.oldest+len(l.points)-1)%len(l.points)].at > p.at
+}
+
 // add enters a sample, and returns the points that are new in the coarser levels.
 func (h *history) add(p point) (all []closed) {
 	h.levels[0].push(p)

@@ -3,6 +3,7 @@ package heapview
 import (
 	"math"
 	"runtime/metrics"
+	"slices"
 
 	"github.com/galloc-go/galloc/memlimit"
 	gallocmetrics "github.com/galloc-go/galloc/metrics"
@@ -16,9 +17,12 @@ type reading struct {
 	systemLimit uint64 // of the control groups or the machine, or 0 if it is unknown
 }
 
-// readFigures reads the figures of this process.
+// readFigures reads the figures of this process, without the size classes that are not in use.
 func readFigures() reading {
 	r := reading{snapshot: gallocmetrics.ReadSnapshot()}
+	if h := r.snapshot.Heap; h != nil {
+		h.Classes = slices.DeleteFunc(h.Classes, func(c gallocmetrics.Class) bool { return c.Blocks == 0 })
+	}
 	samples := []metrics.Sample{
 		{Name: "/memory/classes/heap/objects:bytes"},
 		{Name: "/memory/classes/heap/unused:bytes"},
