@@ -25,7 +25,7 @@ const (
 // spans have no room, Denser returns nil. It costs a lock, and no memory.
 func (h *Heap) Denser(p unsafe.Pointer, size, align uintptr) unsafe.Pointer {
 	class := pages.ClassOf(size, align)
-	if class == 0 {
+	if !pages.IsSmall(class) {
 		return nil
 	}
 	s := h.pages.SmallAt(pages.RefOf(p), class)

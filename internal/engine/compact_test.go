@@ -42,7 +42,7 @@ func TestBlocksMoveTogether(t *testing.T) {
 	if testing.Short() || vm.GoMemory {
 		step = 5
 	}
-	for class := 1; class < pages.NumClasses; class += step {
+	for class := 1; class < pages.FirstMedium; class += step {
 		size := uintptr(pages.Classes[class].Size)
 		h, timer := newHeap(t, Config{Decay: -1, Checked: class%2 == 0})
 		n := int(512<<10/size) + 64
