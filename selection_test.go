@@ -10,8 +10,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-
-	"github.com/galloc-go/galloc/internal/percpu"
 )
 
 // A Selection takes effect before the code of a program runs, so it is tested by the programs below
@@ -60,9 +58,6 @@ func removeBuilds() {
 func build(t *testing.T, w way) *built {
 	t.Helper()
 	needGo(t)
-	if percpu.Race && testing.Short() {
-		t.Skip("the program is the same as without the race detector in the test")
-	}
 	if w.dir == "" {
 		w.dir = "program"
 	}
