@@ -9,6 +9,8 @@ import (
 	"os"
 	"os/exec"
 	"path"
+	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -30,12 +32,12 @@ func needGo(t *testing.T) {
 	needSource(t)
 }
 
-// needSource skips a test that reads the repository where it is not. With the race detector, the
-// repository is the same as without.
+// needSource skips a test that reads the repository where it is not. It is the same repository with
+// the race detector, on 32 bits and on WebAssembly.
 func needSource(t *testing.T) {
 	t.Helper()
-	if percpu.Race {
-		t.Skip("this is tested without the race detector")
+	if percpu.Race || testing.Short() && slices.Contains([]string{"386", "wasm"}, runtime.GOARCH) {
+		t.Skip("this is tested in the first form of .ci/test-all")
 	}
 	if _, err := os.Stat(root + "/go.mod"); err != nil {
 		t.Skip("the repository is not here: ", err)
