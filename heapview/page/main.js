@@ -52,7 +52,7 @@ function drawCharts() {
 function showNow(sample) {
 	const s = sample.snapshot, h = s.heap;
 	const figures = [["Live", bytes(s.live)], ["Live blocks", count(s.liveBlocks)]];
-	if (s.footprint) figures.push(["Footprint", bytes(s.footprint)]);
+	if (s.footprint || h) figures.push(["Footprint", bytes(s.footprint)]);
 	if (h) figures.push(["Free pages", bytes(h.retained)]);
 	if (s.resident) figures.push(["Resident", bytes(s.resident)]);
 	figures.push(["Go heap", bytes(sample.point[1 + kept.columns.indexOf("goHeap")])]);
