@@ -108,6 +108,7 @@ func (s *shard) moved(r ref) {
 	}
 }
 
+// moved makes the neighbours of the entry r, or the ends of q, refer to r.
 func (q *queue) moved(r ref) {
 	e := r.entry()
 	if e.prev != 0 {
@@ -122,6 +123,7 @@ func (q *queue) moved(r ref) {
 	}
 }
 
+// moved makes the neighbours of the entry r, or its slot of w, refer to r.
 func (w *wheel) moved(r ref) {
 	x := r.entry().extra()
 	if x.next != 0 {

@@ -42,16 +42,7 @@ func (q *queue) cut(r ref, n int64) {
 func (q *queue) replace(old ref, m int64, r ref, n int64) {
 	e, o := r.entry(), old.entry()
 	e.prev, e.next = o.prev, o.next
-	if e.prev != 0 {
-		e.prev.entry().next = r
-	} else {
-		q.start = r
-	}
-	if e.next != 0 {
-		e.next.entry().prev = r
-	} else {
-		q.end = r
-	}
+	q.moved(r)
 	q.bytes += n - m
 }
 

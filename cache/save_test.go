@@ -402,7 +402,7 @@ func TestCloseWhileLoading(t *testing.T) {
 	go func() {
 		w.Write(save[:1000])
 		go func() { c.Close(); close(closed) }()
-		for !c.c.closed.Load() {
+		for !c.c.closed.Load() { // nothing signals that Close has begun
 			time.Sleep(time.Millisecond)
 		}
 		w.Write(save[1000:])

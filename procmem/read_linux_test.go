@@ -123,8 +123,8 @@ func sum(s *procmem.Snapshot) (n uint64) {
 	return n
 }
 
-// TestProgram is one program, in a process of its own. The parts sum to what the kernel reports,
-// within 3 %, and the part of the program has grown as much as it should.
+// TestProgram is one of the programs, run in a child process. The parts sum to what the kernel
+// reports, within 3 %, and the part of the program has grown as much as it should.
 func TestProgram(t *testing.T) {
 	name := os.Getenv(programVar)
 	if name == "" {

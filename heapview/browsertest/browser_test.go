@@ -1,5 +1,5 @@
 // Package browsertest looks at the page of package heapview with a real browser, while the program
-// allocates. It is a module of its own, run by hand:
+// allocates. It is a separate module, and is run by hand:
 //
 //	go -C heapview/browsertest test -v -screenshots=/tmp/heapview
 //

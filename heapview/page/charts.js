@@ -48,7 +48,8 @@ function roundTop(n) {
 }
 
 class Chart {
-	// series are {name, column, color, dash, limit}. A limit is drawn where the chart reaches near it.
+	// series are {name, column, color, dash, limit}. A limit is drawn where the chart comes near
+	// it.
 	constructor(parent, label, series, stacked) {
 		this.series = series;
 		this.stacked = stacked;
@@ -75,7 +76,8 @@ class Chart {
 		new ResizeObserver(() => this.draw()).observe(this.svg);
 	}
 
-	// show draws the points from start to end, in milliseconds. A longer pause than gap is not bridged.
+	// show draws the points from start to end, in milliseconds. No line crosses a pause longer than
+	// gap.
 	show(points, start, end, gap) {
 		Object.assign(this, { points, start, end, gap });
 		this.draw();

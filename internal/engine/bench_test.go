@@ -221,25 +221,7 @@ func BenchmarkMedium(b *testing.B) {
 			for i := range sizes {
 				sizes[i] = uintptr(float64(c.from<<10) * math.Pow(float64(c.to)/float64(c.from), r.Float64()))
 			}
-			type buffer struct {
-				p    unsafe.Pointer
-				size uintptr
-			}
-			var live [128]buffer
-			var s Stats
-			n := uint32(0)
-			for b.Loop() {
-				n++
-				x := &live[n*2654435761>>25]
-				if x.p != nil {
-					h.Free(x.p, x.size, 8)
-				}
-				x.size = sizes[n%uint32(len(sizes))]
-				x.p = h.Alloc(x.size, 8)
-			}
-			h.ReadStats(&s)
-			b.ReportMetric(float64(s.PageLocks)/float64(b.N), "locks/op")
-			b.ReportMetric(float64(s.Footprint)/float64(s.Live), "footprint/live")
+			replaceAtRandom(b, h, sizes, 7)
 		})
 	}
 }
@@ -256,16 +238,22 @@ func BenchmarkMixed(b *testing.B) {
 			sizes[i] = uintptr(32 << 10 * math.Pow(32, r.Float64()))
 		}
 	}
+	replaceAtRandom(b, h, sizes, 12)
+}
+
+// replaceAtRandom is a benchmark's loop that replaces one of 1<<lg blocks by a block of the next
+// size. The blocks are chosen by multiplicative hashing of the step.
+func replaceAtRandom(b *testing.B, h *Heap, sizes []uintptr, lg uint) {
 	type buffer struct {
 		p    unsafe.Pointer
 		size uintptr
 	}
-	var live [4096]buffer
+	live := make([]buffer, 1<<lg)
 	var s Stats
 	n := uint32(0)
 	for b.Loop() {
 		n++
-		x := &live[n*2654435761>>20]
+		x := &live[n*2654435761>>(32-lg)]
 		if x.p != nil {
 			h.Free(x.p, x.size, 8)
 		}

@@ -18,7 +18,7 @@ func wantStashed(t *testing.T, h *Heap, want uintptr, when string) {
 	wantStashedBeside(t, h, want, 0, when)
 }
 
-// wantStashedBeside is wantStashed with so many live bytes.
+// wantStashedBeside is like wantStashed, but also expects live bytes to be allocated.
 func wantStashedBeside(t *testing.T, h *Heap, want, live uintptr, when string) {
 	t.Helper()
 	wantCheck(t, h)

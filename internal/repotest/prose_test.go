@@ -46,7 +46,8 @@ func TestCommentsAreNotWide(t *testing.T) {
 	}
 }
 
-// TestOtherCommentsAreNotWide is for scripts and for files in C, assembly, Rust and YAML.
+// TestOtherCommentsAreNotWide is for scripts and for files in C, assembly, Rust, JavaScript, CSS
+// and YAML.
 func TestOtherCommentsAreNotWide(t *testing.T) {
 	needSource(t)
 	hash, slash := regexp.MustCompile(`^\s*# \S`), regexp.MustCompile(`^\s*(//|/?\*) \S`)
@@ -60,7 +61,7 @@ func TestOtherCommentsAreNotWide(t *testing.T) {
 		}
 		var comment *regexp.Regexp
 		switch path.Ext(p) {
-		case ".c", ".h", ".s", ".rs":
+		case ".c", ".h", ".s", ".rs", ".js", ".css":
 			comment = slash
 		case ".sh", ".yml":
 			comment = hash

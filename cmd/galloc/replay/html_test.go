@@ -25,7 +25,7 @@ func TestPage(t *testing.T) {
 	clitest.InTraces(t)
 	const odd = "a <script>&amp; b.trace"
 	if err := os.Rename("threads.trace", odd); err != nil {
-		t.Skip(err) // a system without such names
+		t.Skip("this system has no such names: ", err)
 	}
 	status, stdout, stderr := commandIn(t.Context(), "-rounds", "2", "-alloc", "sink,heap,system", "-html", "page.html", "ok.trace", odd)
 	if status != cli.ExitOK || stderr != "" || !strings.Contains(stdout, "system") {

@@ -22,8 +22,8 @@ const help = `usage: galloc stat [flags] TRACE...
 
 Prints what a trace consists of: its calls, the bytes in use, sizes, lifetimes and
 threads. TRACE is the path of a trace (malloctrace 1, plain or gzip) or the name of one
-that comes with galloc: @traces@. Sizes are those that the program asked for, 1 MB is
-1,000,000 bytes. A lifetime is the number of calls from the one that allocates an object
+that comes with galloc: @traces@. A size is what the program asked for; 1 MB is
+1,000,000 bytes. A lifetime is a number of calls, from the one that allocates an object
 to the one that ends it. A realloc ends one object and begins another.
 
 Flags, before the first TRACE:
